@@ -1,0 +1,1 @@
+"""Export of μOmni checkpoints to ONNX bundles."""
