@@ -1,0 +1,79 @@
+"""The vision encoder: a ViT with a class token, and the projector into the Thinker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .decoder import RMSNorm, split_heads
+
+
+@dataclass(frozen=True)
+class VisionSizes:
+    image_size: int
+    patch: int
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+
+
+class SelfAttention(nn.Module):
+    """``nn.MultiheadAttention``'s parameters and self-attention, without its export-hostile fast path."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        q, k, v = (split_heads(t, self.heads) for t in qkv)
+        out: Tensor = self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
+class EncoderLayer(nn.Module):
+    """``nn.TransformerEncoderLayer`` with ``norm_first`` and exact GELU, its parameter names kept."""
+
+    def __init__(self, sizes: VisionSizes) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(sizes.width, sizes.heads)
+        self.linear1 = nn.Linear(sizes.width, sizes.hidden)
+        self.linear2 = nn.Linear(sizes.hidden, sizes.width)
+        self.norm1 = nn.LayerNorm(sizes.width)
+        self.norm2 = nn.LayerNorm(sizes.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.self_attn(self.norm1(x))
+        out: Tensor = x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
+        return out
+
+
+class VisionEncoder(nn.Module):
+    """Pixels -> class and grid features."""
+
+    def __init__(self, sizes: VisionSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.proj = nn.Conv2d(3, sizes.width, sizes.patch, stride=sizes.patch)
+        patches = (sizes.image_size // sizes.patch) ** 2
+        self.cls = nn.Parameter(torch.zeros(1, 1, sizes.width))
+        self.pos = nn.Parameter(torch.zeros(1, 1 + patches, sizes.width))
+        self.blocks = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.layers))
+        self.norm = RMSNorm(sizes.width)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (B, 3, S, S) in 0…1 -> class feature (B, 1, d), grid features (B, N, d)."""
+        patches = self.proj(pixels).flatten(2).transpose(1, 2)
+        x = torch.cat((self.cls.expand(pixels.shape[0], -1, -1), patches), dim=1) + self.pos
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return x[:, :1], x[:, 1:]
