@@ -1,1 +1,81 @@
-"""muomni."""
+"""muomni: run exported μOmni models with numpy and ONNX Runtime.
+
+    >>> import muomni
+    >>> omni = muomni.Omni.load("bundle")
+    >>> omni.generate("What do you see?", images=["cat.png"]).text
+
+Names are loaded when they are first used, so that ``import muomni`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bundle import Manifest
+    from .conversation import Conversation
+    from .errors import (
+        BundleError,
+        CheckpointError,
+        ContextError,
+        DeviceError,
+        GraphError,
+        InputError,
+        ManifestError,
+        MediaError,
+        MissingPackageError,
+        MuomniError,
+        OutputError,
+        ParityError,
+        StageError,
+    )
+    from .omni import Omni
+    from .reply import Reply, Speech
+    from .sampling import SamplingOptions
+    from .speaking import SpeechOptions
+    from .wav import write_wav
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Manifest": "bundle",
+    "Conversation": "conversation",
+    "Omni": "omni",
+    "Reply": "reply",
+    "Speech": "reply",
+    "SamplingOptions": "sampling",
+    "SpeechOptions": "speaking",
+    "write_wav": "wav",
+}
+
+__all__ = [
+    "BundleError",
+    "CheckpointError",
+    "ContextError",
+    "Conversation",
+    "DeviceError",
+    "GraphError",
+    "InputError",
+    "Manifest",
+    "ManifestError",
+    "MediaError",
+    "MissingPackageError",
+    "MuomniError",
+    "Omni",
+    "OutputError",
+    "ParityError",
+    "Reply",
+    "SamplingOptions",
+    "Speech",
+    "SpeechOptions",
+    "StageError",
+    "__version__",
+    "write_wav",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'muomni' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +31,8 @@ class Codec(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, T, C) -> mel (B, T, M)."""
-        vectors = torch.stack([book(codes[..., i]) for i, book in enumerate(self.codebooks)])
-        out: Tensor = self.proj_out(vectors.sum(dim=0))
+        vectors = [book(codes[..., i]) for i, book in enumerate(self.codebooks)]
+        out: Tensor = self.proj_out(reduce(torch.add, vectors))
         return out
 
     def encode(self, mel: Tensor) -> Tensor:

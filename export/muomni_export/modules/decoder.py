@@ -75,7 +75,9 @@ class CausalAttend:
         q = rotate(split_heads(query, sizes.heads), cosines, sines)
         k = rotate(split_heads(key, sizes.kv_heads), cosines, sines)
         v = split_heads(value, sizes.kv_heads)
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=sizes.kv_heads != sizes.heads)
+        out = F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, enable_gqa=sizes.kv_heads != sizes.heads
+        )
         return out.transpose(1, 2).flatten(2)
 
 
@@ -101,7 +103,9 @@ class CachedAttend:
         mask = None
         if step > 1:
             mask = torch.ones(step, seen + step, dtype=torch.bool, device=q.device).tril(seen)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=sizes.kv_heads != sizes.heads)
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, enable_gqa=sizes.kv_heads != sizes.heads
+        )
         return out.transpose(1, 2).flatten(2)
 
 

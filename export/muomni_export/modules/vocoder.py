@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
 
 import torch
@@ -54,7 +55,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
         self.convs1 = nn.ModuleList(
-            nn.Conv1d(channels, channels, kernel, dilation=d, padding=(kernel - 1) * d // 2) for d in dilations
+            nn.Conv1d(channels, channels, kernel, dilation=d, padding=(kernel - 1) * d // 2)
+            for d in dilations
         )
         self.convs2 = nn.ModuleList(
             nn.Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2) for _ in dilations
@@ -93,6 +95,7 @@ class Vocoder(nn.Module):
         for i, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, LEAKY_SLOPE))
             blocks = self.resblocks[i * branches : (i + 1) * branches]
-            x = torch.stack([block(x) for block in blocks]).sum(dim=0) / branches
+            outputs = [block(x) for block in blocks]
+            x = reduce(torch.add, outputs) / branches
         x = self.conv_post(F.leaky_relu(x, LAST_LEAKY_SLOPE))
         return x.tanh().squeeze(1)

@@ -1,0 +1,1 @@
+"""Speaking: letters -> sounds -> speech codes -> mel -> samples, learned from espeak-ng. See README.md."""

@@ -1,0 +1,145 @@
+"""The manifest's stages, from the modules of a checkpoint."""
+
+from __future__ import annotations
+
+from muomni.bundle import (
+    AudioStage,
+    CodecStage,
+    MelEntry,
+    PromptEntry,
+    TalkerStage,
+    ThinkerStage,
+    VisionStage,
+    VocoderStage,
+)
+
+from .build import TALKER_POSITIONS, start_codes
+from .loading import Modules
+
+AUDIO_SHARE_OF_CONTEXT = 4  # the reference lets audio fill at most a quarter of the context
+GRIFFIN_LIM_ITERATIONS = 32  # the reference's
+AUDIO_FILTERS, VOCODER_FILTERS = "audio_mel_filters.npy", "vocoder_mel_filters.npy"
+
+PROMPT = PromptEntry(
+    layout="[media] [bos] [text]",
+    media_order=("image", "video", "audio"),
+    default_picture_question="Describe what you see concisely.",
+    default_audio_question="What did you hear?",
+    video_frames=4,
+)
+
+
+def thinker_stage(modules: Modules) -> ThinkerStage | None:
+    if modules.thinker is None:
+        return None
+    sizes = modules.thinker.sizes
+    decoder = sizes.decoder
+    return ThinkerStage(
+        graph="thinker",
+        width=decoder.width,
+        layers=decoder.layers,
+        heads=decoder.heads,
+        kv_heads=decoder.kv_heads,
+        head_size=decoder.head_size,
+        vocabulary=sizes.vocabulary,
+        context_length=sizes.context_length,
+    )
+
+
+def vision_stage(modules: Modules) -> VisionStage | None:
+    if modules.vision is None:
+        return None
+    sizes = modules.vision.sizes
+    return VisionStage(
+        graph="vision",
+        image_size=sizes.image_size,
+        patch=sizes.patch,
+        width=sizes.width,
+        patches=(sizes.image_size // sizes.patch) ** 2,
+        embeddings_per_image=0 if modules.vision_projector is None else 1,
+    )
+
+
+def audio_stage(modules: Modules) -> AudioStage | None:
+    if modules.audio is None:
+        return None
+    sizes, front = modules.audio.sizes, modules.listening
+    mel = MelEntry(
+        sample_rate_hz=front.sample_rate_hz,
+        n_fft=front.n_fft,
+        window_samples=front.window_samples,
+        hop_samples=front.hop_samples,
+        bins=sizes.mel_bins,
+        filters=AUDIO_FILTERS,
+    )
+    projected = modules.audio_projector is not None and modules.thinker is not None
+    return AudioStage(
+        graph="audio",
+        mel=mel,
+        downsampling=sizes.downsampling,
+        width=sizes.width,
+        max_embeddings=modules.context_length // AUDIO_SHARE_OF_CONTEXT if projected else 0,
+    )
+
+
+def talker_stage(modules: Modules) -> TalkerStage | None:
+    if modules.talker is None:
+        return None
+    sizes = modules.talker.sizes
+    decoder = sizes.decoder
+    return TalkerStage(
+        graph="talker",
+        width=decoder.width,
+        layers=decoder.layers,
+        heads=decoder.heads,
+        kv_heads=decoder.kv_heads,
+        head_size=decoder.head_size,
+        codebooks=2,
+        codebook_size=sizes.codebook_size,
+        start_codes=start_codes(sizes.codebook_size),
+        frame_rate_hz=sizes.frame_rate_hz,
+        context_length=TALKER_POSITIONS,
+        reads_text=False,
+    )
+
+
+def codec_stage(modules: Modules) -> CodecStage | None:
+    if modules.codec is None:
+        return None
+    sizes = modules.codec.sizes
+    return CodecStage(
+        graph="codec",
+        encoder_graph="codec_encoder",
+        codebooks=sizes.codebooks,
+        codebook_size=sizes.codebook_size,
+        mel_bins=sizes.mel_bins,
+    )
+
+
+def vocoder_stage(modules: Modules) -> VocoderStage | None:
+    """HiFi-GAN where the checkpoint has one; else Griffin-Lim for a codec; else nothing."""
+    speech = modules.speaking
+    if modules.vocoder is not None:
+        sizes = modules.vocoder.sizes
+        return VocoderStage(
+            kind="hifigan",
+            sample_rate_hz=speech.sample_rate_hz,
+            hop_samples=sizes.hop_samples,
+            n_fft=speech.n_fft,
+            mel_bins=sizes.mel_bins,
+            normalisation="utterance_min_max",
+            graph="vocoder",
+            receptive_field_frames=sizes.receptive_field_frames(),
+        )
+    if modules.codec is None:
+        return None
+    return VocoderStage(
+        kind="griffin_lim",
+        sample_rate_hz=speech.sample_rate_hz,
+        hop_samples=speech.hop_samples,
+        n_fft=speech.n_fft,
+        mel_bins=modules.codec.sizes.mel_bins,
+        normalisation="utterance_min_max",
+        filters=VOCODER_FILTERS,
+        iterations=GRIFFIN_LIM_ITERATIONS,
+    )

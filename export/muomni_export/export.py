@@ -1,0 +1,259 @@
+"""A checkpoint to a bundle: read, trace, describe, check, and only then give the folder its name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import muomni
+from muomni.bundle import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    FileEntry,
+    GraphEntry,
+    Manifest,
+    SourceEntry,
+    TokenizerEntry,
+    open_bundle,
+    sha256_of,
+)
+from muomni.contract import graph_contracts
+from muomni.errors import CheckpointError, InputError, OutputError
+from muomni.stages import Stages
+from muomni.threads import thread_count
+
+from .build import GraphBuild, graph_builds
+from .checkpoints import read_checkpoint
+from .describe import (
+    AUDIO_FILTERS,
+    PROMPT,
+    VOCODER_FILTERS,
+    audio_stage,
+    codec_stage,
+    talker_stage,
+    thinker_stage,
+    vision_stage,
+    vocoder_stage,
+)
+from .loading import Modules, load_modules
+from .parity import TOLERANCES, require
+from .replay import write_recording
+from .to_onnx import OPSET
+
+PRECISIONS = tuple(TOLERANCES)
+RECORDING_NAME = "parity.npz"
+TOKENIZER_NAME = "tokenizer.model"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One graph of the summary: bytes on disk and the measured error."""
+
+    graph: str
+    parameters: int
+    bytes: int
+    error: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export made."""
+
+    folder: Path
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    total_bytes: int
+
+
+def export_bundle(
+    checkpoint: Path,
+    out: Path,
+    config: Path | None = None,
+    precision: str = "fp32",
+    force: bool = False,
+    progress: Progress = lambda line: None,
+) -> ExportReport:
+    """Convert a checkpoint to a bundle.
+
+    Args:
+        checkpoint: an ``omni_sft_*`` folder, a stage folder, or a folder with ``model.safetensors``.
+        out: the bundle's folder; it must not exist, or be empty, unless ``force`` replaces a bundle.
+        config: the config to read instead of the one found from the checkpoint.
+        precision: ``fp32``.
+        progress: called with a line per step.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, unreadable or does not fit.
+        ParityError: a graph differs from its module; nothing is left behind.
+        InputError: an unknown precision, or ``out`` is taken.
+        OutputError: the folder cannot be written.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    _check_target(out, force)
+    progress(f"reading {checkpoint}")
+    read = read_checkpoint(checkpoint, config)
+    modules = load_modules(read)
+    for note in modules.notes:
+        progress(f"note: {note}")
+    with _temporary_folder(out) as folder:
+        rows = _write(folder, modules, checkpoint, precision, progress)
+        _replace(folder, out)
+    total = sum(file.stat().st_size for file in out.iterdir())
+    return ExportReport(out, tuple(rows), modules.notes, total)
+
+
+def _write(
+    folder: Path, modules: Modules, checkpoint: Path, precision: str, progress: Progress
+) -> list[Row]:
+    builds = graph_builds(modules)
+    if not builds:
+        raise CheckpointError(f"{checkpoint}: nothing to export")
+    manifest = _manifest(modules, checkpoint, builds, precision)
+    contracts = graph_contracts(manifest)
+    seconds: dict[str, float] = {}
+    recorded = {}
+    for build in builds:
+        progress(f"{build.graph}: tracing")
+        start = time.perf_counter()
+        build.write(contracts[build.graph], folder / f"{build.graph}.onnx")
+        recorded[build.graph] = build.check.record()
+        seconds[build.graph] = time.perf_counter() - start
+    if modules.tokenizer is not None:
+        shutil.copyfile(modules.tokenizer, folder / TOKENIZER_NAME)
+    _write_filters(folder, manifest)
+    write_recording(folder / RECORDING_NAME, recorded)
+
+    manifest = replace(manifest, files=_file_entries(folder))
+    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    stages = Stages(open_bundle(folder), "cpu", thread_count())
+    entries, rows = {}, []
+    for build in builds:
+        progress(f"{build.graph}: comparing with torch")
+        start = time.perf_counter()
+        measured = build.check.measure(stages)
+        entry = manifest.graphs[build.graph]
+        require(build.check, measured, entry.tolerance)
+        entries[build.graph] = replace(entry, max_error=measured)
+        spent = seconds[build.graph] + time.perf_counter() - start
+        size = sum(f.bytes for name, f in manifest.files.items() if name in (entry.file, entry.file + ".data"))
+        rows.append(Row(build.graph, entry.parameters, size, measured, spent))
+    manifest = replace(manifest, graphs=entries)
+    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return rows
+
+
+def _manifest(modules: Modules, checkpoint: Path, builds: list[GraphBuild], precision: str) -> Manifest:
+    """The manifest without file entries and with errors still to be measured."""
+    assert precision == "fp32"
+    graphs = {
+        build.graph: GraphEntry(f"{build.graph}.onnx", build.check.parameters, "fp32", 0.0, TOLERANCES[precision])
+        for build in builds
+    }
+    tokenizer = None
+    if modules.tokenizer is not None:
+        tokenizer = TokenizerEntry(TOKENIZER_NAME, _pieces(modules.tokenizer), unk_id=0, bos_id=1, eos_id=2)
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        muomni_version=muomni.__version__,
+        opset=OPSET,
+        precision="fp32",
+        source=SourceEntry(
+            checkpoint=checkpoint.resolve().name,
+            files={stage: f"{file.name} {sha256_of(file)}" for stage, file in modules.sources.items()},
+            notes=modules.notes,
+        ),
+        files={},
+        graphs=graphs,
+        prompt=PROMPT,
+        recording=RECORDING_NAME,
+        tokenizer=tokenizer,
+        thinker=thinker_stage(modules),
+        vision=vision_stage(modules),
+        audio=audio_stage(modules),
+        talker=talker_stage(modules),
+        codec=codec_stage(modules),
+        vocoder=vocoder_stage(modules),
+    )
+
+
+def _pieces(tokenizer: Path) -> int:
+    import sentencepiece
+
+    return int(sentencepiece.SentencePieceProcessor(model_file=str(tokenizer)).get_piece_size())
+
+
+def _write_filters(folder: Path, manifest: Manifest) -> None:
+    """Mel filters as the models were trained with them; librosa is the standard for both kinds."""
+    import librosa  # takes a second to import
+
+    if manifest.audio is not None:
+        mel = manifest.audio.mel
+        # HTK scale without area normalisation: torchaudio's MelSpectrogram defaults.
+        bank = librosa.filters.mel(sr=mel.sample_rate_hz, n_fft=mel.n_fft, n_mels=mel.bins, htk=True, norm=None)
+        np.save(folder / AUDIO_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
+    vocoder = manifest.vocoder
+    if vocoder is not None and vocoder.filters is not None:
+        # The reference's Griffin-Lim inverts librosa's default (Slaney) filters.
+        bank = librosa.filters.mel(sr=vocoder.sample_rate_hz, n_fft=vocoder.n_fft, n_mels=vocoder.mel_bins)
+        np.save(folder / VOCODER_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
+
+
+def _file_entries(folder: Path) -> dict[str, FileEntry]:
+    return {file.name: FileEntry(file.stat().st_size, sha256_of(file)) for file in sorted(folder.iterdir())}
+
+
+def _check_target(out: Path, force: bool) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f"{out}: a file is in the way; choose another --out")
+    if not any(out.iterdir()):
+        return
+    if not (out / MANIFEST_NAME).is_file():
+        raise InputError(f"{out}: the folder is not empty and not a bundle; choose another --out")
+    if not force:
+        raise InputError(f"{out}: a bundle is already there; replace it with --force, or choose another --out")
+
+
+@contextlib.contextmanager
+def _temporary_folder(out: Path) -> Iterator[Path]:
+    """A new folder beside ``out`` (so that the rename stays on one disk), removed if still there at the end."""
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+    try:
+        folder.chmod(0o755)  # mkdtemp's 0700 is for secrets
+        yield folder
+    except OSError as error:
+        raise OutputError(f"{out}: writing failed ({error.strerror or error}); nothing was left behind") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replace(folder: Path, out: Path) -> None:
+    """Rename the finished folder to ``out``; an old bundle steps aside first and is then removed."""
+    if not out.exists():
+        os.replace(folder, out)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.absolute().parent))
+    os.replace(out, aside)
+    try:
+        os.replace(folder, out)
+    except OSError:
+        os.replace(aside, out)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

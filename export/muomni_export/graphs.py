@@ -1,0 +1,114 @@
+"""Torch modules in the contract's signatures: what is exported, one class a graph.
+
+Names, types and axes are those of :mod:`muomni.contract`; see its legend.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Cache, PackedBlock, RotaryTables
+from .modules.codec import Codec
+from .modules.listening import AudioEncoder
+from .modules.talker import Talker
+from .modules.thinker import Thinker
+from .modules.vision import VisionEncoder
+
+
+class ThinkerGraph(nn.Module):
+    """Media embeddings, then token ids, with a cache -> logits of the last position."""
+
+    def __init__(self, thinker: Thinker) -> None:
+        super().__init__()
+        sizes = thinker.sizes
+        self.tok_emb, self.norm, self.lm_head = thinker.tok_emb, thinker.norm, thinker.lm_head
+        self.blocks = nn.ModuleList(PackedBlock(block, i) for i, block in enumerate(thinker.blocks))
+        self.rotary = RotaryTables(sizes.context_length, sizes.decoder)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        media_embeds: Tensor,
+        seqlens_k: Tensor,
+        total_sequence_length: Tensor,
+        past: list[Tensor],
+    ) -> tuple[Tensor, ...]:
+        cache = Cache(past, seqlens_k, total_sequence_length, self.rotary.cosines, self.rotary.sines)
+        x = torch.cat((media_embeds, self.tok_emb(input_ids)), dim=1)
+        for block in self.blocks:
+            x = block(x, cache)
+        return (self.lm_head(self.norm(x[:, -1])), *cache.present)
+
+
+class TalkerGraph(nn.Module):
+    """Code frames with a cache -> logits of both codes of the next frame.
+
+    The learned start is a row of the embedding table behind the codes: the pseudo frame
+    ``(K, K + 1)`` sums to it, row K + 1 being zeros.
+    """
+
+    def __init__(self, talker: Talker, positions: int) -> None:
+        super().__init__()
+        table = torch.cat((talker.emb.weight, talker.start[0], torch.zeros_like(talker.start[0])))
+        self.emb = nn.Embedding.from_pretrained(table.detach())
+        self.norm, self.base_head, self.res_head = talker.norm, talker.base_head, talker.res_head
+        self.blocks = nn.ModuleList(PackedBlock(block, i) for i, block in enumerate(talker.blocks))
+        self.rotary = RotaryTables(positions, talker.sizes.decoder)
+
+    def forward(
+        self, codes: Tensor, seqlens_k: Tensor, total_sequence_length: Tensor, past: list[Tensor]
+    ) -> tuple[Tensor, ...]:
+        cache = Cache(past, seqlens_k, total_sequence_length, self.rotary.cosines, self.rotary.sines)
+        x = self.emb(codes[..., 0]) + self.emb(codes[..., 1])
+        for block in self.blocks:
+            x = block(x, cache)
+        x = self.norm(x[:, -1])
+        return (self.base_head(x), self.res_head(x), *cache.present)
+
+
+class VisionGraph(nn.Module):
+    """Pixels -> class feature, grid features and, with a projector, what the Thinker reads."""
+
+    def __init__(self, encoder: VisionEncoder, projector: nn.Module | None) -> None:
+        super().__init__()
+        self.encoder, self.projector = encoder, projector
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        cls, grid = self.encoder(pixels)
+        # One embedding an image, of the class feature: the reference's choice.
+        return (cls, grid) if self.projector is None else (cls, grid, self.projector(cls))
+
+
+class AudioGraph(nn.Module):
+    """Mel power -> features and, with a projector, what the Thinker reads."""
+
+    def __init__(self, encoder: AudioEncoder, projector: nn.Module | None) -> None:
+        super().__init__()
+        self.encoder, self.projector = encoder, projector
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
+        features = self.encoder(mel)
+        return (features,) if self.projector is None else (features, self.projector(features))
+
+
+class CodecDecoderGraph(nn.Module):
+    """Codes -> mel."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.codec.decode(codes)
+
+
+class CodecEncoderGraph(nn.Module):
+    """Mel -> codes."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.codec.encode(mel)

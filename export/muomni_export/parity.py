@@ -1,0 +1,216 @@
+"""Graphs against their torch modules, on random inputs of several lengths and batch sizes.
+
+The graphs run through the cached decode loop of :mod:`muomni`; the torch modules run without any cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from muomni.errors import ParityError
+from muomni.stages import Stages
+
+from .modules.codec import Codec
+from .modules.listening import AudioEncoder
+from .modules.talker import Talker
+from .modules.thinker import Thinker
+from .modules.vision import VisionEncoder
+from .modules.vocoder import Vocoder
+from .replay import Arrays, difference, run_case
+
+TOLERANCES = {"fp32": 1e-4}
+SEED = 20_251_124
+
+
+@dataclass(frozen=True)
+class GraphCheck:
+    """What one graph is checked on.
+
+    ``reference`` gives the torch module's outputs by name; ``compare`` (case, expected, got) -> difference.
+    """
+
+    graph: str
+    parameters: int
+    cases: list[Arrays]
+    reference: Callable[[Arrays], Arrays]
+    compare: Callable[[Arrays, Arrays, Arrays], float] | None = None
+
+    def record(self) -> tuple[Arrays, Arrays]:
+        """The first (smallest) case and its outputs."""
+        return self.cases[0], self.reference(self.cases[0])
+
+    def measure(self, stages: Stages) -> float:
+        """The largest difference over all cases."""
+        worst = 0.0
+        for case in self.cases:
+            expected = self.reference(case)
+            got = run_case(stages, self.graph, case)
+            if self.compare is not None:
+                worst = max(worst, self.compare(case, expected, got))
+            else:
+                worst = max(worst, *(difference(expected[name], got[name]) for name in expected))
+        return worst
+
+
+def require(check: GraphCheck, measured: float, tolerance: float) -> None:
+    """Raises ParityError when the measured difference exceeds the tolerance."""
+    if not measured <= tolerance:
+        raise ParityError(
+            f"{check.graph}: the graph differs from its torch module by {measured:.3g} "
+            f"(relative to the largest value), the tolerance is {tolerance:g}, on {len(check.cases)} inputs; "
+            "nothing was written. Please report this with the sizes of the checkpoint"
+        )
+
+
+def _parameters(*modules: nn.Module | None) -> int:
+    return sum(p.numel() for module in modules if module is not None for p in module.parameters())
+
+
+def _generator() -> np.random.Generator:
+    return np.random.default_rng(SEED)
+
+
+def _normal(random: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    return random.standard_normal(shape, dtype=np.float32)
+
+
+def _numpy(**tensors: Tensor) -> Arrays:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _split(total: int, *sizes: int) -> NDArray[np.int64]:
+    """Chunk sizes: the given ones, then single positions up to ``total``."""
+    return np.array([*sizes, *[1] * (total - sum(sizes))], dtype=np.int64)
+
+
+def thinker_check(thinker: Thinker) -> GraphCheck:
+    sizes, random = thinker.sizes, _generator()
+    long = min(sizes.context_length, 160)
+
+    def case(batch: int, media: int, text: int, *chunks: int) -> Arrays:
+        return {
+            "input_ids": random.integers(0, sizes.vocabulary, (batch, text)),
+            "media_embeds": _normal(random, batch, media, sizes.decoder.width),
+            "chunks": _split(media + text, *chunks),
+        }
+
+    def reference(case: Arrays) -> Arrays:
+        ids, media = torch.from_numpy(case["input_ids"]), torch.from_numpy(case["media_embeds"])
+        last = torch.from_numpy(case["chunks"].cumsum() - 1)
+        with torch.inference_mode():
+            hidden = thinker.hidden(torch.cat((media, thinker.tok_emb(ids)), dim=1))
+            return _numpy(logits=thinker.lm_head(hidden[:, last]))
+
+    cases = [
+        case(1, 2, 6, 5),
+        case(1, 0, 1),
+        case(2, 0, 9, 4, 3),
+        case(3, 5, 7, 9),
+        case(1, 0, long, long - 3),
+    ]
+    return GraphCheck("thinker", _parameters(thinker), cases, reference)
+
+
+def talker_check(talker: Talker, start_codes: tuple[int, int]) -> GraphCheck:
+    random = _generator()
+
+    def case(batch: int, frames: int, *chunks: int) -> Arrays:
+        codes = random.integers(0, talker.sizes.codebook_size, (batch, frames, 2))
+        codes[:, 0] = start_codes
+        return {"codes": codes, "chunks": _split(frames, *chunks)}
+
+    def reference(case: Arrays) -> Arrays:
+        codes = torch.from_numpy(case["codes"])
+        last = torch.from_numpy(case["chunks"].cumsum() - 1)
+        with torch.inference_mode():
+            base, residual = talker(talker.embed(codes[:, 1:]))
+            return _numpy(base_logits=base[:, last], residual_logits=residual[:, last])
+
+    cases = [case(1, 6, 2), case(1, 1), case(2, 40, 17, 5), case(3, 8, 3), case(1, 150, 140)]
+    return GraphCheck("talker", _parameters(talker), cases, reference)
+
+
+def vision_check(encoder: VisionEncoder, projector: nn.Module | None) -> GraphCheck:
+    random, size = _generator(), encoder.sizes.image_size
+
+    def case(batch: int) -> Arrays:
+        levels = random.integers(0, 256, (batch, 3, size, size)).astype(np.float32)
+        return {"pixels": levels / np.float32(255)}
+
+    def reference(case: Arrays) -> Arrays:
+        with torch.inference_mode():
+            cls, grid = encoder(torch.from_numpy(case["pixels"]))
+            projected = {} if projector is None else {"embeds": projector(cls)}
+            return _numpy(cls=cls, grid=grid, **projected)
+
+    return GraphCheck("vision", _parameters(encoder, projector), [case(n) for n in (1, 2, 5)], reference)
+
+
+def audio_check(encoder: AudioEncoder, projector: nn.Module | None) -> GraphCheck:
+    random, bins = _generator(), encoder.sizes.mel_bins
+
+    def case(batch: int, frames: int) -> Arrays:
+        # Mel power of speech spans orders of magnitude; so does exp of a normal variate.
+        return {"mel": np.exp(2 * _normal(random, batch, frames, bins))}
+
+    def reference(case: Arrays) -> Arrays:
+        with torch.inference_mode():
+            features = encoder(torch.from_numpy(case["mel"]))
+            projected = {} if projector is None else {"embeds": projector(features)}
+            return _numpy(features=features, **projected)
+
+    cases = [case(1, 24), case(1, 1), case(2, 57), case(3, 8), case(1, 301)]
+    return GraphCheck("audio", _parameters(encoder, projector), cases, reference)
+
+
+def codec_checks(codec: Codec) -> list[GraphCheck]:
+    random, sizes = _generator(), codec.sizes
+
+    def decode(case: Arrays) -> Arrays:
+        with torch.inference_mode():
+            return _numpy(mel=codec.decode(torch.from_numpy(case["codes"])))
+
+    def encode(case: Arrays) -> Arrays:
+        with torch.inference_mode():
+            return _numpy(codes=codec.encode(torch.from_numpy(case["mel"])))
+
+    def compare_codes(case: Arrays, expected: Arrays, got: Arrays) -> float:
+        # Two codes at the same distance are equally right, so distances are compared, not codes.
+        with torch.inference_mode():
+            target = codec.proj_in(torch.from_numpy(case["mel"]))
+
+            def distance(codes: NDArray[np.int64]) -> NDArray[np.float32]:
+                picked = [book(torch.from_numpy(codes[..., i])) for i, book in enumerate(codec.codebooks)]
+                remaining: NDArray[np.float32] = (target - sum(picked)).norm(dim=-1).numpy()
+                return remaining
+
+            return difference(distance(expected["codes"]), distance(got["codes"]))
+
+    codes = [
+        {"codes": random.integers(0, sizes.codebook_size, (batch, frames, sizes.codebooks))}
+        for batch, frames in ((1, 7), (1, 1), (2, 50))
+    ]
+    mels = [{"mel": _normal(random, batch, frames, sizes.mel_bins)} for batch, frames in ((1, 7), (1, 1), (2, 50))]
+    return [
+        GraphCheck("codec", _parameters(codec.codebooks, codec.proj_out), codes, decode),
+        GraphCheck("codec_encoder", _parameters(codec.codebooks, codec.proj_in), mels, encode, compare_codes),
+    ]
+
+
+def vocoder_check(vocoder: Vocoder) -> GraphCheck:
+    random = _generator()
+
+    def case(batch: int, frames: int) -> Arrays:
+        return {"mel": random.random((batch, frames, vocoder.sizes.mel_bins), dtype=np.float32)}
+
+    def reference(case: Arrays) -> Arrays:
+        with torch.inference_mode():
+            return _numpy(samples=vocoder(torch.from_numpy(case["mel"])))
+
+    return GraphCheck("vocoder", _parameters(vocoder), [case(1, 6), case(1, 1), case(2, 25)], reference)

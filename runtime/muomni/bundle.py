@@ -1,0 +1,322 @@
+"""The bundle: a folder with graphs, a tokenizer and ``manifest.json``, which describes all of it.
+
+A bundle runs from a plain path. What is not as the manifest says is refused by name: unknown keys and
+versions when the manifest is read, missing files and wrong sizes when the bundle is opened, a wrong sha256
+when the file is first used (so that a text chat need not read the vocoder).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from . import strict_json
+from .errors import BundleError, ManifestError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size and digest of a file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class GraphEntry:
+    """One ONNX graph and how far it was from its torch module when it was exported.
+
+    ``max_error`` is the largest |graph - torch| over all outputs and inputs tried, divided by the largest
+    |torch| of that output where that is above 1.
+    """
+
+    file: str
+    parameters: int
+    precision: Literal["fp32"]
+    max_error: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class MelEntry:
+    """A mel power spectrogram: Hann window, centred frames, reflect padding, power 2, no logarithm."""
+
+    sample_rate_hz: int
+    n_fft: int
+    window_samples: int
+    hop_samples: int
+    bins: int
+    filters: str
+    """``.npy`` file, float32 (n_fft / 2 + 1, bins)."""
+
+
+@dataclass(frozen=True)
+class TokenizerEntry:
+    """A SentencePiece model and its special ids."""
+
+    file: str
+    pieces: int
+    unk_id: int
+    bos_id: int
+    eos_id: int
+
+
+@dataclass(frozen=True)
+class PromptEntry:
+    """How a prompt is laid out, and what is asked when media come without text."""
+
+    layout: Literal["[media] [bos] [text]"]
+    media_order: tuple[str, ...]
+    default_picture_question: str
+    default_audio_question: str
+    video_frames: int
+
+
+@dataclass(frozen=True)
+class ThinkerStage:
+    """Decoder-only language model; ``context_length`` counts positions, media embeddings included."""
+
+    graph: str
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    context_length: int
+
+
+@dataclass(frozen=True)
+class VisionStage:
+    """Image encoder; ``embeddings_per_image`` rows enter the prompt (0: no projector in the checkpoint)."""
+
+    graph: str
+    image_size: int
+    patch: int
+    width: int
+    patches: int
+    embeddings_per_image: int
+
+
+@dataclass(frozen=True)
+class AudioStage:
+    """Audio encoder; at most ``max_embeddings`` rows enter the prompt (0: no projector)."""
+
+    graph: str
+    mel: MelEntry
+    downsampling: int
+    width: int
+    max_embeddings: int
+
+
+@dataclass(frozen=True)
+class TalkerStage:
+    """Speech-code decoder; codes are frames of ``codebooks`` integers at ``frame_rate_hz``.
+
+    ``start_codes`` is the pseudo frame that stands for the learned start embedding.
+    """
+
+    graph: str
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    codebooks: int
+    codebook_size: int
+    start_codes: tuple[int, ...]
+    frame_rate_hz: float
+    context_length: int
+    reads_text: bool
+
+
+@dataclass(frozen=True)
+class CodecStage:
+    """Codes to mel frames (``graph``) and back (``encoder_graph``)."""
+
+    graph: str
+    encoder_graph: str
+    codebooks: int
+    codebook_size: int
+    mel_bins: int
+
+
+@dataclass(frozen=True)
+class VocoderStage:
+    """Mel to samples; ``graph`` and ``receptive_field_frames`` are for HiFi-GAN, ``filters`` for Griffin-Lim."""
+
+    kind: Literal["hifigan", "griffin_lim"]
+    sample_rate_hz: int
+    hop_samples: int
+    n_fft: int
+    mel_bins: int
+    normalisation: Literal["utterance_min_max"]
+    graph: str | None = None
+    receptive_field_frames: int | None = None
+    filters: str | None = None
+    iterations: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """Where the weights came from."""
+
+    checkpoint: str
+    files: dict[str, str]
+    """Stage -> file name and its sha256, as ``name sha256``."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything the runtime knows of a bundle."""
+
+    schema_version: int
+    muomni_version: str
+    opset: int
+    precision: Literal["fp32"]
+    source: SourceEntry
+    files: dict[str, FileEntry]
+    graphs: dict[str, GraphEntry]
+    prompt: PromptEntry
+    recording: str
+    """``.npz`` file: inputs of every graph with what torch made of them at export."""
+    tokenizer: TokenizerEntry | None = None
+    thinker: ThinkerStage | None = None
+    vision: VisionStage | None = None
+    audio: AudioStage | None = None
+    talker: TalkerStage | None = None
+    codec: CodecStage | None = None
+    vocoder: VocoderStage | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(strict_json.write(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_manifest(text: str, where: str = MANIFEST_NAME) -> Manifest:
+    """Read a manifest strictly.
+
+    Raises:
+        ManifestError: not JSON, another schema version, unknown keys, wrong types, dangling file names.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{where}: not valid JSON ({error})") from error
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ManifestError(
+            f"{where}: schema version {version!r}, this muomni reads version {SCHEMA_VERSION}; "
+            "export the checkpoint again with muomni-export, or install the muomni that wrote the bundle"
+        )
+    manifest = strict_json.read(Manifest, value, where)
+    for name in manifest.files:
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise ManifestError(f"{where}: file name {name!r} must be a plain name inside the bundle")
+    for name, graph in manifest.graphs.items():
+        if graph.file not in manifest.files:
+            raise ManifestError(f"{where}: graph {name!r} names {graph.file!r}, which is not in 'files'")
+    return manifest
+
+
+@dataclass
+class Bundle:
+    """An opened bundle folder. Make one with :func:`open_bundle`."""
+
+    folder: Path
+    manifest: Manifest
+    _verified: set[str] = field(default_factory=set)
+
+    def file(self, name: str) -> Path:
+        """Path of a file whose sha256 has been checked (once per opened bundle).
+
+        Raises:
+            BundleError: the manifest has no such file, or its content changed.
+        """
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"{self.folder}: the manifest lists no file {name!r}")
+        path = self.folder / name
+        if name not in self._verified:
+            digest = sha256_of(path)
+            if digest != entry.sha256:
+                raise BundleError(
+                    f"{path}: the file changed since export: sha256 is {digest[:16]}…, the manifest says "
+                    f"{entry.sha256[:16]}…; copy the bundle again or export it anew with muomni-export"
+                )
+            self._verified.add(name)
+        return path
+
+    def graph_file(self, graph: str) -> Path:
+        """Checked path of a graph; its external data, where there is any, is checked with it."""
+        name = self.manifest.graphs[graph].file
+        if name + ".data" in self.manifest.files:
+            self.file(name + ".data")
+        return self.file(name)
+
+    def verify(self) -> None:
+        """Check the sha256 of every file."""
+        for name in self.manifest.files:
+            self.file(name)
+
+
+def open_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Open a bundle folder: read the manifest, check that every file is there with its size.
+
+    Raises:
+        BundleError: no such folder, not a bundle, a PyTorch checkpoint, a missing or cut file.
+        ManifestError: the manifest cannot be trusted.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise BundleError(f"{folder}: no such folder; a bundle is made with muomni-export CHECKPOINT --out {folder}")
+    manifest_path = folder / MANIFEST_NAME
+    if not manifest_path.is_file():
+        if looks_like_checkpoint(folder):
+            raise BundleError(
+                f"{folder}: this is a PyTorch checkpoint, not a bundle; convert it once with\n"
+                f'  pip install "muomni[export,cpu]"\n  muomni-export {folder} --out BUNDLE'
+            )
+        raise BundleError(f"{folder}: no {MANIFEST_NAME} here, so this is not a muomni bundle")
+    try:
+        text = manifest_path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{manifest_path}: cannot be read ({error})") from error
+    manifest = parse_manifest(text, str(manifest_path))
+    for name, entry in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise BundleError(f"{file}: missing; the manifest lists it with {entry.bytes} bytes. Copy the bundle again")
+        size = file.stat().st_size
+        if size != entry.bytes:
+            raise BundleError(
+                f"{file}: {size} bytes, the manifest says {entry.bytes}; the copy is incomplete or the file was changed"
+            )
+    return Bundle(folder, manifest)
+
+
+def looks_like_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds PyTorch or safetensors weights."""
+    if not folder.is_dir():
+        return folder.suffix in (".pt", ".pth", ".safetensors")
+    return any(next(folder.glob(pattern), None) for pattern in ("*.pt", "*.pth", "*.safetensors", "*/*.pt"))
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file.
+
+    Raises:
+        BundleError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error

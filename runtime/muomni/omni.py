@@ -1,0 +1,184 @@
+"""Omni: a bundle, ready to answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from .audio import AudioSource
+from .bundle import Manifest, open_bundle
+from .codec import Codec
+from .conversation import Conversation
+from .generation import OnText
+from .image import ImageSource
+from .listening import Listening
+from .reply import Reply
+from .sampling import SamplingOptions
+from .session import check_device, providers_for
+from .speaking import SpeechOptions
+from .stages import Stages
+from .talker import Talker
+from .thinker import Thinker
+from .threads import thread_count
+from .tokenizer import Tokenizer
+from .video import VideoSource
+from .vision import Vision
+from .vocoder import Vocoder
+
+
+class Omni:
+    """A loaded bundle. Make one with :meth:`load`; it may be shared between threads.
+
+    The stages (:attr:`thinker`, :attr:`vision`, …) can be used on their own; each loads its graph when it is
+    first used.
+    """
+
+    def __init__(self, stages: Stages, load_seconds: float = 0.0) -> None:
+        self._stages = stages
+        self._load_seconds = load_seconds
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str = "auto", threads: int | None = None) -> Omni:
+        """Open a bundle.
+
+        Args:
+            path: the bundle's folder.
+            device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, CUDA where
+                ONNX Runtime offers it, else the CPU.
+            threads: threads of each session; None takes ``MUOMNI_THREADS`` or the cores there are.
+
+        Raises:
+            BundleError: the folder is not a bundle, or not whole.
+            DeviceError: CUDA was asked for and is not there.
+            InputError: an unknown device or a thread count below 1.
+            MissingPackageError: ONNX Runtime is not installed.
+        """
+        start = time.perf_counter()
+        checked = check_device(device)
+        count = thread_count(threads)
+        bundle = open_bundle(path)
+        providers_for(checked)
+        return cls(Stages(bundle, checked, count), time.perf_counter() - start)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._stages.bundle.manifest
+
+    @property
+    def threads(self) -> int:
+        """Threads of each session."""
+        return self._stages.threads
+
+    @property
+    def providers(self) -> dict[str, list[str]]:
+        """What the graphs loaded so far really run on."""
+        return self._stages.providers()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._stages.tokenizer()
+
+    @property
+    def thinker(self) -> Thinker:
+        return self._stages.thinker()
+
+    @property
+    def vision(self) -> Vision:
+        return self._stages.vision()
+
+    @property
+    def listening(self) -> Listening:
+        return self._stages.listening()
+
+    @property
+    def talker(self) -> Talker:
+        return self._stages.talker()
+
+    @property
+    def codec(self) -> Codec:
+        return self._stages.codec()
+
+    @property
+    def vocoder(self) -> Vocoder:
+        return self._stages.vocoder()
+
+    def verify(self) -> None:
+        """Check the sha256 of every file of the bundle.
+
+        Raises:
+            BundleError: a file changed since export.
+        """
+        self._stages.bundle.verify()
+
+    def chat(self) -> Conversation:
+        """A new, empty conversation."""
+        return Conversation(self._stages, self._take_load_seconds())
+
+    def generate(
+        self,
+        text: str | None = None,
+        *,
+        images: Sequence[ImageSource] = (),
+        audio: AudioSource | None = None,
+        video: VideoSource | None = None,
+        prompt: str | None = None,
+        video_frames: int | None = None,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        seed: int | None = None,
+        stop: str | Sequence[str] = (),
+        truncate: bool = False,
+        speech: bool = False,
+        speech_temperature: float = 0.8,
+        speech_top_k: int = 50,
+        speech_frames: int | None = None,
+        on_text: OnText | None = None,
+    ) -> Reply:
+        """Answer one request; nothing of it is remembered (see :meth:`chat` for that).
+
+        Args:
+            text: question or instruction.
+            images: each a path, encoded bytes, a PIL image or an array (H, W, 3).
+            audio: a path, encoded bytes, or ``(samples, sample_rate)``.
+            video: a path, encoded bytes, or a sequence of frames.
+            prompt: question for media without ``text``; None takes the bundle's default.
+            video_frames: evenly spaced frames to look at; None takes the bundle's default.
+            max_new_tokens: at most this many ids are generated.
+            temperature, top_k, top_p, repetition_penalty, seed: see :class:`muomni.SamplingOptions`;
+                the default is greedy.
+            stop: strings that end the reply; they are not part of its text.
+            truncate: shorten what does not fit the context, and say so in ``notes``; off, it is an error.
+            speech: speak as well.
+            speech_temperature, speech_top_k, speech_frames: see :class:`muomni.SpeechOptions`.
+            on_text: called with each piece of text as it is settled.
+
+        Raises:
+            InputError: an unusable argument; MediaError: an unreadable file.
+            ContextError: the prompt does not fit the context.
+            StageError: the bundle has no such stage.
+            BundleError: a file of the bundle changed.
+        """
+        sampling = SamplingOptions(temperature, top_k, top_p, repetition_penalty, seed)
+        options = SpeechOptions(speech_temperature, speech_top_k, speech_frames, seed) if speech else None
+        return self.chat().say(
+            text,
+            images=images,
+            audio=audio,
+            video=video,
+            prompt=prompt,
+            video_frames=video_frames,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            truncate=truncate,
+            speech=options,
+            on_text=on_text,
+        )
+
+    def _take_load_seconds(self) -> float:
+        seconds, self._load_seconds = self._load_seconds, 0.0
+        return seconds

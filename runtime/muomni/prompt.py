@@ -1,0 +1,127 @@
+"""From a request to the positions of a prompt: media embeddings first, then bos and the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .audio import AudioSource
+from .errors import ContextError, InputError, StageError
+from .image import ImageSource
+from .stages import Stages
+from .stopwatch import Stopwatch
+from .video import VideoSource, load_frames
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked: text, media, and the question to use when media come without text."""
+
+    text: str | None = None
+    images: Sequence[ImageSource] = ()
+    audio: AudioSource | None = None
+    video: VideoSource | None = None
+    prompt: str | None = None
+    video_frames: int | None = None
+
+
+@dataclass
+class Prompt:
+    """Positions of one turn: ``media`` (M, D) or None, then ``ids`` (bos first)."""
+
+    media: NDArray[np.float32] | None
+    ids: list[int]
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids) + (0 if self.media is None else len(self.media))
+
+
+def question(request: Request, stages: Stages) -> str:
+    """The text of the turn: what was asked, or the default for the media given.
+
+    Raises:
+        InputError: no text and no media, or empty text.
+    """
+    media_given = bool(request.images) or request.audio is not None or request.video is not None
+    if request.text is not None:
+        if not request.text.strip() and not media_given:
+            raise InputError("the text is empty; give a question, or an image, audio or video")
+        return request.text
+    if not media_given:
+        raise InputError("nothing to answer: expected text, an image, audio or video")
+    if request.prompt is not None:
+        return request.prompt
+    defaults = stages.bundle.manifest.prompt
+    seen = bool(request.images) or request.video is not None
+    return defaults.default_picture_question if seen else defaults.default_audio_question
+
+
+def encode(request: Request, stages: Stages, watch: Stopwatch, truncate: bool) -> Prompt:
+    """Encode a request's media and text into the positions of a prompt.
+
+    Raises:
+        ContextError: the audio takes more than its quarter of the context and ``truncate`` is off.
+        InputError, MediaError, StageError: unusable input, or a stage the bundle lacks.
+    """
+    notes: list[str] = []
+    text = question(request, stages)
+    parts: list[NDArray[np.float32]] = []
+    # The order is the reference's: image, video, audio.
+    if request.images:
+        with watch.stage("vision"):
+            parts.append(stages.vision().embed(request.images))
+    if request.video is not None:
+        with watch.stage("video"):
+            frames = load_frames(request.video, request.video_frames or stages.bundle.manifest.prompt.video_frames)
+        with watch.stage("vision"):
+            parts.append(stages.vision().embed(frames))
+    if request.audio is not None:
+        with watch.stage("audio"):
+            parts.append(_listen(request.audio, stages, truncate, notes))
+    with watch.stage("tokenizer"):
+        tokenizer = stages.tokenizer()
+        ids = [tokenizer.bos_id, *tokenizer.encode(text)]
+    return Prompt(np.concatenate(parts) if parts else None, ids, notes)
+
+
+def fit(prompt: Prompt, room: int, reserve: int, truncate: bool) -> Prompt:
+    """The prompt, if it fits ``room`` positions; with ``truncate``, shortened to leave ``reserve`` of them.
+
+    Raises:
+        ContextError: it does not fit; with numbers.
+    """
+    if len(prompt) <= room:
+        return prompt
+    media = 0 if prompt.media is None else len(prompt.media)
+    text = len(prompt.ids) - 1
+    kept = room - reserve - media - 1
+    if not truncate or kept < 1:
+        raise ContextError(
+            f"the prompt takes {len(prompt)} positions ({media} of media, 1 bos, {text} of text) and {max(room, 0)} "
+            "are free in the context; shorten it, or allow it with --truncate (truncate=True), which keeps the end "
+            "of the text"
+        )
+    note = f"the text was shortened to its last {kept} of {text} tokens to fit the context"
+    return Prompt(prompt.media, [prompt.ids[0], *prompt.ids[-kept:]], [*prompt.notes, note])
+
+
+def _listen(audio: AudioSource, stages: Stages, truncate: bool, notes: list[str]) -> NDArray[np.float32]:
+    listening = stages.listening()
+    embeds = listening.encode(audio).embeds
+    if embeds is None:
+        raise StageError("this bundle's audio stage has no projector, so audio cannot enter a prompt")
+    limit = listening.stage.max_embeddings
+    if len(embeds) > limit:
+        took, fits = listening.seconds(len(embeds)), listening.seconds(limit)
+        if not truncate:
+            raise ContextError(
+                f"the audio lasts {took:.1f} s ({len(embeds)} embeddings); a prompt holds {fits:.1f} s ({limit}, "
+                "a quarter of the context); cut it, or allow it with --truncate (truncate=True), which keeps the start"
+            )
+        notes.append(f"the audio was shortened to its first {fits:.1f} of {took:.1f} s")
+        embeds = embeds[:limit]
+    return embeds

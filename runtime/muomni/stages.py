@@ -1,0 +1,145 @@
+"""The stages of one bundle, each loaded when it is first used."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundle import Bundle
+from .codec import Codec
+from .contract import graph_contracts
+from .errors import BundleError, StageError
+from .listening import Listening
+from .session import Device, GraphSession
+from .talker import Talker
+from .thinker import Thinker
+from .tokenizer import Tokenizer
+from .vision import Vision
+from .vocoder import Vocoder
+
+S = TypeVar("S")
+
+
+class _Maker(Protocol):
+    def __call__(self) -> Any: ...
+
+
+class Stages:
+    """Makes stages on demand, once each; safe to share between threads."""
+
+    def __init__(self, bundle: Bundle, device: Device, threads: int) -> None:
+        self.bundle, self.device, self.threads = bundle, device, threads
+        self.load_seconds = 0.0
+        self._contracts = graph_contracts(bundle.manifest)
+        self._made: dict[str, Any] = {}
+        self._sessions: dict[str, GraphSession] = {}
+        self._lock = threading.RLock()
+
+    def providers(self) -> dict[str, list[str]]:
+        """Execution providers of the graphs loaded so far, as their sessions report them."""
+        return {name: list(session.providers) for name, session in self._sessions.items()}
+
+    def preload(self, *, vision: bool, audio: bool, speech: bool) -> None:
+        """Load what a request needs, so that loading and computing are timed apart.
+
+        Raises:
+            StageError: the bundle lacks one of them, said before any work is done.
+        """
+        self.tokenizer()
+        self.thinker()
+        if vision:
+            self.vision()
+        if audio:
+            self.listening()
+        if speech:
+            self.talker()
+            self.codec()
+            self.vocoder()
+
+    def tokenizer(self) -> Tokenizer:
+        entry = self._need("tokenizer", self.bundle.manifest.tokenizer)
+        return self._once("tokenizer", lambda: Tokenizer(self.bundle.file(entry.file), entry))
+
+    def thinker(self) -> Thinker:
+        stage = self._need("thinker", self.bundle.manifest.thinker)
+        return self._once("thinker", lambda: Thinker(self.session(stage.graph), stage))
+
+    def vision(self) -> Vision:
+        stage = self._need("vision", self.bundle.manifest.vision)
+        return self._once("vision", lambda: Vision(self.session(stage.graph), stage))
+
+    def listening(self) -> Listening:
+        stage = self._need("audio", self.bundle.manifest.audio)
+        return self._once(
+            "audio", lambda: Listening(self.session(stage.graph), stage, self._array(stage.mel.filters))
+        )
+
+    def talker(self) -> Talker:
+        stage = self._need("talker", self.bundle.manifest.talker)
+        return self._once("talker", lambda: Talker(self.session(stage.graph), stage))
+
+    def codec(self) -> Codec:
+        stage = self._need("codec", self.bundle.manifest.codec)
+        return self._once(
+            "codec", lambda: Codec(self.session(stage.graph), self.session(stage.encoder_graph), stage)
+        )
+
+    def vocoder(self) -> Vocoder:
+        stage = self._need("vocoder", self.bundle.manifest.vocoder)
+
+        def make() -> Vocoder:
+            session = self.session(stage.graph) if stage.graph else None
+            filters = self._array(stage.filters) if stage.filters else None
+            return Vocoder(stage, session, filters)
+
+        return self._once("vocoder", make)
+
+    def _need(self, name: str, stage: S | None) -> S:
+        if stage is None:
+            manifest = self.bundle.manifest
+            names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
+            there = [n for n in names if getattr(manifest, n) is not None]
+            raise StageError(
+                f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
+                "export a checkpoint that has one"
+            )
+        return stage
+
+    def _once(self, name: str, make: _Maker) -> Any:
+        made = self._made.get(name)
+        if made is None:
+            with self._lock:
+                made = self._made.get(name)
+                if made is None:
+                    start = time.perf_counter()
+                    made = self._made[name] = make()
+                    self.load_seconds += time.perf_counter() - start
+        return made
+
+    def session(self, graph: str) -> GraphSession:
+        """The session of one graph, by its name in the manifest.
+
+        Raises:
+            BundleError: no such graph, or its file changed.
+        """
+        session = self._sessions.get(graph)
+        if session is None:
+            if graph not in self.bundle.manifest.graphs:
+                raise BundleError(f"{self.bundle.folder}: the manifest describes no graph {graph!r}")
+            path = self.bundle.graph_file(graph)
+            session = GraphSession(path, self._contracts[graph], self.device, self.threads)
+            self._sessions[graph] = session
+        return session
+
+    def _array(self, name: str) -> NDArray[np.float32]:
+        path: Path = self.bundle.file(name)
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path}: not a numpy array ({error})") from error
+        return np.asarray(array, dtype=np.float32)
