@@ -81,8 +81,23 @@ def thinker_build(modules: Modules) -> GraphBuild:
             past,
         ),
         ({0: batch, 1: step}, {0: batch, 1: media}, *length_axes, past_axes),
-        thinker_check(thinker),
+        thinker_check(thinker, _text_ids(modules.tokenizer)),
     )
+
+
+SAMPLE_TEXT = (
+    "Hello! How are you today? I can describe a picture, answer a question that you speak, or read a sentence "
+    "aloud. The red circle is left of the blue square, and three plus four is seven. What would you like to know?"
+)
+
+
+def _text_ids(tokenizer: Path | None) -> list[int]:
+    """Ids of a few ordinary English sentences; none without a tokenizer."""
+    if tokenizer is None:
+        return []
+    import sentencepiece
+
+    return [int(i) for i in sentencepiece.SentencePieceProcessor(model_file=str(tokenizer)).encode(SAMPLE_TEXT)]
 
 
 def talker_build(modules: Modules) -> GraphBuild:

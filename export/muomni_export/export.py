@@ -44,11 +44,11 @@ from .describe import (
     vocoder_stage,
 )
 from .loading import Modules, load_modules
-from .parity import TOLERANCES, require
+from .parity import require
+from .precision import TOLERANCES, PrecisionPlan, apply
 from .replay import write_recording
 from .to_onnx import OPSET
 
-PRECISIONS = tuple(TOLERANCES)
 RECORDING_NAME = "parity.npz"
 TOKENIZER_NAME = "tokenizer.model"
 
@@ -57,12 +57,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One graph of the summary: bytes on disk and the measured error."""
+    """One graph of the summary: its manifest entry, bytes on disk and the seconds it took."""
 
     graph: str
-    parameters: int
+    entry: GraphEntry
     bytes: int
-    error: float
     seconds: float
 
 
@@ -90,7 +89,8 @@ def export_bundle(
         checkpoint: an ``omni_sft_*`` folder, a stage folder, or a folder with ``model.safetensors``.
         out: the bundle's folder; it must not exist, or be empty, unless ``force`` replaces a bundle.
         config: the config to read instead of the one found from the checkpoint.
-        precision: ``fp32``.
+        precision: ``fp32``, ``fp16``, ``int8``, ``int4``, or a default with exceptions by graph, such as
+            ``int8,thinker=int4``.
         progress: called with a line per step.
 
     Raises:
@@ -99,8 +99,7 @@ def export_bundle(
         InputError: an unknown precision, or ``out`` is taken.
         OutputError: the folder cannot be written.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    plan = PrecisionPlan.parse(precision)
     _check_target(out, force)
     progress(f"reading {checkpoint}")
     read = read_checkpoint(checkpoint, config)
@@ -108,26 +107,29 @@ def export_bundle(
     for note in modules.notes:
         progress(f"note: {note}")
     with _temporary_folder(out) as folder:
-        rows = _write(folder, modules, checkpoint, precision, progress)
+        rows = _write(folder, modules, checkpoint, plan, precision, progress)
         _replace(folder, out)
     total = sum(file.stat().st_size for file in out.iterdir())
     return ExportReport(out, tuple(rows), modules.notes, total)
 
 
 def _write(
-    folder: Path, modules: Modules, checkpoint: Path, precision: str, progress: Progress
+    folder: Path, modules: Modules, checkpoint: Path, plan: PrecisionPlan, precision: str, progress: Progress
 ) -> list[Row]:
     builds = graph_builds(modules)
     if not builds:
         raise CheckpointError(f"{checkpoint}: nothing to export")
-    manifest = _manifest(modules, checkpoint, builds, precision)
+    plan.check([build.graph for build in builds])
+    manifest = _manifest(modules, checkpoint, builds, plan, precision)
     contracts = graph_contracts(manifest)
     seconds: dict[str, float] = {}
     recorded = {}
     for build in builds:
         progress(f"{build.graph}: tracing")
         start = time.perf_counter()
-        build.write(contracts[build.graph], folder / f"{build.graph}.onnx")
+        path = folder / manifest.graphs[build.graph].file
+        build.write(contracts[build.graph], path)
+        apply(path, plan.of(build.graph))
         recorded[build.graph] = build.check.record()
         seconds[build.graph] = time.perf_counter() - start
     if modules.tokenizer is not None:
@@ -145,22 +147,25 @@ def _write(
         measured = build.check.measure(stages)
         entry = manifest.graphs[build.graph]
         require(build.check, measured, entry.tolerance)
-        entries[build.graph] = replace(entry, max_error=measured)
+        entry = entries[build.graph] = replace(entry, max_error=measured.error, agreement=measured.agreement)
         spent = seconds[build.graph] + time.perf_counter() - start
         size = sum(f.bytes for name, f in manifest.files.items() if name in (entry.file, entry.file + ".data"))
-        rows.append(Row(build.graph, entry.parameters, size, measured, spent))
+        rows.append(Row(build.graph, entry, size, spent))
     manifest = replace(manifest, graphs=entries)
     (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return rows
 
 
-def _manifest(modules: Modules, checkpoint: Path, builds: list[GraphBuild], precision: str) -> Manifest:
+def _manifest(
+    modules: Modules, checkpoint: Path, builds: list[GraphBuild], plan: PrecisionPlan, precision: str
+) -> Manifest:
     """The manifest without file entries and with errors still to be measured."""
-    assert precision == "fp32"
-    graphs = {
-        build.graph: GraphEntry(f"{build.graph}.onnx", build.check.parameters, "fp32", 0.0, TOLERANCES[precision])
-        for build in builds
-    }
+    graphs = {}
+    for build in builds:
+        chosen = plan.of(build.graph)
+        graphs[build.graph] = GraphEntry(
+            f"{build.graph}.onnx", build.check.parameters, chosen, 0.0, TOLERANCES[chosen]
+        )
     tokenizer = None
     if modules.tokenizer is not None:
         tokenizer = TokenizerEntry(TOKENIZER_NAME, _pieces(modules.tokenizer), unk_id=0, bos_id=1, eos_id=2)
@@ -168,7 +173,7 @@ def _manifest(modules: Modules, checkpoint: Path, builds: list[GraphBuild], prec
         schema_version=SCHEMA_VERSION,
         muomni_version=muomni.__version__,
         opset=OPSET,
-        precision="fp32",
+        precision=precision,
         source=SourceEntry(
             checkpoint=checkpoint.resolve().name,
             files={stage: f"{file.name} {sha256_of(file)}" for stage, file in modules.sources.items()},

@@ -62,4 +62,4 @@ def _against_torch(stages: Stages, checkpoint: Path, config: Path | None) -> dic
             '  pip install "muomni[export,cpu]"'
         ) from error
     builds = graph_builds(load_modules(read_checkpoint(checkpoint, config)))
-    return {build.graph: build.check.measure(stages) for build in builds}
+    return {build.graph: build.check.measure(stages).error for build in builds}

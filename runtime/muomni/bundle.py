@@ -21,6 +21,10 @@ SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
 
+Precision = Literal["fp32", "fp16", "int8", "int4"]
+"""How weights are stored: ``fp16`` is widened when loaded, ``int8`` and ``int4`` are blocks with scales."""
+
+
 @dataclass(frozen=True)
 class FileEntry:
     """Size and digest of a file of the bundle."""
@@ -34,14 +38,16 @@ class GraphEntry:
     """One ONNX graph and how far it was from its torch module when it was exported.
 
     ``max_error`` is the largest |graph - torch| over all outputs and inputs tried, divided by the largest
-    |torch| of that output where that is above 1.
+    |torch| of that output where that is above 1. ``agreement`` is, for the decoders, the share of
+    positions at which both prefer the same token, torch's tokens being fed.
     """
 
     file: str
     parameters: int
-    precision: Literal["fp32"]
+    precision: Precision
     max_error: float
     tolerance: float
+    agreement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,8 @@ class Manifest:
     schema_version: int
     muomni_version: str
     opset: int
-    precision: Literal["fp32"]
+    precision: str
+    """As asked for at export; what each graph got is in ``graphs``."""
     source: SourceEntry
     files: dict[str, FileEntry]
     graphs: dict[str, GraphEntry]

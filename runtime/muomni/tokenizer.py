@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .bundle import TokenizerEntry
-from .errors import BundleError
+from .errors import BundleError, InputError
 
 
 class Tokenizer:
@@ -29,7 +29,17 @@ class Tokenizer:
         self._pieces = entry.pieces
 
     def encode(self, text: str) -> list[int]:
-        """Ids of the text, without bos or eos."""
+        """Ids of the text, without bos or eos.
+
+        Raises:
+            InputError: a lone surrogate, which is what bytes that are not UTF-8 become on a command line.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the text is not valid Unicode: expected UTF-8, got {text[error.start]!r} at character {error.start}"
+            ) from None
         return [int(i) for i in self._model.encode(text)]
 
     def decode(self, ids: Sequence[int]) -> str:

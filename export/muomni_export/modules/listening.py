@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,9 +11,32 @@ from torch.nn import functional as F
 from .decoder import RMSNorm, split_heads
 
 
+MelCompression = Literal["none", "log_peak"]
+
+PEAK_FLOOR = 1e-8  # of mel power: below it a recording counts as silence
+RELATIVE_FLOOR = 1e-6  # of the peak: -60 dB
+
+
+def compress_mel(mel: Tensor, kind: MelCompression) -> Tensor:
+    """Mel power (B, T, M) -> what the convolutions read, of the same shape.
+
+    ``none`` is the reference. ``log_peak`` is the logarithm relative to the recording's loudest bin, about -2…2:
+    it does not depend on how loud a recording is, and it trains, which raw power (nine decades) hardly does.
+    """
+    if kind == "none":
+        return mel
+    peak = mel.amax(dim=(1, 2), keepdim=True).clamp(min=PEAK_FLOOR)
+    return ((mel / peak + RELATIVE_FLOOR).log() + 7.0) / 3.0
+
+
 @dataclass(frozen=True)
 class AudioSizes:
-    """``downsampling`` is 4 or 8, in time and in frequency alike."""
+    """``downsampling`` is 4 or 8, in time and in frequency alike.
+
+    The last two are additions to the reference, off by default: ``mel_compression`` (see :func:`compress_mel`) and
+    ``convolution_kernel``, the length of a depthwise convolution over time in each block. Without it the blocks do
+    not know the order of the frames.
+    """
 
     mel_bins: int
     downsampling: int
@@ -21,6 +45,8 @@ class AudioSizes:
     layers: int
     heads: int
     hidden: int
+    mel_compression: MelCompression = "none"
+    convolution_kernel: int = 0
 
 
 class DownsampleBy4(nn.Module):
@@ -46,6 +72,11 @@ class AudioBlock(nn.Module):
     def __init__(self, sizes: AudioSizes) -> None:
         super().__init__()
         self.heads = sizes.heads
+        self.convolves = sizes.convolution_kernel > 0
+        if self.convolves:
+            kernel = sizes.convolution_kernel
+            self.conv_norm = RMSNorm(sizes.width)
+            self.conv = nn.Conv1d(sizes.width, sizes.width, kernel, padding=kernel // 2, groups=sizes.width)
         self.norm1 = RMSNorm(sizes.width)
         self.qkv_proj = nn.Linear(sizes.width, 3 * sizes.width)
         self.out_proj = nn.Linear(sizes.width, sizes.width)
@@ -55,6 +86,8 @@ class AudioBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.convolves:
+            x = x + self.conv(self.conv_norm(x).transpose(1, 2)).transpose(1, 2)
         q, k, v = (split_heads(t, self.heads) for t in self.qkv_proj(self.norm1(x)).chunk(3, dim=-1))
         x = x + self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         out: Tensor = x + self.mlp(self.norm2(x))
@@ -79,7 +112,7 @@ class AudioEncoder(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Mel power (B, T, M), no log -> features (B, ceil(T / downsampling), d)."""
-        x = self.down(mel[:, None])
+        x = self.down(compress_mel(mel, self.sizes.mel_compression)[:, None])
         x = self.proj(x.transpose(1, 2).flatten(2))
         for block in self.blocks:
             x = block(x)

@@ -1,0 +1,122 @@
+"""What espeak said, on the grid of codec frames: sounds, how many frames each lasts, and to which word it belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from .espeak import Espeak, SpokenSound, Utterance
+from .mel import SPEC, MelSpec
+from .normalise import MARKS
+
+FINAL_PAUSE_S = 0.2
+PAUSE = "_"
+"""A pause that no mark asks for."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One sound of a sentence: ``symbol`` is espeak's, or a mark (``. ? ! ,``) for the pause it makes."""
+
+    symbol: str
+    starts_word: bool
+    word: int
+    """Index of the word, or of the word before the mark."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    text: str
+    words: tuple[str, ...]
+    sounds: tuple[Sound, ...]
+    frames: NDArray[np.int64]
+    """Codec frames of each sound, at least one."""
+    samples: NDArray[np.float32]
+    """Frames · hop samples at the codec's rate."""
+
+
+def say(espeak: Espeak, text: str, spec: MelSpec = SPEC) -> Aligned:
+    """Say a normalised text and align it.
+
+    Raises:
+        MismatchError: see :meth:`Espeak.speak`.
+    """
+    utterance = espeak.speak(text)
+    rate = spec.sample_rate_hz / utterance.sample_rate_hz
+    samples = soxr.resample(utterance.samples, utterance.sample_rate_hz, spec.sample_rate_hz, quality="MQ")
+    words, starts = split_words(text)
+    sounds, first_samples, end = name_sounds(utterance, text, words, starts)
+    boundaries = np.array([*first_samples[1:], end]) * rate / spec.hop_samples
+    frames = durations(boundaries)
+    length = int(frames.sum()) * spec.hop_samples
+    samples = np.pad(samples, (0, max(0, length - len(samples))))[:length].astype(np.float32)
+    return Aligned(text, words, sounds, frames, samples)
+
+
+def split_words(text: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Words without their marks, and where in the text each begins."""
+    words, starts, position = [], [], 0
+    for token in text.split(" "):
+        words.append(token.strip(MARKS))
+        starts.append(position)
+        position += len(token) + 1
+    return tuple(words), np.array(starts, dtype=np.int64)
+
+
+def durations(boundaries: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Ends of the sounds in frames (fractional) -> whole frames of each, at least one, without drift.
+
+    The pointer moves by one sound a frame at most, so a sound too short for a frame takes one from the next.
+    """
+    ends, last = [], 0
+    for boundary in boundaries:
+        last = max(round(float(boundary)), last + 1)
+        ends.append(last)
+    return np.diff(np.array([0, *ends], dtype=np.int64))
+
+
+def name_sounds(
+    utterance: Utterance, text: str, words: tuple[str, ...], starts: NDArray[np.int64]
+) -> tuple[tuple[Sound, ...], list[int], float]:
+    """Sounds with their words, the sample where each starts, and the sample where the last one ends."""
+    sounds: list[Sound] = []
+    first_samples: list[int] = []
+    previous_word = -1
+    for spoken, following in _with_following(utterance.sounds):
+        if spoken.symbol != PAUSE:
+            word = int(np.searchsorted(starts, spoken.word_position, side="right")) - 1
+            sounds.append(Sound(spoken.symbol, word != previous_word, word))
+            first_samples.append(spoken.start_sample)
+            previous_word = word
+            continue
+        if not sounds or sounds[-1].symbol in (PAUSE, *MARKS):
+            continue  # espeak writes one pause as two events
+        last = len(words) - 1 if following is None else sounds[-1].word
+        mark = text[starts[last] + len(words[last])] if last_has_mark(text, words, starts, last) else PAUSE
+        sounds.append(Sound(mark, False, last))
+        first_samples.append(spoken.start_sample)
+    if sounds[-1].symbol not in MARKS:
+        sounds.append(Sound(".", False, len(words) - 1))
+        first_samples.append(len(utterance.samples))
+    return tuple(sounds), first_samples, first_samples[-1] + FINAL_PAUSE_S * utterance.sample_rate_hz
+
+
+def last_has_mark(text: str, words: tuple[str, ...], starts: NDArray[np.int64], word: int) -> bool:
+    end = int(starts[word]) + len(words[word])
+    return end < len(text) and text[end] in MARKS
+
+
+def _with_following(
+    sounds: tuple[SpokenSound, ...],
+) -> list[tuple[SpokenSound, SpokenSound | None]]:
+    """Each sound with the next one that is no pause."""
+    result: list[tuple[SpokenSound, SpokenSound | None]] = []
+    following: SpokenSound | None = None
+    for sound in reversed(sounds):
+        result.append((sound, following))
+        if sound.symbol != PAUSE:
+            following = sound
+    return result[::-1]

@@ -1,0 +1,78 @@
+"""What is said aloud: questions, sentences and loose words, within a closed vocabulary."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..seeds import Split, generator
+from .dialogue import Turn, conversation, spoken_question
+from .phrasing import as_heard, chance, pick
+from .picture_talk import describe, picture_turn
+from .scene import Scene, draw_scene
+
+LineKind = Literal["chat", "picture", "sentence", "words"]
+VOCABULARY_SOURCE_LINES = 12_000
+MAX_WORDS = 16
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something to read aloud. ``reply`` is empty where it is not a question; ``scene`` is what it asks about."""
+
+    kind: LineKind
+    text: str
+    reply: str = ""
+    scene: Scene | None = None
+
+    @property
+    def transcript(self) -> str:
+        return as_heard(self.text)
+
+
+@functools.cache
+def spoken_vocabulary() -> tuple[str, ...]:
+    """Every word of the world that is said aloud, in alphabetical order."""
+    counts: Counter[str] = Counter()
+    for index in range(VOCABULARY_SOURCE_LINES):
+        for split in ("train", "dev"):
+            rng = generator(split, 0, "vocabulary", index)  # type: ignore[arg-type]
+            line = _grammar_line(rng, split, 0, index)  # type: ignore[arg-type]
+            counts.update(line.transcript.split())
+    return tuple(sorted(word for word, count in counts.items() if count >= 3))
+
+
+def spoken_line(split: Split, seed: int, index: int) -> Line:
+    """Line ``index``: three in four from the grammar, the others loose words (so that hearing does not guess)."""
+    rng = generator(split, seed, "line", index)
+    if chance(rng, 0.25):
+        words = spoken_vocabulary()
+        text = " ".join(pick(rng, words) for _ in range(int(rng.integers(2, 9))))
+        return Line("words", text)
+    return _grammar_line(rng, split, seed, index)
+
+
+def _grammar_line(rng: np.random.Generator, split: Split, seed: int, index: int) -> Line:
+    """A chat question, a question about a picture, or a sentence as the model itself would say it."""
+    share = rng.random()
+    if share < 0.5:
+        turn = spoken_question(split, seed, index)
+        return Line("chat", turn.question, turn.reply)
+    scene = draw_scene(rng)
+    if share < 0.8:
+        turn = picture_turn(scene, rng, split, description=chance(rng, 0.15))
+        return Line("picture", turn.question, turn.reply, scene)
+    if chance(rng, 0.4):
+        return Line("sentence", describe(scene))
+    for turn in conversation(split, seed, index, spoken=True):
+        if _within_vocabulary(turn):
+            return Line("sentence", turn.reply)
+    return Line("sentence", describe(scene))
+
+
+def _within_vocabulary(turn: Turn) -> bool:
+    return turn.kind not in ("name", "name recall", "repeat") and len(turn.reply.split()) <= MAX_WORDS

@@ -1,0 +1,274 @@
+"""Questions about a scene and their one right answer, computed from the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..seeds import Split
+from .arithmetic import sentence
+from .dialogue import Turn
+from .lexicon import COLOURS, SHAPES, SIZES, number_words
+from .phrasing import Ask, chance, phrase, pick
+from .scene import Scene, Thing
+
+CLEAR_OFFSET = 0.12
+"""How far apart, along the axis asked about, two centres are for left/right/above/below to be asked."""
+
+
+def plural(noun: str) -> str:
+    return {"cross": "crosses"}.get(noun, noun + "s")
+
+
+def article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def listing(items: list[str]) -> str:
+    """"a", "a and b", "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def describe(scene: Scene) -> str:
+    """From left to right, with sizes, colours and shapes."""
+    return sentence(listing([article(t.full_name) for t in scene.things]))
+
+
+def ask_description(scene: Scene) -> Ask:
+    return Ask(
+        "describe",
+        describe(scene),
+        ("Describe what you see concisely.", "Describe what you see.", "What do you see?", "Describe the picture.",
+         "What is in the picture?", "Describe the image.", "What is in the image?", "What is in this picture?",
+         "What does the picture show?", "Tell me what you see.", "Describe this picture.", "What can you see?",
+         "List the shapes.", "Which shapes do you see?"),
+        ("what you see", "what is in the picture", "what you can see"),
+        ("What do you see in the picture?", "What is on the picture?", "Describe this image.",
+         "Which shapes are in the picture?", "What does the image show?", "What can you see in this picture?"),
+    )  # fmt: skip
+
+
+def counted(count: int, singular: str, many: str) -> str:
+    if count == 1:
+        return f"There is one {singular}."
+    return f"There are {number_words(count) if count else 'no'} {many}."
+
+
+def ask_count(scene: Scene, rng: np.random.Generator) -> Ask:
+    """How many shapes there are in all, of a shape, of a colour or of a size."""
+    form = int(rng.integers(4))
+    present = scene.things[int(rng.integers(len(scene.things)))]
+    if form == 0:
+        singular, many, count = "shape", "shapes", len(scene.things)
+    elif form == 1:
+        shape = present.shape if chance(rng, 0.7) else pick(rng, SHAPES)
+        singular, many = shape, plural(shape)
+        count = sum(t.shape == shape for t in scene.things)
+    elif form == 2:
+        colour = present.colour if chance(rng, 0.7) else pick(rng, COLOURS)
+        singular, many = f"{colour} shape", f"{colour} shapes"
+        count = sum(t.colour == colour for t in scene.things)
+    else:
+        size = pick(rng, SIZES)
+        singular, many = f"{size} shape", f"{size} shapes"
+        count = sum(t.size == size for t in scene.things)
+    objects = [f"How many {many.replace('shapes', 'objects')} are there?"] if form != 1 else []
+    return Ask(
+        "count",
+        counted(count, singular, many),
+        (f"How many {many} are there?", f"How many {many} do you see?", f"Count the {many}.",
+         f"How many {many} are in the picture?", f"What is the number of {many}?", *objects),
+        (f"how many {many} there are", f"how many {many} you see", f"the number of {many}"),
+        (f"How many {many} can you see?", f"How many {many} are in the image?", f"Please count the {many}."),
+    )  # fmt: skip
+
+
+def unique(scene: Scene, key: Callable[[Thing], object]) -> list[Thing]:
+    """Things that nothing else shares ``key`` with."""
+    keys = [key(t) for t in scene.things]
+    return [t for t in scene.things if keys.count(key(t)) == 1]
+
+
+def ask_colour(scene: Scene, rng: np.random.Generator) -> Ask | None:
+    by_shape, by_size = unique(scene, lambda t: t.shape), unique(scene, lambda t: (t.size, t.shape))
+    if by_shape and chance(rng, 0.75):
+        thing = by_shape[int(rng.integers(len(by_shape)))]
+        noun = thing.shape
+    elif by_size:
+        thing = by_size[int(rng.integers(len(by_size)))]
+        noun = f"{thing.size} {thing.shape}"
+    else:
+        return None
+    return Ask(
+        "colour of",
+        f"The {noun} is {thing.colour}.",
+        (f"What colour is the {noun}?", f"Which colour is the {noun}?", f"The {noun} is what colour?",
+         f"What colour does the {noun} have?", f"What is the colour of the {noun}?"),
+        (f"what colour the {noun} is", f"the colour of the {noun}"),
+        (f"Which colour does the {noun} have?", f"Of what colour is the {noun}?", f"What colour has the {noun}?"),
+    )  # fmt: skip
+
+
+def ask_shape(scene: Scene, rng: np.random.Generator) -> Ask | None:
+    things = unique(scene, lambda t: t.colour)
+    if not things:
+        return None
+    thing = things[int(rng.integers(len(things)))]
+    colour = thing.colour
+    return Ask(
+        "shape of",
+        f"The {colour} shape is {article(thing.shape)}.",
+        (f"What shape is {colour}?", f"Which shape is {colour}?", f"What is the {colour} shape?",
+         f"What is {colour}?", f"What is the {colour} object?"),
+        (f"which shape is {colour}", f"what the {colour} shape is"),
+        (f"What shape does the {colour} object have?", f"What kind of shape is {colour}?"),
+    )  # fmt: skip
+
+
+def ask_size(scene: Scene, rng: np.random.Generator) -> Ask | None:
+    things = unique(scene, lambda t: t.shape)
+    if not things:
+        return None
+    thing = things[int(rng.integers(len(things)))]
+    noun = thing.shape if chance(rng, 0.6) else thing.name
+    return Ask(
+        "size of",
+        f"The {noun} is {thing.size}.",
+        (f"Is the {noun} big or small?", f"What size is the {noun}?", f"How big is the {noun}?",
+         f"Is the {noun} small or big?"),
+        (f"if the {noun} is big or small", f"what size the {noun} is"),
+        (f"What is the size of the {noun}?", f"Which size has the {noun}?", f"How large is the {noun}?"),
+    )  # fmt: skip
+
+
+def ask_presence(scene: Scene, rng: np.random.Generator) -> Ask:
+    """Is there a red circle? Wrong ones are often half right: the colour of one thing, the shape of another."""
+    thing = scene.things[int(rng.integers(len(scene.things)))]
+    other = scene.things[int(rng.integers(len(scene.things)))]
+    colour = thing.colour if chance(rng, 0.75) else pick(rng, COLOURS)
+    shape = (thing.shape if chance(rng, 0.5) else other.shape) if chance(rng, 0.75) else pick(rng, SHAPES)
+    if chance(rng, 0.3):
+        noun, there = shape, any(t.shape == shape for t in scene.things)
+    elif chance(rng, 0.15):
+        noun, there = f"{colour} shape", any(t.colour == colour for t in scene.things)
+    else:
+        noun, there = f"{colour} {shape}", any((t.colour, t.shape) == (colour, shape) for t in scene.things)
+    reply = f"Yes, there is {article(noun)}." if there else f"No, there is no {noun}."
+    a = article(noun)
+    return Ask(
+        "is there",
+        reply,
+        (f"Is there {a}?", f"Do you see {a}?", f"Is there {a} in the picture?", f"Can you see {a}?",
+         f"Does the picture show {a}?", f"Is {a} in the picture?"),
+        (f"if there is {a}", f"if you see {a}"),
+        (f"Is there {a} in the image?", f"Is {a} there?", f"Can you find {a}?", f"Does the image show {a}?"),
+    )  # fmt: skip
+
+
+RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
+RELATION_WORDINGS = {"left of": ("left of", "to the left of"), "right of": ("right of", "to the right of"),
+                     "above": ("above", "over"), "below": ("below", "under")}  # fmt: skip
+
+
+def holds(a: Thing, b: Thing, relation: str) -> bool | None:
+    """Is a ``relation`` b? None where it is too close to say."""
+    dx, dy = RELATIONS[relation]
+    along = (a.x - b.x) * dx + (a.y - b.y) * dy
+    return None if abs(along) < CLEAR_OFFSET else along > 0
+
+
+def main_relation(a: Thing, b: Thing) -> str | None:
+    """The one word for where a is from b, if one axis clearly dominates."""
+    dx, dy = a.x - b.x, a.y - b.y
+    if abs(dx) > 1.4 * abs(dy) and abs(dx) > CLEAR_OFFSET:
+        return "right of" if dx > 0 else "left of"
+    if abs(dy) > 1.4 * abs(dx) and abs(dy) > CLEAR_OFFSET:
+        return "below" if dy > 0 else "above"
+    return None
+
+
+def short_names(scene: Scene) -> dict[Thing, str]:
+    """The shortest name that tells a thing from the others: "circle", or else "red circle"."""
+    shapes, names = [t.shape for t in scene.things], [t.name for t in scene.things]
+    out = {}
+    for t in scene.things:
+        if shapes.count(t.shape) == 1:
+            out[t] = t.shape
+        elif names.count(t.name) == 1:
+            out[t] = t.name
+    return out
+
+
+def ask_relation(scene: Scene, rng: np.random.Generator) -> Ask | None:
+    """Is the circle left of the square? Where is the circle from the square?"""
+    names = short_names(scene)
+    if len(names) < 2:
+        return None
+    things = list(names)
+    i, j = rng.choice(len(things), 2, replace=False)
+    a, b = things[i], things[j]
+    x, y = (t.name if chance(rng, 0.25) and names[t] == t.shape else names[t] for t in (a, b))
+    if chance(rng, 0.5):
+        relation = main_relation(a, b)
+        if relation is None:
+            return None
+        where = [f"Where is the {x}?"] if len(scene.things) == 2 else []
+        return Ask(
+            "where",
+            f"The {x} is {relation} the {y}.",
+            (f"Where is the {x} from the {y}?", f"Where is the {x}, seen from the {y}?",
+             f"On which side of the {y} is the {x}?", *where),
+            (f"where the {x} is from the {y}",),
+            (f"Where is the {x} relative to the {y}?", f"Seen from the {y}, where is the {x}?"),
+        )  # fmt: skip
+    relation = pick(rng, list(RELATIONS))
+    true = holds(a, b, relation)
+    if true is None:
+        return None
+    trained, other = RELATION_WORDINGS[relation]
+    reply = f"Yes, the {x} is {relation} the {y}." if true else f"No, the {x} is not {relation} the {y}."
+    return Ask(
+        "relation",
+        reply,
+        (f"Is the {x} {trained} the {y}?", f"Is the {x} {other} the {y}?", f"Do you see the {x} {trained} the {y}?"),
+        (f"if the {x} is {trained} the {y}", f"if the {x} is {other} the {y}"),
+        (f"Is it true that the {x} is {trained} the {y}?", f"Can you see the {x} {trained} the {y}?"),
+    )
+
+
+def ask_extreme(scene: Scene, rng: np.random.Generator) -> Ask | None:
+    """What is on the far left, right, top or bottom?"""
+    if len(scene.things) < 2:
+        return None
+    side = pick(rng, ("left", "right", "top", "bottom"))
+    axis: Callable[[Thing], float] = (lambda t: t.x) if side in ("left", "right") else (lambda t: t.y)
+    ordered = sorted(scene.things, key=axis, reverse=side in ("right", "bottom"))
+    if abs(axis(ordered[0]) - axis(ordered[1])) < CLEAR_OFFSET:
+        return None
+    where = f"on the {side}" if side in ("left", "right") else f"at the {side}"
+    return Ask(
+        "extreme",
+        sentence(f"{article(ordered[0].name)} is {where}"),
+        (f"What is {where}?", f"Which shape is {where}?", f"What do you see {where}?", f"What is farthest {where}?"),
+        (f"what is {where}", f"which shape is {where}"),
+        (f"Which object is {where}?", f"What shape is {where}?"),
+    )
+
+
+SINGLE_MAKERS: tuple[Callable[[Scene, np.random.Generator], Ask | None], ...] = (
+    ask_count, ask_colour, ask_shape, ask_size, ask_presence, ask_presence, ask_relation, ask_relation, ask_extreme
+)  # fmt: skip
+
+
+def ask_single(scene: Scene, rng: np.random.Generator) -> Ask:
+    """One question about one thing in the scene (never the whole description)."""
+    while True:
+        ask = SINGLE_MAKERS[int(rng.integers(len(SINGLE_MAKERS)))](scene, rng)
+        if ask is not None:
+            return ask
+
+
+def picture_turn(scene: Scene, rng: np.random.Generator, split: Split, description: bool) -> Turn:
+    ask = ask_description(scene) if description else ask_single(scene, rng)
+    return Turn(ask.kind, phrase(ask, rng, split), ask.reply)

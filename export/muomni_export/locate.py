@@ -1,0 +1,240 @@
+"""Where the files of a checkpoint are: stage folders, newest steps, configs, tokenizer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from muomni.errors import CheckpointError
+
+FILE_STEMS: Mapping[str, tuple[str, ...]] = {
+    "omni": ("omni",),
+    "thinker": ("thinker",),
+    "audio": ("audio_enc",),
+    "vision": ("vision",),
+    "talker": ("talker",),
+    "vocoder": ("vocoder", "hifigan"),
+    "ocr": ("ocr",),
+}
+"""Kind of folder -> names of its checkpoint file without ``.pt``, the preferred one first."""
+
+FOLDER_PREFIXES: Mapping[str, str] = {
+    "omni": "omni_sft",
+    "thinker": "thinker",
+    "audio": "audio_enc",
+    "vision": "vision",
+    "talker": "talker",
+    "vocoder": "vocoder",
+    "ocr": "ocr",
+}
+MERGED_FILE, TOKENIZER_FILE = "model.safetensors", "tokenizer.model"
+EXPECTED_PATHS = (
+    "an omni_sft_* folder (omni.pt), a stage folder (thinker.pt, vision.pt, audio_enc.pt, talker.pt or "
+    "vocoder.pt) or a folder with model.safetensors"
+)
+
+
+@dataclass(frozen=True)
+class Located:
+    """What a path means: the kind of checkpoint (a key of ``FILE_STEMS``, or "merged"), and its file."""
+
+    kind: str
+    folder: Path
+    file: Path
+
+
+def locate(path: Path) -> Located:
+    """Find the checkpoint a path means: a stage folder, a merged folder, a folder above, or a file.
+
+    Raises:
+        CheckpointError: nothing there, nothing recognised, or more than one candidate.
+    """
+    path = path.expanduser()
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or folder; expected {EXPECTED_PATHS}")
+    if not path.is_dir():
+        folder = path.parent.resolve()
+        return Located(_kind_of_file(path), folder, folder / path.name)
+    folder = path.resolve()
+    kind = _kind_of_folder(folder)
+    if kind is not None:
+        file = folder / MERGED_FILE if kind == "merged" else find_stage_file(folder, kind)
+        return Located(kind, folder, file)
+    return locate(_omni_folder_below(folder))
+
+
+def find_stage_file(folder: Path, kind: str) -> Path:
+    """``<stage>.pt``, or the newest ``<stage>_step_<N>.pt`` by number.
+
+    Raises:
+        CheckpointError: neither is there.
+    """
+    for stem in FILE_STEMS[kind]:
+        if (folder / f"{stem}.pt").is_file():
+            return folder / f"{stem}.pt"
+        steps = {
+            int(match[1]): file
+            for file in folder.glob(f"{stem}_step_*.pt")
+            if (match := re.fullmatch(rf"{stem}_step_(\d+)\.pt", file.name)) and file.is_file()
+        }
+        if steps:
+            return steps[max(steps)]
+    looked = [f"{stem}{end}" for stem in FILE_STEMS[kind] for end in (".pt", "_step_<N>.pt")]
+    there = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+    found = ", ".join(there[:8]) or "nothing"
+    raise CheckpointError(f"{folder}: no {kind} checkpoint; expected {' or '.join(looked)}, found {found}")
+
+
+def has_stage_file(folder: Path, kind: str) -> bool:
+    try:
+        find_stage_file(folder, kind)
+    except CheckpointError:
+        return False
+    return True
+
+
+def find_named_stage(
+    kind: str, config: Mapping[str, Any], config_path: Path, folder: Path, notes: list[str]
+) -> Path | None:
+    """The folder (or file) of a stage that ``<kind>_ckpt`` names, else a sibling of the omni folder.
+
+    Relative paths start at the folder above ``configs/``. A path that has gone is replaced by a sibling
+    folder of the same name, with a note.
+
+    Raises:
+        CheckpointError: the config names a stage that is nowhere, or several siblings could be meant.
+    """
+    named = config.get(f"{kind}_ckpt")
+    if named is None or named == "":
+        return _sibling(kind, folder, config_path)
+    if not isinstance(named, str):
+        raise CheckpointError(f"{config_path}: {kind}_ckpt: expected a path, got {named!r}")
+    wanted = Path(named.replace("\\", "/"))
+    bases = dict.fromkeys((config_path.parent.parent, folder.parent.parent, config_path.parent))
+    places = [base / wanted for base in bases]  # an absolute path stays as it is
+    sibling = folder.parent / wanted.name
+    for place in dict.fromkeys((*places, sibling)):
+        if place.exists():
+            if place == sibling and place not in places:
+                notes.append(f"{kind}: {config_path.name} says {named}, which is not there; used {place}")
+            return place.resolve() if place.is_dir() else place
+    looked = ", ".join(str(place) for place in dict.fromkeys((*places, sibling)))
+    raise CheckpointError(
+        f"{config_path}: {kind}_ckpt names {named}, which does not exist; looked at {looked}. Copy the "
+        f"folder there, or take {kind}_ckpt out of the config to export without it"
+    )
+
+
+def find_vocoder(
+    folders: Iterable[Path],
+    config: Mapping[str, Any],
+    config_path: Path | None,
+    folder: Path,
+    notes: list[str],
+) -> Path | None:
+    """``vocoder_*`` beside the folder, else ``vocoder.pt`` or the older ``hifigan.pt`` in ``folders``."""
+    if config.get("vocoder_ckpt") and config_path is not None:
+        named = find_named_stage("vocoder", config, config_path, folder, notes)
+        if named is not None:
+            return named if named.is_file() else find_stage_file(named, "vocoder")
+    sibling = _sibling("vocoder", folder, config_path)
+    places = ([sibling] if sibling else []) + list(folders)
+    for place in places:
+        if has_stage_file(place, "vocoder"):
+            return find_stage_file(place, "vocoder")
+    return None
+
+
+def find_config(folder: Path) -> tuple[Path | None, list[Path]]:
+    """The JSON of a stage folder, ``configs/<folder name>.json`` first, and all places looked at."""
+    places = [
+        folder.parent.parent / "configs" / f"{folder.name}.json",
+        folder.parent / "configs" / f"{folder.name}.json",
+        folder / f"{folder.name}.json",
+        folder / "config.json",
+    ]
+    return next((place for place in places if place.is_file()), None), places
+
+
+def only_config(folder: Path, kind: str) -> Path | None:
+    """The one ``<kind>_*.json`` of a configs folder; None where there is none, or more than one."""
+    found = sorted(folder.glob(f"{FOLDER_PREFIXES[kind]}*.json"))
+    return found[0] if len(found) == 1 else None
+
+
+def find_tokenizer(folders: Iterable[Path]) -> Path:
+    """``tokenizer.model`` in the first folder that has one.
+
+    Raises:
+        CheckpointError: no folder has one (lists them).
+    """
+    places = [folder / TOKENIZER_FILE for folder in dict.fromkeys(folders)]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = ", ".join(str(place) for place in places)
+    raise CheckpointError(
+        f"no tokenizer: looked at {looked}; copy the tokenizer.model the Thinker was trained with there"
+    )
+
+
+def _kind_of_file(path: Path) -> str:
+    if path.suffix == ".safetensors":
+        return "merged"
+    for kind, stems in FILE_STEMS.items():
+        for stem in stems:
+            if re.fullmatch(rf"{stem}(_step_\d+)?\.pt", path.name):
+                return kind
+    raise CheckpointError(f"{path}: not the name of a checkpoint file; expected {EXPECTED_PATHS}")
+
+
+def _kind_of_folder(folder: Path) -> str | None:
+    """By the files in the folder, then by its name; None where neither says."""
+    if (folder / MERGED_FILE).is_file():
+        return "merged"
+    by_name = next((k for k, prefix in FOLDER_PREFIXES.items() if folder.name.startswith(prefix)), None)
+    inside = [kind for kind in FILE_STEMS if has_stage_file(folder, kind)]
+    if "omni" in inside:
+        return "omni"
+    if len(inside) > 1 and "vocoder" in inside:
+        inside.remove("vocoder")  # hifigan.pt lies beside the Talker in older sets
+    if len(inside) == 1:
+        return inside[0]
+    if by_name in inside or not inside:
+        return by_name
+    files = ", ".join(f"{FILE_STEMS[kind][0]}.pt" for kind in inside)
+    raise CheckpointError(f"{folder}: expected one stage in a folder, got {files}; name the file to export")
+
+
+def _omni_folder_below(folder: Path) -> Path:
+    """The one ``omni_sft_*`` folder in ``folder/checkpoints`` or ``folder``."""
+    found: list[Path] = []
+    for place in (folder / "checkpoints", folder):
+        found = found or sorted(p for p in place.glob(f"{FOLDER_PREFIXES['omni']}*") if p.is_dir())
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CheckpointError(
+            f"{folder}: expected one omni folder, got {', '.join(map(str, found))}; name one"
+        )
+    there = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
+    raise CheckpointError(f"{folder}: no checkpoint here: expected {EXPECTED_PATHS}, found {there}")
+
+
+def _sibling(kind: str, folder: Path, config_path: Path | None) -> Path | None:
+    """``<kind>_<suffix>`` beside a folder ``…_<suffix>``, else the only ``<kind>_*``."""
+    prefix = FOLDER_PREFIXES[kind]
+    found = sorted(p for p in folder.parent.glob(f"{prefix}_*") if p.is_dir() and p != folder)
+    own = next((p for p in FOLDER_PREFIXES.values() if folder.name.startswith(p)), "")
+    same = [p for p in found if p.name.removeprefix(prefix) == folder.name.removeprefix(own)]
+    if same or len(found) == 1:
+        return (same or found)[0]
+    if found:
+        raise CheckpointError(
+            f"{folder}: which {kind} belongs to it? Found {', '.join(p.name for p in found)}; name one as "
+            f"{kind}_ckpt in {config_path or 'its config'}"
+        )
+    return None
