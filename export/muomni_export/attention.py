@@ -24,8 +24,9 @@ class PackedBlock(nn.Module):
     products are faster; the numbers are the same.
     """
 
-    def __init__(self, block: Block, layer: int) -> None:
+    def __init__(self, block: nn.Module, layer: int) -> None:
         super().__init__()
+        assert isinstance(block, Block)
         self.layer = layer
         self.norm1, self.norm2 = block.norm1, block.norm2
         attention: Attention = block.attn

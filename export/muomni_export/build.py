@@ -97,7 +97,9 @@ def _text_ids(tokenizer: Path | None) -> list[int]:
         return []
     import sentencepiece
 
-    return [int(i) for i in sentencepiece.SentencePieceProcessor(model_file=str(tokenizer)).encode(SAMPLE_TEXT)]
+    return [
+        int(i) for i in sentencepiece.SentencePieceProcessor(model_file=str(tokenizer)).encode(SAMPLE_TEXT)
+    ]
 
 
 def talker_build(modules: Modules) -> GraphBuild:

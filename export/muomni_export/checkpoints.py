@@ -262,11 +262,11 @@ def _assemble(
     notes: list[str],
 ) -> CheckpointSet:
     for stage, needed in NEEDS.items():
-        alone = needed != "codec" and found.kind in ("vision", "audio")
-        if stage in sections and needed not in sections and not alone:
+        if stage in sections and needed not in sections and found.kind != stage:
+            own = {name: section for name, section in sections.items() if section.file == found.file}
             raise CheckpointError(
                 f"{found.file}: expected a part named {PART_NAMES[needed]} (the {stage} stage is of no use "
-                f"without it), got {_names(sections)}"
+                f"without it), got {_names(own)}"
             )
     stages = {}
     for stage, section in sections.items():
@@ -279,7 +279,8 @@ def _assemble(
 
 
 def _names(sections: Mapping[str, Section]) -> str:
-    return ", ".join(PART_NAMES.get(stage, stage) for stage in sections) or "none of the known parts"
+    names = [section.prefix.rstrip(".") or stage for stage, section in sections.items()]
+    return ", ".join(names) or "none of the known parts"
 
 
 def _folder(place: Path) -> Path:

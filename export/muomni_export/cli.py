@@ -30,7 +30,9 @@ def convert(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
     config: Annotated[Path | None, typer.Option(help="Config to read instead of the one found.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16, int8, int4; or with exceptions: int8,thinker=int4.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16, int8, int4; or with exceptions: int8,thinker=int4.")
+    ] = "fp32",
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     debug: Debug = False,
@@ -46,7 +48,9 @@ def convert(
     report = export.export_bundle(checkpoint, out, config, precision, force, progress)
     if quiet:
         return
-    typer.echo(f"{'stage':<14}{'parameters':>12}{'as':>6}{'size':>12}{'error':>10}{'same best':>11}{'time':>8}")
+    typer.echo(
+        f"{'stage':<14}{'parameters':>12}{'as':>6}{'size':>12}{'error':>10}{'same best':>11}{'time':>8}"
+    )
     for row in report.rows:
         entry = row.entry
         agreement = "" if entry.agreement is None else f"{entry.agreement:.1%}"
@@ -105,7 +109,7 @@ def _exporter() -> Any:
         from . import export
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"the package {error.name!r} is missing; exporting needs\n  pip install \"muomni[export,cpu]\""
+            f'the package {error.name!r} is missing; exporting needs\n  pip install "muomni[export,cpu]"'
         ) from error
     return export
 

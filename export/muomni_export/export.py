@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -149,7 +148,9 @@ def _write(
         require(build.check, measured, entry.tolerance)
         entry = entries[build.graph] = replace(entry, max_error=measured.error, agreement=measured.agreement)
         spent = seconds[build.graph] + time.perf_counter() - start
-        size = sum(f.bytes for name, f in manifest.files.items() if name in (entry.file, entry.file + ".data"))
+        size = sum(
+            f.bytes for name, f in manifest.files.items() if name in (entry.file, entry.file + ".data")
+        )
         rows.append(Row(build.graph, entry, size, spent))
     manifest = replace(manifest, graphs=entries)
     (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
@@ -206,7 +207,9 @@ def _write_filters(folder: Path, manifest: Manifest) -> None:
     if manifest.audio is not None:
         mel = manifest.audio.mel
         # HTK scale without area normalisation: torchaudio's MelSpectrogram defaults.
-        bank = librosa.filters.mel(sr=mel.sample_rate_hz, n_fft=mel.n_fft, n_mels=mel.bins, htk=True, norm=None)
+        bank = librosa.filters.mel(
+            sr=mel.sample_rate_hz, n_fft=mel.n_fft, n_mels=mel.bins, htk=True, norm=None
+        )
         np.save(folder / AUDIO_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
     vocoder = manifest.vocoder
     if vocoder is not None and vocoder.filters is not None:
@@ -229,7 +232,9 @@ def _check_target(out: Path, force: bool) -> None:
     if not (out / MANIFEST_NAME).is_file():
         raise InputError(f"{out}: the folder is not empty and not a bundle; choose another --out")
     if not force:
-        raise InputError(f"{out}: a bundle is already there; replace it with --force, or choose another --out")
+        raise InputError(
+            f"{out}: a bundle is already there; replace it with --force, or choose another --out"
+        )
 
 
 @contextlib.contextmanager
@@ -244,7 +249,9 @@ def _temporary_folder(out: Path) -> Iterator[Path]:
         folder.chmod(0o755)  # mkdtemp's 0700 is for secrets
         yield folder
     except OSError as error:
-        raise OutputError(f"{out}: writing failed ({error.strerror or error}); nothing was left behind") from error
+        raise OutputError(
+            f"{out}: writing failed ({error.strerror or error}); nothing was left behind"
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -252,13 +259,13 @@ def _temporary_folder(out: Path) -> Iterator[Path]:
 def _replace(folder: Path, out: Path) -> None:
     """Rename the finished folder to ``out``; an old bundle steps aside first and is then removed."""
     if not out.exists():
-        os.replace(folder, out)
+        folder.replace(out)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.absolute().parent))
-    os.replace(out, aside)
+    out.replace(aside)
     try:
-        os.replace(folder, out)
+        folder.replace(out)
     except OSError:
-        os.replace(aside, out)
+        aside.replace(out)
         raise
     shutil.rmtree(aside, ignore_errors=True)

@@ -51,7 +51,7 @@ class TalkerGraph(nn.Module):
     def __init__(self, talker: Talker, positions: int) -> None:
         super().__init__()
         table = torch.cat((talker.emb.weight, talker.start[0], torch.zeros_like(talker.start[0])))
-        self.emb = nn.Embedding.from_pretrained(table.detach())
+        self.emb = nn.Embedding(table.shape[0], table.shape[1], _weight=table.detach())
         self.norm, self.base_head, self.res_head = talker.norm, talker.base_head, talker.res_head
         self.blocks = nn.ModuleList(PackedBlock(block, i) for i, block in enumerate(talker.blocks))
         self.rotary = RotaryTables(positions, talker.sizes.decoder)

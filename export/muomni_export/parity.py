@@ -213,7 +213,9 @@ def codec_checks(codec: Codec) -> list[GraphCheck]:
         {"codes": random.integers(0, sizes.codebook_size, (batch, frames, sizes.codebooks))}
         for batch, frames in ((1, 7), (1, 1), (2, 50))
     ]
-    mels = [{"mel": _normal(random, batch, frames, sizes.mel_bins)} for batch, frames in ((1, 7), (1, 1), (2, 50))]
+    mels = [
+        {"mel": _normal(random, batch, frames, sizes.mel_bins)} for batch, frames in ((1, 7), (1, 1), (2, 50))
+    ]
     return [
         GraphCheck("codec", _parameters(codec.codebooks, codec.proj_out), codes, decode),
         GraphCheck("codec_encoder", _parameters(codec.codebooks, codec.proj_in), mels, encode, compare_codes),

@@ -67,7 +67,7 @@ def quantise(matrix: NDArray[np.float32], bits: int, block: int) -> Blocks:
     half = 1 << (bits - 1)
     peak = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1)[..., None], axis=-1)
     best_error = np.full((rows, count, 1), np.inf, dtype=np.float32)
-    codes = np.zeros(blocks.shape, dtype=np.uint8)
+    codes: NDArray[np.uint8] = np.zeros(blocks.shape, dtype=np.uint8)
     scales = np.zeros((rows, count, 1), dtype=np.float32)
     for factor in RANGE_FACTORS if bits < 8 else RANGE_FACTORS[:1]:
         scale = (peak * factor / -half).astype(np.float32)
@@ -77,7 +77,7 @@ def quantise(matrix: NDArray[np.float32], bits: int, block: int) -> Blocks:
         better = error < best_error
         best_error = np.where(better, error, best_error)
         scales = np.where(better, scale, scales)
-        codes = np.where(better, (tried + half).astype(np.uint8), codes)
+        codes = np.where(better, (tried + half).astype(np.uint8), codes).astype(np.uint8)
     return Blocks(codes, scales[..., 0], bits)
 
 
@@ -93,7 +93,7 @@ def pack(blocks: Blocks) -> NDArray[np.uint8]:
     """Codes as MatMulNBits stores them: 4-bit codes two to a byte, the lower half first."""
     if blocks.bits == 8:
         return blocks.codes
-    packed: NDArray[np.uint8] = blocks.codes[..., 0::2] | (blocks.codes[..., 1::2] << 4)
+    packed: NDArray[np.uint8] = blocks.codes[..., 0::2] | (blocks.codes[..., 1::2] << np.uint8(4))
     return packed
 
 

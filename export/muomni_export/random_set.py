@@ -53,14 +53,14 @@ def write_random_set(
 
     Args:
         folder: must not exist, or be empty; appears only when complete.
-        gqa: half as many key/value heads as heads, else as many, in one fused projection.
+        gqa: as many key/value heads as the size says, else one for each head, in a fused projection.
         activation, experts: of the Thinker's and the Talker's MLP; of the Thinker's mixture (0: none).
         downsampling: 4 or 8, of the audio encoder; None keeps the size's.
         with_vision, with_audio, with_talker, with_vocoder: leave a stage out.
         merged: one ``model.safetensors`` with ``config.json`` in ``folder`` itself, which is returned.
         bare: single-stage files hold the state dict itself where the format allows it.
         compiled: keys with ``_orig_mod.``.
-        step_files: ``<stage>_step_<N>.pt`` instead of ``<stage>.pt``; an older step is there too, and is empty.
+        step_files: ``<stage>_step_<N>.pt`` instead of ``<stage>.pt``, after an older, empty one.
         old_audio_attention: the names of ``nn.MultiheadAttention``.
         weight_norm: how the vocoder is stored.
         dtype: of all stored weights.

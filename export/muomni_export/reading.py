@@ -17,7 +17,8 @@ from muomni.errors import CheckpointError
 
 GIT_LFS_HEADER = b"version https://git-lfs"
 ZIP_HEADER, PICKLE_HEADER = b"PK\x03\x04", b"\x80"
-FORBIDDEN_GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL|class) ([\w.]+\.[\w.]+)")
+FORBIDDEN_GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL) (\S+)")
+UNPICKLER_REASON = re.compile(r"WeightsUnpickler error: (.*)")  # follows advice that is not for our readers
 RAW_PICKLE_SCAN_BYTES = 1 << 20
 
 
@@ -127,5 +128,9 @@ def _first_global(path: Path) -> str | None:
 
 
 def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    text = str(error).strip()
+    reason = UNPICKLER_REASON.search(text)
+    if reason is None and text.startswith("Weights only load failed"):
+        return "not a pickle of tensors and plain values"
+    lines = [reason[1]] if reason else text.splitlines()
     return lines[0][:200] if lines else type(error).__name__

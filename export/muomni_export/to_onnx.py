@@ -54,7 +54,9 @@ def export_graph(
                 verbose=False,
             )
         except Exception as error:
-            raise MuomniError(f"{path.stem}: torch {torch.__version__} could not export this module: {error}") from error
+            raise MuomniError(
+                f"{path.stem}: torch {torch.__version__} could not export this module: {error}"
+            ) from error
     assert program is not None
     _strip_metadata(program.model)
     weight_bytes = sum(t.nbytes for t in module.state_dict().values())

@@ -115,7 +115,8 @@ def _dilations(found: Evidence, kernels: int) -> tuple[tuple[int, ...], ...]:
         if any(count != len(HIFI_GAN_DILATIONS) for count in counts):
             raise CheckpointError(
                 f"{found.config_name}: {key} is missing, and tensors do not tell dilations; the "
-                f"residual blocks of {found.weights.source} have {counts} dilated convolutions. Add {key} to the config"
+                f"residual blocks of {found.weights.source} have {counts} dilated convolutions. "
+                f"Add {key} to the config"
             )
         found.note(f"{key} is not in the config; used HiFi-GAN's 1, 3, 5")
         return (HIFI_GAN_DILATIONS,) * kernels

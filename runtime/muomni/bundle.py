@@ -215,7 +215,7 @@ def parse_manifest(text: str, where: str = MANIFEST_NAME) -> Manifest:
     """
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ManifestError(f"{where}: not valid JSON ({error})") from error
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != SCHEMA_VERSION:
@@ -283,7 +283,9 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     """
     folder = Path(path)
     if not folder.exists():
-        raise BundleError(f"{folder}: no such folder; a bundle is made with muomni-export CHECKPOINT --out {folder}")
+        raise BundleError(
+            f"{folder}: no such folder; a bundle is made with muomni-export CHECKPOINT --out {folder}"
+        )
     manifest_path = folder / MANIFEST_NAME
     if not manifest_path.is_file():
         if looks_like_checkpoint(folder):
@@ -300,7 +302,9 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     for name, entry in manifest.files.items():
         file = folder / name
         if not file.is_file():
-            raise BundleError(f"{file}: missing; the manifest lists it with {entry.bytes} bytes. Copy the bundle again")
+            raise BundleError(
+                f"{file}: missing; the manifest lists it with {entry.bytes} bytes. Copy the bundle again"
+            )
         size = file.stat().st_size
         if size != entry.bytes:
             raise BundleError(

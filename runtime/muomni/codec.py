@@ -24,12 +24,15 @@ class Codec:
         """
         codes = np.asarray(codes, dtype=np.int64)
         if codes.ndim != 2 or codes.shape[1] != self.stage.codebooks or len(codes) == 0:
-            raise InputError(f"codes: expected (T, {self.stage.codebooks}) with T of at least 1, got {codes.shape}")
+            raise InputError(
+                f"codes: expected (T, {self.stage.codebooks}) with T of at least 1, got {codes.shape}"
+            )
         if codes.min() < 0 or codes.max() >= self.stage.codebook_size:
             raise InputError(
                 f"codes: expected 0 to {self.stage.codebook_size - 1}, got {codes.min()} to {codes.max()}"
             )
-        return self._decoder.run({"codes": codes[None]})["mel"][0]
+        mel: NDArray[np.float32] = self._decoder.run({"codes": codes[None]})["mel"][0]
+        return mel
 
     def encode(self, mel: NDArray[np.float32]) -> NDArray[np.int64]:
         """Mel (T, bins) -> the nearest codes (T, C), codebook after codebook.
@@ -38,5 +41,9 @@ class Codec:
             InputError: another shape.
         """
         if mel.ndim != 2 or mel.shape[1] != self.stage.mel_bins or len(mel) == 0:
-            raise InputError(f"mel: expected (T, {self.stage.mel_bins}) with T of at least 1, got {mel.shape}")
-        return self._encoder.run({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)})["codes"][0]
+            raise InputError(
+                f"mel: expected (T, {self.stage.mel_bins}) with T of at least 1, got {mel.shape}"
+            )
+        result = self._encoder.run({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)})
+        codes: NDArray[np.int64] = result["codes"][0]
+        return codes

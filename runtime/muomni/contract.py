@@ -74,12 +74,10 @@ def graph_contracts(manifest: Manifest) -> dict[str, GraphContract]:
     """The contract of every graph that the manifest's stages name."""
     contracts: list[GraphContract] = []
     if stage := manifest.thinker:
-        step = (
-            TensorSpec("input_ids", "int64", ("B", "S")),
-            TensorSpec("media_embeds", "float32", ("B", "M", stage.width)),
-        )
-        result = (TensorSpec("logits", "float32", ("B", stage.vocabulary)),)
-        contracts.append(_decoder(stage.graph, stage, step, result))
+        ids = TensorSpec("input_ids", "int64", ("B", "S"))
+        media = TensorSpec("media_embeds", "float32", ("B", "M", stage.width))
+        logits = TensorSpec("logits", "float32", ("B", stage.vocabulary))
+        contracts.append(_decoder(stage.graph, stage, [ids, media], [logits]))
     if vision := manifest.vision:
         pixels = TensorSpec("pixels", "float32", ("B", 3, vision.image_size, vision.image_size))
         outputs = [
@@ -96,10 +94,12 @@ def graph_contracts(manifest: Manifest) -> dict[str, GraphContract]:
             outputs.append(_embeds(manifest, "E"))
         contracts.append(GraphContract(audio.graph, (mel,), tuple(outputs)))
     if talker := manifest.talker:
-        step = (TensorSpec("codes", "int64", ("B", "S", talker.codebooks)),)
-        logits = ("B", talker.codebook_size)
-        result = (TensorSpec("base_logits", "float32", logits), TensorSpec("residual_logits", "float32", logits))
-        contracts.append(_decoder(talker.graph, talker, step, result))
+        codes = TensorSpec("codes", "int64", ("B", "S", talker.codebooks))
+        base, residual = (
+            TensorSpec(name, "float32", ("B", talker.codebook_size))
+            for name in ("base_logits", "residual_logits")
+        )
+        contracts.append(_decoder(talker.graph, talker, [codes], [base, residual]))
     if codec := manifest.codec:
         codes = TensorSpec("codes", "int64", ("B", "T", codec.codebooks))
         mel = TensorSpec("mel", "float32", ("B", "T", codec.mel_bins))

@@ -36,9 +36,8 @@ class Conversation:
     that fails or is interrupted leaves the conversation as it was before it.
     """
 
-    def __init__(self, stages: Stages, load_seconds: float = 0.0) -> None:
+    def __init__(self, stages: Stages) -> None:
         self._stages = stages
-        self._bundle_seconds = load_seconds
         self._state: DecoderState | None = None
         self._pending: list[int] = []  # the last id of the last reply: generated, not yet fed
         self._turns: list[_Turn] = []
@@ -77,19 +76,17 @@ class Conversation:
         if max_new_tokens < 1:
             raise InputError(f"max_new_tokens: expected at least 1, got {max_new_tokens}")
         stages = self._stages
-        watch = Stopwatch()
-        loaded_before = stages.load_seconds
         stages.preload(
             vision=bool(images) or video is not None, audio=audio is not None, speech=speech is not None
         )
-        load = stages.load_seconds - loaded_before + self._bundle_seconds
-        self._bundle_seconds = 0.0
+        load = stages.take_load_seconds()
+        watch = Stopwatch()
         request = Request(text, images, audio, video, prompt, video_frames)
         turn = encode(request, stages, watch, truncate)
 
-        if self._state is None:
-            self._state = stages.thinker().start(len(turn) + max_new_tokens)
         context = stages.thinker().stage.context_length
+        if self._state is None:
+            self._state = stages.thinker().start(min(len(turn) + max_new_tokens, context))
         while truncate and self._turns and len(turn) + max_new_tokens > context - self.positions:
             self._forget_oldest()
             turn.notes.append("the oldest turn was forgotten to make room in the context")
@@ -103,7 +100,9 @@ class Conversation:
                 f"the conversation fills {self.positions} of {context} positions of the context: {error}; "
                 "or start anew with reset"
             ) from None
-        return self._answer(turn, max_new_tokens, sampling or SamplingOptions(), stop, speech, on_text, watch, load)
+        return self._answer(
+            turn, max_new_tokens, sampling or SamplingOptions(), stop, speech, on_text, watch, load
+        )
 
     def _answer(
         self,
@@ -128,7 +127,7 @@ class Conversation:
                 thinker, stages.tokenizer(), state, logits, turn.ids, allowed, sampling, stop, on_text
             )
             watch.add("decode", watch.now() - made.first_token_time)
-            watch.add("first_token", made.first_token_time - watch.started - load)
+            watch.add("first_token", made.first_token_time - watch.started)
             spoken = None
             if speech is not None:
                 spoken, notes = speak(stages, made.text, speech, watch)
@@ -141,7 +140,7 @@ class Conversation:
         self._pending = made.ids[-1:]
         if made.finish_reason == "length" and allowed < max_new_tokens:
             turn.notes.append(f"the reply ended after {allowed} tokens because the context is full")
-        timings = {"load": load, **watch.seconds, "total": watch.total()}
+        timings = {"load": load, **watch.seconds, "total": load + watch.total()}
         return Reply(
             text=made.text,
             token_ids=tuple(made.ids),

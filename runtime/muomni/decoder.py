@@ -79,7 +79,9 @@ class DecoderState:
 class _Step:
     """A run bound to arrays of one shape."""
 
-    def __init__(self, run: BoundRun, feeds: dict[str, NDArray[Any]], results: dict[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, run: BoundRun, feeds: dict[str, NDArray[Any]], results: dict[str, NDArray[Any]]
+    ) -> None:
         self.run, self._feeds, self.results = run, feeds, results
 
     def fits(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
@@ -113,7 +115,9 @@ class Decoder:
         """An empty state for ``batch`` sequences, with room for ``capacity`` positions (it grows)."""
         return DecoderState(self, batch, capacity)
 
-    def feed(self, state: DecoderState, count: int, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def feed(
+        self, state: DecoderState, count: int, feeds: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
         """Run ``count`` new positions of every row and give the results at the last of them.
 
         Args:
@@ -143,7 +147,8 @@ class Decoder:
     def _bind(self, state: DecoderState, feeds: Mapping[str, NDArray[Any]]) -> _Step:
         wrap = self.session.wrap
         arrays = {
-            spec.name: np.array(feeds[spec.name], dtype=spec.dtype, order="C", copy=True) for spec in self.step_inputs
+            spec.name: np.array(feeds[spec.name], dtype=spec.dtype, order="C", copy=True)
+            for spec in self.step_inputs
         }
         results: dict[str, NDArray[Any]] = {}
         for spec in self.results:

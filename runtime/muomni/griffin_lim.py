@@ -37,7 +37,9 @@ def griffin_lim(
     """
     bins = n_fft // 2 + 1
     if filters.ndim != 2 or filters.shape[0] != bins:
-        raise InputError(f"mel filters: expected shape ({bins}, n_mels) for n_fft = {n_fft}, got {filters.shape}")
+        raise InputError(
+            f"mel filters: expected shape ({bins}, n_mels) for n_fft = {n_fft}, got {filters.shape}"
+        )
     if mel.ndim != 2 or mel.shape[1] != filters.shape[1]:
         raise InputError(f"Griffin-Lim: expected a mel of shape (T, {filters.shape[1]}), got {mel.shape}")
     if not 1 <= hop <= n_fft // 2:
@@ -51,7 +53,9 @@ def griffin_lim(
 
     length = len(mel) * hop
     magnitudes = mel_to_magnitudes(mel, filters)
-    if not (magnitudes > MAGNITUDE_FLOOR).any():  # normalising the floor to a peak of 0.95 would make up a noise
+    if not (
+        magnitudes > MAGNITUDE_FLOOR
+    ).any():  # normalising the floor to a peak of 0.95 would make up a noise
         return np.zeros(length, dtype=np.float32)
     window = hann_window(n_fft)
     turns = np.random.default_rng(seed).random(magnitudes.shape)

@@ -67,11 +67,18 @@ class Listening:
     def encode_mel(self, mel: NDArray[np.float32]) -> AudioFeatures:
         """Encode a mel power spectrogram (T, bins)."""
         if mel.ndim != 2 or mel.shape[1] != self.stage.mel.bins or len(mel) == 0:
-            raise InputError(f"mel: expected (T, {self.stage.mel.bins}) with T of at least 1, got {mel.shape}")
+            raise InputError(
+                f"mel: expected (T, {self.stage.mel.bins}) with T of at least 1, got {mel.shape}"
+            )
         result = self.session.run({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)})
         embeds = result.get("embeds")
         return AudioFeatures(mel, result["features"][0], None if embeds is None else embeds[0])
 
     def seconds(self, embeddings: int) -> float:
         """How much audio that many embeddings stand for."""
-        return embeddings * self.stage.downsampling * self.parameters.hop_samples / self.parameters.sample_rate_hz
+        return (
+            embeddings
+            * self.stage.downsampling
+            * self.parameters.hop_samples
+            / self.parameters.sample_rate_hz
+        )

@@ -34,9 +34,8 @@ class Omni:
     first used.
     """
 
-    def __init__(self, stages: Stages, load_seconds: float = 0.0) -> None:
+    def __init__(self, stages: Stages) -> None:
         self._stages = stages
-        self._load_seconds = load_seconds
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str = "auto", threads: int | None = None) -> Omni:
@@ -59,7 +58,7 @@ class Omni:
         count = thread_count(threads)
         bundle = open_bundle(path)
         providers_for(checked)
-        return cls(Stages(bundle, checked, count), time.perf_counter() - start)
+        return cls(Stages(bundle, checked, count, time.perf_counter() - start))
 
     @property
     def manifest(self) -> Manifest:
@@ -113,7 +112,7 @@ class Omni:
 
     def chat(self) -> Conversation:
         """A new, empty conversation."""
-        return Conversation(self._stages, self._take_load_seconds())
+        return Conversation(self._stages)
 
     def generate(
         self,
@@ -178,7 +177,3 @@ class Omni:
             speech=options,
             on_text=on_text,
         )
-
-    def _take_load_seconds(self) -> float:
-        seconds, self._load_seconds = self._load_seconds, 0.0
-        return seconds

@@ -76,7 +76,9 @@ def encode(request: Request, stages: Stages, watch: Stopwatch, truncate: bool) -
             parts.append(stages.vision().embed(request.images))
     if request.video is not None:
         with watch.stage("video"):
-            frames = load_frames(request.video, request.video_frames or stages.bundle.manifest.prompt.video_frames)
+            wanted = request.video_frames
+            default = stages.bundle.manifest.prompt.video_frames
+            frames = load_frames(request.video, default if wanted is None else wanted)
         with watch.stage("vision"):
             parts.append(stages.vision().embed(frames))
     if request.audio is not None:

@@ -41,6 +41,8 @@ class Reply:
         finish_reason: ``stop`` (eos or a stop string) or ``length`` (max_new_tokens or the context).
         speech: None unless asked for.
         timings: seconds by stage; ``load``, ``first_token``, ``decode`` and ``total`` are always there.
+            ``load`` is what was loaded since the last reply, ``first_token`` is counted after that and
+            ``total`` includes it.
         providers: execution providers by graph, of the graphs this request used.
         notes: what the caller should be told (shortened input, speech that cannot say the reply).
     """

@@ -23,6 +23,9 @@ import numpy.typing as npt
 
 from muomni.errors import InputError
 
+LONGEST_FLOAT32_PERIOD = 1000
+"""Inputs or outputs until the phases repeat: 441 for 22,050 and 44,100 Hz, 3 for 48,000 Hz."""
+
 LOWPASS_WIDTH = 6
 """Zero crossings of the sinc kept on each side of the centre."""
 
@@ -51,7 +54,9 @@ def resample(samples: npt.NDArray[np.floating], from_hz: int, to_hz: int) -> npt
     from_hz, to_hz = _rate("from_hz", from_hz), _rate("to_hz", to_hz)
     signal = np.asarray(samples, dtype=np.float32)
     if signal.ndim != 1:
-        raise InputError(f"resample: expected samples of shape (n,), got {signal.shape}; average the channels first")
+        raise InputError(
+            f"resample: expected samples of shape (n,), got {signal.shape}; average the channels first"
+        )
     if from_hz == to_hz or signal.size == 0:
         return signal.copy()
     divisor = math.gcd(from_hz, to_hz)
@@ -84,13 +89,20 @@ def _weights(
 ) -> npt.NDArray[np.float32]:
     """Filter weights (high - low, stop - first) of inputs ``low…high`` for the outputs ``first…stop``.
 
-    Positions are kept as whole multiples of 1/phases, so that no rate is too awkward to be exact.
+    Times are in periods. They are computed as the resampler does that models of this kind were trained with:
+    in float32, which is off by 1e-5 of a zero crossing at ordinary rates. That is 100 dB below the signal, and
+    still 0.4 % of a mel bin that lies 60 dB below the loudest. At rates with a long period float32 would be
+    heard, and float64 is right.
     """
-    numerator = np.arange(low, high)[:, None] * phases - np.arange(first, stop)[None, :] * step
-    distance = numerator * (scale / phases)  # in zero crossings of the sinc
-    hann = np.cos(distance * (math.pi / 2 / LOWPASS_WIDTH)) ** 2
-    weights = np.where(np.abs(distance) < LOWPASS_WIDTH, scale * np.sinc(distance) * hann, 0.0)
-    return weights.astype(np.float32)
+    dtype = np.float32 if max(step, phases) <= LONGEST_FLOAT32_PERIOD else np.float64
+    outputs = np.arange(first, stop, dtype=dtype) / dtype(phases)
+    inputs = np.arange(low, high, dtype=dtype) / dtype(step)
+    distance = (inputs[:, None] - outputs[None, :]) * dtype(scale * step)  # in zero crossings of the sinc
+    distance = distance.clip(-LOWPASS_WIDTH, LOWPASS_WIDTH)
+    hann = np.cos(distance * dtype(math.pi) / dtype(LOWPASS_WIDTH) / dtype(2)) ** 2
+    angle = distance * dtype(math.pi)
+    sinc = np.divide(np.sin(angle), angle, out=np.ones_like(angle), where=angle != 0)
+    return (sinc * hann * dtype(scale)).astype(np.float32)
 
 
 def _windows(

@@ -35,7 +35,12 @@ class SamplingOptions:
             ("temperature", self.temperature, 0 <= self.temperature < float("inf"), "0 (greedy) or above"),
             ("top_k", self.top_k, self.top_k >= 0, "0 (all) or above"),
             ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("repetition_penalty", self.repetition_penalty, 0 < self.repetition_penalty < float("inf"), "above 0"),
+            (
+                "repetition_penalty",
+                self.repetition_penalty,
+                0 < self.repetition_penalty < float("inf"),
+                "above 0",
+            ),
             ("seed", self.seed, self.seed is None or self.seed >= 0, "0 or above"),
         ):
             if not fits:

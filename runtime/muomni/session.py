@@ -17,10 +17,17 @@ from .errors import BundleError, DeviceError, InputError, MissingPackageError, M
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
-INSTALL_LINE = 'pip install "muomni[cpu]"   (or "muomni[gpu]" for CUDA; never both: the wheels overwrite each other)'
+INSTALL_LINE = (
+    'pip install "muomni[cpu]"   (or "muomni[gpu]" for CUDA; never both: the wheels overwrite each other)'
+)
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(float16)": "float16"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(float16)": "float16",
+}
 
 
 def import_onnxruntime() -> Any:
@@ -33,7 +40,9 @@ def import_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingPackageError(f"ONNX Runtime is not installed; install it with\n  {INSTALL_LINE}") from error
+        raise MissingPackageError(
+            f"ONNX Runtime is not installed; install it with\n  {INSTALL_LINE}"
+        ) from error
     if not hasattr(onnxruntime, "InferenceSession"):
         # What is left when one of the two wheels was removed after the other had overwritten it.
         raise MissingPackageError(
@@ -94,7 +103,9 @@ class GraphSession:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # the binding raises a dozen unrelated classes
-            raise BundleError(f"{path}: ONNX Runtime {ort.__version__} cannot load this graph: {error}") from error
+            raise BundleError(
+                f"{path}: ONNX Runtime {ort.__version__} cannot load this graph: {error}"
+            ) from error
         self.providers: list[str] = self._session.get_providers()
         if device == "cuda" and self.providers[0] != _CUDA:
             raise DeviceError(
@@ -154,4 +165,3 @@ class BoundRun:
             self._run(self._binding)
         except Exception as error:
             raise MuomniError(f"{self._graph} graph failed: {error}") from error
-

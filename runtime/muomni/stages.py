@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +26,12 @@ from .vocoder import Vocoder
 S = TypeVar("S")
 
 
-class _Maker(Protocol):
-    def __call__(self) -> Any: ...
-
-
 class Stages:
     """Makes stages on demand, once each; safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, device: Device, threads: int) -> None:
+    def __init__(self, bundle: Bundle, device: Device, threads: int, load_seconds: float = 0.0) -> None:
         self.bundle, self.device, self.threads = bundle, device, threads
-        self.load_seconds = 0.0
+        self._unreported_seconds = load_seconds
         self._contracts = graph_contracts(bundle.manifest)
         self._made: dict[str, Any] = {}
         self._sessions: dict[str, GraphSession] = {}
@@ -43,6 +40,12 @@ class Stages:
     def providers(self) -> dict[str, list[str]]:
         """Execution providers of the graphs loaded so far, as their sessions report them."""
         return {name: list(session.providers) for name, session in self._sessions.items()}
+
+    def take_load_seconds(self) -> float:
+        """Seconds spent loading (the bundle, stages) that no call has given yet."""
+        with self._lock:
+            seconds, self._unreported_seconds = self._unreported_seconds, 0.0
+        return seconds
 
     def preload(self, *, vision: bool, audio: bool, speech: bool) -> None:
         """Load what a request needs, so that loading and computing are timed apart.
@@ -110,15 +113,15 @@ class Stages:
             )
         return stage
 
-    def _once(self, name: str, make: _Maker) -> Any:
-        made = self._made.get(name)
+    def _once(self, name: str, make: Callable[[], S]) -> S:
+        made: S | None = self._made.get(name)
         if made is None:
             with self._lock:
                 made = self._made.get(name)
                 if made is None:
                     start = time.perf_counter()
                     made = self._made[name] = make()
-                    self.load_seconds += time.perf_counter() - start
+                    self._unreported_seconds += time.perf_counter() - start
         return made
 
     def session(self, graph: str) -> GraphSession:

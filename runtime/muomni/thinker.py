@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +49,12 @@ class Thinker:
         count = len(ids) + rows.shape[1]
         if count == 0:
             raise InputError("nothing to feed: expected at least one id or one media embedding")
-        feeds = {"input_ids": np.array([list(ids)], dtype=np.int64).reshape(1, -1), "media_embeds": rows}
-        return self.decoder.feed(state, count, feeds)["logits"][0]
+        feeds: dict[str, NDArray[Any]] = {
+            "input_ids": np.array(ids, dtype=np.int64).reshape(1, -1),
+            "media_embeds": rows,
+        }
+        logits: NDArray[np.float32] = self.decoder.feed(state, count, feeds)["logits"][0]
+        return logits
 
     def logits(self, ids: Sequence[int], media: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Logits (len(ids), V) after each of the ids: what a perplexity or a comparison needs.

@@ -23,7 +23,9 @@ def thread_count(wanted: int | None = None) -> int:
         try:
             wanted = int(text)
         except ValueError as error:
-            raise InputError(f"{ENVIRONMENT_VARIABLE}={text!r}: expected a whole number of threads") from error
+            raise InputError(
+                f"{ENVIRONMENT_VARIABLE}={text!r}: expected a whole number of threads"
+            ) from error
     if wanted < 1:
         raise InputError(f"threads: expected at least 1, got {wanted}")
     return wanted

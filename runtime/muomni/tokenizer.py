@@ -24,7 +24,9 @@ class Tokenizer:
         except (OSError, RuntimeError) as error:
             raise BundleError(f"{path}: not a SentencePiece model ({error})") from error
         if self._model.get_piece_size() != entry.pieces:
-            raise BundleError(f"{path}: {self._model.get_piece_size()} pieces, the manifest says {entry.pieces}")
+            raise BundleError(
+                f"{path}: {self._model.get_piece_size()} pieces, the manifest says {entry.pieces}"
+            )
         self.bos_id, self.eos_id, self.unk_id = entry.bos_id, entry.eos_id, entry.unk_id
         self._pieces = entry.pieces
 

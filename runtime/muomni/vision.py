@@ -62,6 +62,8 @@ class Vision:
         rows = []
         for features in self.encode_all(images):
             if features.embeds is None:
-                raise StageError("this bundle's vision stage has no projector, so its images cannot enter a prompt")
+                raise StageError(
+                    "this bundle's vision stage has no projector, so its images cannot enter a prompt"
+                )
             rows.append(features.embeds)
         return np.concatenate(rows)

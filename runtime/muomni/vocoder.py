@@ -36,9 +36,13 @@ class Vocoder:
             InputError: another shape.
         """
         if mel.ndim != 2 or mel.shape[1] != self.stage.mel_bins or len(mel) == 0:
-            raise InputError(f"mel: expected (T, {self.stage.mel_bins}) with T of at least 1, got {mel.shape}")
+            raise InputError(
+                f"mel: expected (T, {self.stage.mel_bins}) with T of at least 1, got {mel.shape}"
+            )
         if self._session is not None:
-            return self._session.run({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)})["samples"][0]
+            result = self._session.run({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)})
+            samples: NDArray[np.float32] = result["samples"][0]
+            return samples
         assert self._filters is not None and self.stage.iterations is not None
         return griffin_lim(
             mel,
@@ -61,7 +65,8 @@ def normalise(mel: NDArray[np.float32]) -> NDArray[np.float32]:
     low, high = mel.min(), mel.max()
     if high <= low:
         return np.zeros_like(mel)
-    return ((mel - low) / (high - low)).astype(np.float32)
+    scaled: NDArray[np.float32] = ((mel - low) / (high - low)).astype(np.float32)
+    return scaled
 
 
 def stretch(mel: NDArray[np.float32], from_hz: float, to_hz: float) -> NDArray[np.float32]:

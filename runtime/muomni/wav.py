@@ -73,7 +73,9 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
         target = Path(os.path.realpath(given))
         parent = target.parent
         if not parent.exists():
-            raise OutputError(f"{path}: the folder {parent} does not exist; make it first: mkdir -p '{parent}'")
+            raise OutputError(
+                f"{path}: the folder {parent} does not exist; make it first: mkdir -p '{parent}'"
+            )
         if not parent.is_dir():
             raise OutputError(f"{path}: expected {parent} to be a folder, got a file")
         if target.exists():
@@ -82,7 +84,9 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
             if not stat.S_ISREG(target.stat().st_mode):
                 raise OutputError(f"{path}: expected an ordinary file to replace, got a device or pipe")
             if not os.access(target, os.W_OK):
-                raise OutputError(f"{path}: the file is read-only; choose another name or: chmod u+w '{target}'")
+                raise OutputError(
+                    f"{path}: the file is read-only; choose another name or: chmod u+w '{target}'"
+                )
         if not os.access(parent, os.W_OK | os.X_OK):
             raise OutputError(f"{path}: no permission to write in the folder {parent}; choose another folder")
     except (OSError, ValueError) as error:  # a name too long, a null character
@@ -98,16 +102,21 @@ def _pcm16(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.int16]:
             f"speech to write: expected float samples of shape (n,), got {signal.dtype} of shape {signal.shape}"
         )
     if signal.size > MAX_SAMPLES:
-        raise InputError(f"speech to write: a WAV file holds at most {MAX_SAMPLES} samples, got {signal.size}")
+        raise InputError(
+            f"speech to write: a WAV file holds at most {MAX_SAMPLES} samples, got {signal.size}"
+        )
     if not np.isfinite(signal).all():
         bad = int(np.count_nonzero(~np.isfinite(signal)))
-        raise InputError(f"speech to write: expected finite samples, got {bad} of {signal.size} NaN or infinite")
+        raise InputError(
+            f"speech to write: expected finite samples, got {bad} of {signal.size} NaN or infinite"
+        )
     peak = float(np.abs(signal).max(initial=0.0))
     if peak > 1.0 + ROUNDING:
         raise InputError(
             f"speech to write: expected samples in -1…1, got a peak of {peak:.4g}; divide the samples by their peak"
         )
-    return np.rint(np.clip(signal, -1.0, 1.0) * FULL_SCALE).astype("<i2")
+    pcm: npt.NDArray[np.int16] = np.rint(np.clip(signal, -1.0, 1.0) * FULL_SCALE).astype("<i2")
+    return pcm
 
 
 def _rate(sample_rate: int) -> int:

@@ -164,7 +164,7 @@ class Terminal:
     def __init__(self, *arguments: str | Path, code: str | None = None) -> None:
         import pty
 
-        self.seen = ""
+        self.seen, self._unread = "", b""
         program = ["-m", "muomni.cli.run"] if code is None else ["-c", code]
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen(
@@ -180,17 +180,16 @@ class Terminal:
 
     def read_until(self, text: str, seconds: float = 60) -> None:
         """Read what is printed until ``text`` comes after what was seen before."""
-        new = b""
-        end = time.monotonic() + seconds
-        while text.encode() not in new:
-            if time.monotonic() > end:
-                raise AssertionError(f"waited for {text!r}, saw {new.decode(errors='replace')!r}")
+        wanted, end = text.encode(), time.monotonic() + seconds
+        while wanted not in self._unread:
+            assert time.monotonic() < end, f"waited for {text!r}, saw {self._unread!r}"
             if select.select([self.master], [], [], 0.1)[0]:
-                new += self._read()
-            elif self.process.poll() is not None:
-                break
-        self.seen += new.decode(errors="replace")
-        assert text.encode() in new, new
+                new = self._read()
+                assert new, f"ended before {text!r}, saw {self._unread!r}"
+                self._unread += new
+        read = self._unread.index(wanted) + len(wanted)
+        self.seen += self._unread[:read].decode(errors="replace")
+        self._unread = self._unread[read:]
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
@@ -242,6 +241,7 @@ def test_chat_at_a_terminal(terminal: Callable[..., Terminal]) -> None:
     chat.type("What do you see?\n")
     chat.read_until("μOmni: ")
     chat.read_until("You: ")
+    time.sleep(0.3)  # the prompt is shown a moment before the line is waited for
     chat.type("\x03")  # Ctrl-C at the prompt ends nothing
     chat.read_until("You: ")
     chat.type("reset\n")

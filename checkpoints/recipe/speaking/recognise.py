@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 from pocketsphinx import Decoder
 
-from .sentences import jsgf, vocabulary
+from .sentences import automaton, vocabulary
 
 SAMPLE_RATE_HZ = 16_000
 SILENCE_S = 0.3
@@ -22,10 +25,11 @@ class Recogniser:
     """
 
     def __init__(self, strict: bool = True) -> None:
-        grammar = jsgf() if strict else word_loop()
-        self._decoder = Decoder(lm=None, samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
-        self._decoder.add_jsgf_string("world", grammar)
-        self._decoder.activate_search("world")
+        states, arcs = automaton() if strict else (2, word_loop())
+        with tempfile.NamedTemporaryFile("w", suffix=".fsg") as file:
+            file.write(fsg(states, arcs))
+            file.flush()
+            self._decoder = Decoder(fsg=file.name, samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
 
     def words(self, samples: NDArray[np.float32]) -> list[str]:
         """Samples at 16 kHz, any level, to words."""
@@ -42,8 +46,17 @@ class Recogniser:
         return result.hypstr.split() if result else []
 
 
-def word_loop() -> str:
-    return f"#JSGF V1.0;\ngrammar world;\npublic <utterance> = ({' | '.join(vocabulary())})+;\n"
+def word_loop() -> list[tuple[int, int, str]]:
+    """Any words of the world: from the start, again and again, to the end."""
+    return [arc for word in vocabulary() for arc in ((0, 0, word), (0, 1, word))]
+
+
+def fsg(states: int, arcs: list[tuple[int, int, str]]) -> str:
+    """The automaton in Sphinx's finite state grammar format; all arcs out of a state are equally likely."""
+    ways = Counter(start for start, _, _ in arcs)
+    lines = ["FSG_BEGIN world", f"NUM_STATES {states}", "START_STATE 0", "FINAL_STATE 1"]
+    lines += [f"TRANSITION {start} {end} {1 / ways[start]:.6f} {word}" for start, end, word in arcs]
+    return "\n".join((*lines, "FSG_END", ""))
 
 
 def word_errors(said: list[str], heard: list[str]) -> int:

@@ -43,7 +43,7 @@ class Codec(nn.Module):
         residual = self.proj_in(mel)
         codes = []
         for book in self.codebooks:
-            weight = book.weight
+            weight = book.get_parameter("weight")
             distance = weight.square().sum(dim=-1) - 2 * (residual @ weight.T)
             nearest = distance.argmin(dim=-1)
             residual = residual - book(nearest)

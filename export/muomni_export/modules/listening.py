@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from .decoder import RMSNorm, split_heads
 
-
 MelCompression = Literal["none", "log_peak"]
 
 PEAK_FLOOR = 1e-8  # of mel power: below it a recording counts as silence

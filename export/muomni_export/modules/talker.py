@@ -1,4 +1,10 @@
-"""The Talker: a decoder that predicts the two codes of the next speech frame."""
+"""The Talker: a decoder that predicts the two codes of the next speech frame.
+
+A reference Talker knows no text. One with :class:`SpokenTextSizes` is told what to say: a pointer moves through
+the sounds of the text, every frame sees the vector of the sound at the pointer (which knows its neighbours) and how
+many frames that sound has lasted, and an ``advance`` head says when to move on. The pointer running past the last
+sound is the end of speech.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +12,29 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .decoder import Attend, Block, CausalAttend, DecoderSizes, RMSNorm
+
+
+PADDING = 0  # the sound before the first and after the last
+
+
+@dataclass(frozen=True)
+class SpokenTextSizes:
+    """What a Talker that is told what to say has beyond the reference's."""
+
+    sounds: int
+    """Numbers of sounds, padding included."""
+    kernel: int = 5
+    dilations: tuple[int, ...] = (1, 2, 2)
+    elapsed: int = 32
+    """Frames of a sound that are told apart; longer counts as the longest."""
+
+    @property
+    def reach(self) -> int:
+        """Sounds to either side that a sound's vector depends on."""
+        return sum((self.kernel - 1) // 2 * dilation for dilation in self.dilations)
 
 
 @dataclass(frozen=True)
@@ -16,6 +43,30 @@ class TalkerSizes:
     codebook_size: int
     frame_rate_hz: float
     """Frames a second the codes were trained on (1000 / ``frame_ms``)."""
+    text: SpokenTextSizes | None = None
+    """None for the reference's Talker."""
+
+
+class SoundContext(nn.Module):
+    """Sounds -> one vector each, by convolutions without padding: what lies outside the text is said explicitly.
+
+    So a window of a text gives the same vectors as the whole, and speaking can begin while text still arrives.
+    """
+
+    def __init__(self, sizes: SpokenTextSizes, width: int) -> None:
+        super().__init__()
+        self.emb = nn.Embedding(sizes.sounds, width)
+        self.norms = nn.ModuleList(RMSNorm(width) for _ in sizes.dilations)
+        self.convs = nn.ModuleList(nn.Conv1d(width, width, sizes.kernel, dilation=d) for d in sizes.dilations)
+
+    def forward(self, sounds: Tensor) -> Tensor:
+        """Sounds (B, reach + S + reach), padded with :data:`PADDING` -> vectors (B, S, d)."""
+        x = self.emb(sounds)
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            mixed = F.silu(conv(norm(x).transpose(1, 2)).transpose(1, 2))
+            edge = (x.shape[1] - mixed.shape[1]) // 2
+            x = x[:, edge : x.shape[1] - edge] + mixed
+        return x
 
 
 class Talker(nn.Module):
@@ -31,6 +82,15 @@ class Talker(nn.Module):
         self.norm = RMSNorm(width)
         self.base_head = nn.Linear(width, sizes.codebook_size)
         self.res_head = nn.Linear(width, sizes.codebook_size)
+        if sizes.text is not None:
+            # The reference sums both codes from one table, which cannot tell (3, 7) from (7, 3).
+            self.res_emb = nn.Embedding(sizes.codebook_size, width)
+            self.context = SoundContext(sizes.text, width)
+            self.elapsed_emb = nn.Embedding(sizes.text.elapsed, width)
+            self.advance_head = nn.Linear(width, 1)
+            # Both codes come from one hidden state; this adds what the base code, once chosen, says of the other.
+            self.base_to_res = nn.Embedding(sizes.codebook_size, sizes.codebook_size)
+            nn.init.zeros_(self.base_to_res.weight)
 
     def embed(self, codes: Tensor) -> Tensor:
         """Codes (B, T, 2) -> ``start`` and the frames, (B, 1 + T, d)."""
@@ -39,9 +99,37 @@ class Talker(nn.Module):
 
     def forward(self, embeddings: Tensor, attend: Attend | None = None) -> tuple[Tensor, Tensor]:
         """Embeddings (B, T, d) -> logits of the base and the residual code, (B, T, K) each."""
+        x = self.hidden(embeddings, attend)
+        return self.base_head(x), self.res_head(x)
+
+    def hidden(self, embeddings: Tensor, attend: Attend | None = None) -> Tensor:
+        """Embeddings (B, T, d) -> what the heads read (B, T, d)."""
         attend = attend or CausalAttend()
         x = embeddings
         for layer, block in enumerate(self.blocks):
             x = block(x, layer, attend)
         x = self.norm(x)
-        return self.base_head(x), self.res_head(x)
+        return x
+
+    def embed_spoken(self, codes: Tensor, vectors: Tensor, elapsed: Tensor, first: bool = True) -> Tensor:
+        """What a Talker that is told what to say reads at each frame, (B, T, d).
+
+        Args:
+            codes: the frames **before** these; (B, T - 1, 2) if ``first`` (the first frame follows ``start``),
+                else (B, T, 2).
+            vectors: of the sound at the pointer, frame by frame, (B, T, d).
+            elapsed: frames that the sound has lasted before this one, (B, T), from 0.
+        """
+        assert self.sizes.text is not None, "a reference Talker reads no text"
+        before = self.emb(codes[..., 0]) + self.res_emb(codes[..., 1])
+        if first:
+            before = torch.cat((self.start.expand(codes.shape[0], -1, -1), before), dim=1)
+        return before + vectors + self.elapsed_emb(elapsed.clamp(max=self.sizes.text.elapsed - 1))
+
+    def speak(self, embeddings: Tensor, attend: Attend | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings (B, T, d) -> logits of base (B, T, K), residual (B, T, K) and advance (B, T).
+
+        To the residual logits, ``base_to_res`` of the chosen base code is still to be added.
+        """
+        x = self.hidden(embeddings, attend)
+        return self.base_head(x), self.res_head(x), self.advance_head(x).squeeze(-1)

@@ -10,15 +10,23 @@ from torch.nn import functional as F
 
 from .decoder import RMSNorm, split_heads
 
+STEM_STRIDE = 4  # of the two convolutions before the patches, where there are any
+
 
 @dataclass(frozen=True)
 class VisionSizes:
+    """``stem_channels`` is an addition to the reference, off (0) by default: two stride-2 convolutions before the
+    patches, which then cover ``patch / 4`` of their cells. Shapes are learned many times sooner with them (Xiao et
+    al. 2021, "Early convolutions help transformers see better").
+    """
+
     image_size: int
     patch: int
     width: int
     layers: int
     heads: int
     hidden: int
+    stem_channels: int = 0
 
 
 class SelfAttention(nn.Module):
@@ -62,7 +70,16 @@ class VisionEncoder(nn.Module):
     def __init__(self, sizes: VisionSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.proj = nn.Conv2d(3, sizes.width, sizes.patch, stride=sizes.patch)
+        channels, patch = 3, sizes.patch
+        if sizes.stem_channels:
+            channels, patch = 2 * sizes.stem_channels, sizes.patch // STEM_STRIDE
+            self.stem = nn.Sequential(
+                nn.Conv2d(3, sizes.stem_channels, 3, stride=2, padding=1),
+                nn.GELU(),
+                nn.Conv2d(sizes.stem_channels, channels, 3, stride=2, padding=1),
+                nn.GELU(),
+            )
+        self.proj = nn.Conv2d(channels, sizes.width, patch, stride=patch)
         patches = (sizes.image_size // sizes.patch) ** 2
         self.cls = nn.Parameter(torch.zeros(1, 1, sizes.width))
         self.pos = nn.Parameter(torch.zeros(1, 1 + patches, sizes.width))
@@ -71,6 +88,8 @@ class VisionEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels (B, 3, S, S) in 0…1 -> class feature (B, 1, d), grid features (B, N, d)."""
+        if self.sizes.stem_channels:
+            pixels = self.stem(pixels)
         patches = self.proj(pixels).flatten(2).transpose(1, 2)
         x = torch.cat((self.cls.expand(pixels.shape[0], -1, -1), patches), dim=1) + self.pos
         for block in self.blocks:

@@ -98,4 +98,5 @@ class Vocoder(nn.Module):
             outputs = [block(x) for block in blocks]
             x = reduce(torch.add, outputs) / branches
         x = self.conv_post(F.leaky_relu(x, LAST_LEAKY_SLOPE))
-        return x.tanh().squeeze(1)
+        out: Tensor = x.tanh().squeeze(1)
+        return out

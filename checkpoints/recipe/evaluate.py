@@ -1,0 +1,130 @@
+"""``python -m recipe.evaluate --bundle DIR --seed N``: the abilities of an exported bundle, each with one figure.
+
+The bundle runs through the public runtime, without torch. Cases are made from a seed space that training never
+uses, with phrasings and (where said) voices that training never uses either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .cases import ABILITIES, AUDIO_RATE_HZ, Case, CaseMaker
+from .scoring import error_rate, error_rate_interval, is_right, wilson, word_errors
+
+if TYPE_CHECKING:
+    from muomni import Omni
+
+Reply = Callable[[Case], str]
+"""Answers a case; the model in training and an exported bundle are measured the same way."""
+
+MISTAKES_KEPT = 12
+
+
+@dataclass(frozen=True)
+class Result:
+    """One ability's figure with its 95 % interval. Word error rates are better when lower."""
+
+    ability: str
+    value: float
+    low: float
+    high: float
+    target: float
+    samples: int
+    wrong_by_kind: dict[str, int] = field(default_factory=dict)
+    mistakes: tuple[tuple[str, str, str], ...] = ()
+    """(question, expected, got) of the first ones."""
+
+    @property
+    def reached(self) -> bool:
+        return self.value <= self.target if "hearing" in self.ability else self.value >= self.target
+
+
+def measure(reply: Reply, maker: CaseMaker, ability: str, samples: int, first: int = 0) -> Result:
+    """One ability on cases ``first … first + samples - 1``."""
+    make, target = ABILITIES[ability]
+    right, pairs = 0, []
+    wrong: Counter[str] = Counter()
+    mistakes = []
+    for index in range(first, first + samples):
+        case = make(maker, index)
+        got = reply(case)
+        if case.measure == "words":
+            pairs.append(word_errors(got, case.expected))
+            failed = pairs[-1][0] > 0
+        else:
+            failed = not is_right(got, case.expected)
+            right += not failed
+        if failed:
+            wrong[case.kind] += 1
+            mistakes.append((" / ".join(case.turns), case.expected, got))
+    if pairs:
+        value, (low, high) = error_rate(pairs), error_rate_interval(pairs)
+    else:
+        value, (low, high) = right / samples, wilson(right, samples)
+    return Result(ability, value, low, high, target, samples, dict(wrong), tuple(mistakes[:MISTAKES_KEPT]))
+
+
+class BundleReplier:
+    """Answers cases with an exported bundle."""
+
+    def __init__(self, omni: Omni) -> None:
+        self.omni = omni
+
+    def __call__(self, case: Case) -> str:
+        conversation = self.omni.chat()
+        text = ""
+        for i, turn in enumerate(case.turns):
+            media = {}
+            if i == 0:
+                media = {
+                    "images": [case.image] if case.image is not None else [],
+                    "audio": (case.audio, AUDIO_RATE_HZ) if case.audio is not None else None,
+                    "video": list(case.video) if case.video is not None else None,
+                }
+            text = conversation.say(turn, **media).text
+        return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m recipe.evaluate", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--samples", type=int, default=200, help="cases an ability")
+    parser.add_argument("--ability", action="append", choices=tuple(ABILITIES), help="only this one (repeatable)")
+    parser.add_argument("--mistakes", action="store_true", help="show what was wrong")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    from muomni import Omni
+
+    replier = BundleReplier(Omni.load(args.bundle))
+    maker = CaseMaker("evaluation", args.seed)
+    results = []
+    for ability in args.ability or ABILITIES:
+        result = measure(replier, maker, ability, args.samples)
+        results.append(result)
+        if not args.json:
+            print(line(result), flush=True)
+        if args.mistakes:
+            for question, expected, got in result.mistakes:
+                print(f"    {question!r}: expected {expected!r}, got {got!r}", file=sys.stderr)
+    if args.json:
+        print(json.dumps([{**asdict(r), "reached": r.reached} for r in results], indent=1))
+
+
+def line(result: Result) -> str:
+    sign = "<=" if "hearing" in result.ability else ">="
+    return (
+        f"{result.ability:24} {100 * result.value:5.1f} %  (95 %: {100 * result.low:.1f}…{100 * result.high:.1f})  "
+        f"target {sign} {100 * result.target:.0f} %  {'reached' if result.reached else 'not reached'}"
+    )
+
+
+if __name__ == "__main__":
+    main()

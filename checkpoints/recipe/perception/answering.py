@@ -1,0 +1,140 @@
+"""Stage three: the Thinker learns to answer, from text, pictures, films and speech together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sentencepiece import SentencePieceProcessor
+from torch import Tensor
+
+from ..pictures import film_frames, picture, pixels
+from ..seeds import generator
+from ..shards import PicturePool, SpeechPool
+from ..world.dialogue import conversation
+from ..world.film import draw_film, film_turn
+from ..world.lines import Line
+from ..world.phrasing import chance
+from ..world.picture_talk import picture_turn
+from ..world.scene import Scene
+from ..world.spoken_prompts import answer_prompt, transcribe_prompt
+from .hearing import SpeechBatches, ctc_loss
+from .model import VIDEO_FRAMES, Perception, half_precision
+from .prompts import Exchange, reply_loss, tokens_of
+from .seeing import centre_loss, picture_batch
+
+LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Samples of each kind in one step; their losses are added with equal weight."""
+
+    chats: int = 64
+    pictures: int = 16
+    films: int = 3
+    recordings: int = 16
+    questions_on_pictures: int = 6
+
+
+class Answering:
+    """Batches and loss of the stage."""
+
+    def __init__(
+        self,
+        model: Perception,
+        tokenizer: SentencePieceProcessor,
+        pictures: PicturePool,
+        speech: SpeechPool,
+        mixture: Mixture = Mixture(),
+        device: str = "cpu",
+    ) -> None:
+        self.model, self.tokenizer, self.pictures, self.mixture = model, tokenizer, pictures, mixture
+        self.device, self.seed = device, pictures.seed
+        self.recordings = SpeechBatches(speech)
+        self.on_pictures = SpeechBatches(speech, kinds=("picture",))
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = generator("train", self.seed, "answering batch", step)
+        with half_precision(self.device):
+            parts = {
+                "chat": self._chat(step),
+                "picture": self._pictures(rng, step),
+                "film": self._films(step),
+                "heard": self._recordings(rng, step),
+                "asked": self._questions_on_pictures(rng, step),
+            }
+        figures = {}
+        for name, (loss, right) in parts.items():
+            figures |= {name: float(loss.detach()), f"{name}_right": right}
+        return torch.stack([loss for loss, _ in parts.values()]).sum(), figures
+
+    def _reply_loss(self, media: Tensor | None, conversations: list[list[Exchange]]) -> tuple[Tensor, float]:
+        room = self.model.sizes.thinker.context_length - (0 if media is None else media.shape[1])
+        return reply_loss(self.model, media, tokens_of(conversations, self.tokenizer, room))
+
+    def _chat(self, step: int) -> tuple[Tensor, float]:
+        count = self.mixture.chats
+        talks = [conversation("train", self.seed, index) for index in range(step * count, (step + 1) * count)]
+        return self._reply_loss(None, [[(t.question, t.reply) for t in talk] for talk in talks])
+
+    def _pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
+        """Several questions on each picture, in one conversation: the picture is encoded once."""
+        images, scenes = picture_batch(self.pictures, rng, step, self.mixture.pictures)
+        media, grid = self.model.see(images.to(self.device))
+        loss, right = self._reply_loss(media, [questions_on(scene, rng) for scene in scenes])
+        return loss + LABEL_WEIGHT * centre_loss(self.model, grid.float(), scenes)[0], right
+
+    def _films(self, step: int) -> tuple[Tensor, float]:
+        side = self.model.sizes.vision.image_size
+        frames, talks = [], []
+        for index in range(step * self.mixture.films, (step + 1) * self.mixture.films):
+            rng = generator("train", self.seed, "film", index)
+            film = draw_film(rng, VIDEO_FRAMES)
+            frames += [pixels(image, side) for image in film_frames(film.frames, rng)]
+            turns = [film_turn(film, rng, "train") for _ in range(int(rng.integers(1, 4)))]
+            talks.append([(t.question, t.reply) for t in turns])
+        media, _ = self.model.see(torch.from_numpy(np.stack(frames)).to(self.device))
+        return self._reply_loss(media.unflatten(0, (-1, VIDEO_FRAMES)).flatten(1, 2), talks)
+
+    def _recordings(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
+        mel, lines = self.recordings.draw(rng, step, self.mixture.recordings)
+        media, features = self.model.hear(mel.to(self.device))
+        loss, right = self._reply_loss(media, [exchanges_on(line, rng) for line in lines])
+        transcripts = self.tokenizer.encode([line.transcript for line in lines])
+        return loss + LABEL_WEIGHT * ctc_loss(self.model.ctc_head(features).float(), transcripts), right
+
+    def _questions_on_pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
+        """A picture and a spoken question about it."""
+        mel, lines = self.on_pictures.draw(rng, step, self.mixture.questions_on_pictures)
+        side = self.model.sizes.vision.image_size
+        drawn = [pixels(picture(line.scene, rng), side) for line in lines if line.scene]
+        seen, _ = self.model.see(torch.from_numpy(np.stack(drawn)).to(self.device))
+        heard, _ = self.model.hear(mel.to(self.device))
+        talks: list[list[Exchange]] = [
+            [(transcribe_prompt(rng, "train"), line.transcript)]
+            if chance(rng, 0.15)
+            else [(answer_prompt(rng, "train"), line.reply)]
+            for line in lines
+        ]
+        return self._reply_loss(torch.cat((seen, heard), dim=1), talks)
+
+
+def questions_on(scene: Scene, rng: np.random.Generator) -> list[Exchange]:
+    """One to five questions about a scene; the description is first in a third of them."""
+    turns = []
+    for i in range(int(rng.integers(1, 6))):
+        turn = picture_turn(scene, rng, "train", description=chance(rng, 0.4 if i == 0 else 0.15))
+        turns.append((turn.question, turn.reply))
+    return turns
+
+
+def exchanges_on(line: Line, rng: np.random.Generator) -> list[Exchange]:
+    """Write down or answer; questions about pictures can only be written down here, where there is no picture."""
+    written = (transcribe_prompt(rng, "train"), line.transcript)
+    if line.kind != "chat" or chance(rng, 0.35):
+        if line.kind == "chat" and chance(rng, 0.3):
+            return [written, (answer_prompt(rng, "train"), line.reply)]
+        return [written]
+    return [(answer_prompt(rng, "train"), line.reply)]

@@ -1,0 +1,156 @@
+"""The training loop: seeded by step, logged, and resumable from one file that is replaced as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Loss = Callable[[int], tuple[Tensor, dict[str, float]]]
+"""Step number -> loss and figures to log. Everything random in it follows from the step number."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast. The rate warms up, stays, and falls to zero over the last ``decay`` of the steps.
+
+    A flat middle makes the plan extendable: a run stopped there, or given more steps, loses nothing.
+    """
+
+    steps: int
+    rate: float
+    warm_up: int = 300
+    decay: float = 0.3
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    ema: float = 0.998
+
+    def rate_at(self, step: int) -> float:
+        falling = int(self.steps * (1 - self.decay))
+        if step < self.warm_up:
+            return self.rate * (step + 1) / self.warm_up
+        if step < falling:
+            return self.rate
+        return self.rate * max(self.steps - step, 1) / max(self.steps - falling, 1)
+
+
+class Run:
+    """One stage of training: weights, their running average, optimiser, and where they are kept."""
+
+    def __init__(self, name: str, folder: Path, module: nn.Module, plan: Plan, device: str = "cpu") -> None:
+        self.name, self.folder, self.module, self.plan, self.device = name, folder, module, plan, device
+        folder.mkdir(parents=True, exist_ok=True)
+        self.step = 0
+        named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        decayed = [p for n, p in named if p.dim() >= 2 and "emb" not in n and "pos" not in n]
+        others = [p for n, p in named if not (p.dim() >= 2 and "emb" not in n and "pos" not in n)]
+        groups = [
+            {"params": decayed, "weight_decay": plan.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98), eps=1e-8)
+        self.parameters = [p for _, p in named]
+        self.average = {n: p.detach().clone() for n, p in module.state_dict().items()}
+        self._resume()
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.name}.pt"
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.plan.steps
+
+    def _resume(self) -> None:
+        if not self.file.exists():
+            return
+        state = torch.load(self.file, map_location=self.device, weights_only=True)
+        self.module.load_state_dict(state["model"])
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def save(self) -> None:
+        state = {
+            "model": self.module.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
+        partial = self.file.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.file)
+
+    def log(self, entry: dict[str, Any]) -> None:
+        line = json.dumps({"stage": self.name, "step": self.step, **entry})
+        with (self.folder / f"{self.name}.jsonl").open("a") as out:
+            out.write(line + "\n")
+        print(line, flush=True)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Any:
+        """The module with its averaged weights, for evaluation and for the next stage."""
+        kept = {n: p.detach().clone() for n, p in self.module.state_dict().items()}
+        self.module.load_state_dict(self.average)
+        try:
+            yield self.module
+        finally:
+            self.module.load_state_dict(kept)
+
+    def train(
+        self,
+        loss: Loss,
+        evaluate: Callable[[], dict[str, float]],
+        *,
+        log_every: int = 50,
+        evaluate_every: int = 1000,
+        save_every_s: float = 180.0,
+        until_step: int | None = None,
+    ) -> None:
+        """Go on to the end of the plan (or to ``until_step``)."""
+        end = min(self.plan.steps, until_step or self.plan.steps)
+        saved = started = time.monotonic()
+        sums: dict[str, float] = {}
+        while self.step < end:
+            rate = self.plan.rate_at(self.step)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            value, figures = loss(self.step)
+            self.optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip)
+            if torch.isfinite(norm):
+                self.optimizer.step()
+            self.step += 1
+            self._follow()
+            for key, figure in {"loss": float(value.detach()), **figures}.items():
+                sums[key] = sums.get(key, 0.0) + figure
+            if self.step % log_every == 0:
+                means = {k: round(v / log_every, 4) for k, v in sums.items()}
+                seconds = (time.monotonic() - started) / log_every
+                self.log({**means, "rate": rate, "seconds_a_step": round(seconds, 3)})
+                sums, started = {}, time.monotonic()
+            if self.step % evaluate_every == 0 or self.step == end:
+                with self.averaged():
+                    self.module.eval()
+                    self.log({"evaluation": {k: round(v, 4) for k, v in evaluate().items()}})
+                    self.module.train()
+                started = time.monotonic()
+            if time.monotonic() - saved > save_every_s:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The running average; it starts quickly, so that it does not remember the random start."""
+        keep = min(self.plan.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.module.state_dict().items():
+            self.average[name].lerp_(value, 1 - keep)

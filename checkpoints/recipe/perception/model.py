@@ -1,0 +1,126 @@
+"""The model in training: μOmni's stages from ``muomni_export.modules``, projectors, and heads for direct labels."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.modules.listening import AudioEncoder, AudioSizes
+from muomni_export.modules.thinker import Thinker, ThinkerSizes
+from muomni_export.modules.vision import VisionEncoder, VisionSizes
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..tokenizer import VOCABULARY_SIZE
+from ..world.lexicon import COLOURS, SHAPES
+
+VIDEO_FRAMES = 4
+BLANK = 0  # of CTC: the tokenizer's "unknown", which no transcript holds
+
+
+@dataclass(frozen=True)
+class PerceptionSizes:
+    """What is trained. ``image_pool`` patches a side are averaged into one embedding."""
+
+    thinker: ThinkerSizes = ThinkerSizes(
+        DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=512), VOCABULARY_SIZE, context_length=384
+    )
+    vision: VisionSizes = VisionSizes(image_size=96, patch=8, width=128, layers=4, heads=4, hidden=384, stem_channels=32)
+    image_pool: int = 2
+    audio: AudioSizes = AudioSizes(
+        mel_bins=128, downsampling=8, channels=32, width=160, layers=4, heads=5, hidden=480,
+        mel_compression="log_peak", convolution_kernel=9,
+    )  # fmt: skip
+
+    @property
+    def grid_side(self) -> int:
+        return self.vision.image_size // self.vision.patch
+
+    @property
+    def image_embeddings(self) -> int:
+        return (self.grid_side // self.image_pool) ** 2
+
+
+class CentreHead(nn.Module):
+    """What has its centre in a patch: the direct label of the vision encoder, used in training only.
+
+    Logits: something or nothing, shapes, colours, big or small, then x and y of the centre.
+    """
+
+    SPLITS = (1, len(SHAPES), len(COLOURS), 2, 2)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, sum(self.SPLITS))
+
+    def forward(self, grid: Tensor) -> tuple[Tensor, ...]:
+        """Grid features (B, N, d) -> logits, (B, N, n) each."""
+        return self.linear(grid).float().split(self.SPLITS, dim=-1)
+
+
+class Perception(nn.Module):
+    """Thinker, encoders and projectors, with the two training-only heads."""
+
+    def __init__(self, sizes: PerceptionSizes | None = None) -> None:
+        super().__init__()
+        self.sizes = sizes = sizes or PerceptionSizes()
+        width = sizes.thinker.decoder.width
+        self.thinker = Thinker(sizes.thinker)
+        self.vision = VisionEncoder(sizes.vision)
+        self.audio = AudioEncoder(sizes.audio)
+        self.proj_v = nn.Linear(sizes.vision.width, width)
+        self.proj_a = nn.Linear(sizes.audio.width, width)
+        self.ctc_head = nn.Linear(sizes.audio.width, sizes.thinker.vocabulary)
+        self.centre_head = CentreHead(sizes.vision.width)
+        self.reset()
+
+    def reset(self) -> None:
+        """Small normal weights; the last layer of each residual branch smaller still (GPT-2's rule)."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() >= 2 and not name.startswith(("audio.down.", "vision.stem.", "vision.proj.")):
+                nn.init.normal_(parameter, std=0.02 if "emb" in name else parameter.shape[-1] ** -0.5 * 0.7)
+        for name, parameter in self.named_parameters():
+            if name.endswith(("attn.o.weight", "down_proj.weight", "out_proj.weight", "linear2.weight", "mlp.2.weight")):
+                with torch.no_grad():
+                    parameter.mul_(0.35)
+        for block in self.audio.blocks:
+            if hasattr(block, "conv"):
+                nn.init.normal_(block.conv.weight, std=0.1)
+        nn.init.normal_(self.vision.pos, std=0.5)
+        nn.init.normal_(self.vision.cls, std=0.02)
+        nn.init.normal_(self.centre_head.linear.weight, std=0.02)
+        nn.init.constant_(self.centre_head.linear.bias[:1], -4.0)  # most patches hold no centre
+
+    def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Bytes or 0…1 floats (B, 3, S, S) -> what the Thinker reads (B, E, D), grid features (B, N, d)."""
+        if pixels.dtype == torch.uint8:
+            pixels = pixels.float() / 255
+        _, grid = self.vision(pixels)
+        return self.proj_v(pooled(grid, self.sizes.grid_side, self.sizes.image_pool)), grid
+
+    def hear(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Mel power (B, T, M) -> what the Thinker reads (B, E, D), audio features (B, E, d)."""
+        features = self.audio(mel)
+        return self.proj_a(features), features
+
+
+def pooled(grid: Tensor, side: int, pool: int) -> Tensor:
+    """Average ``pool`` by ``pool`` patches: (B, side², d) -> (B, (side/pool)², d), row by row."""
+    square = grid.transpose(1, 2).unflatten(-1, (side, side))
+    return F.avg_pool2d(square, pool).flatten(2).transpose(1, 2)
+
+
+@contextlib.contextmanager
+def half_precision(device: str) -> Iterator[None]:
+    """bfloat16 where it is safe. On a CPU attention must be the plain one: the fused bfloat16 kernel's backward
+    pass takes half of a step (measured on 145 patches, batch 48: 0.52 s a step, 0.41 s with the plain one)."""
+    with torch.autocast(device, dtype=torch.bfloat16):
+        if device == "cpu":
+            with sdpa_kernel(SDPBackend.MATH):
+                yield
+        else:
+            yield

@@ -1,0 +1,65 @@
+"""Sequences of training and of inference: media embeddings, then ``bos question reply eos`` for each turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from sentencepiece import SentencePieceProcessor
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..tokenizer import BOS, EOS
+from .model import Perception
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Ids (B, T) padded on the right, and for each position the id to predict next (or IGNORED)."""
+
+    ids: Tensor
+    targets: Tensor
+
+
+Exchange = tuple[str, str]
+"""A question and its reply."""
+
+
+def tokens_of(conversations: Sequence[Sequence[Exchange]], tokenizer: SentencePieceProcessor, limit: int) -> Tokens:
+    """Only replies and their ``eos`` are learned. Turns that do not fit ``limit`` positions are left out."""
+    rows, learned = [], []
+    for turns in conversations:
+        ids: list[int] = []
+        mask: list[bool] = []
+        for question, reply in turns:
+            asked, said = [BOS, *tokenizer.encode(question)], [*tokenizer.encode(reply), EOS]
+            if ids and len(ids) + len(asked) + len(said) > limit:
+                break
+            ids += asked + said
+            mask += [False] * len(asked) + [True] * len(said)
+        rows.append(ids[:limit])
+        learned.append(mask[:limit])
+    longest = max(len(r) for r in rows)
+    padded = torch.full((len(rows), longest), EOS)
+    targets = torch.full((len(rows), longest), IGNORED)
+    for i, (ids, mask) in enumerate(zip(rows, learned, strict=True)):
+        row = torch.tensor(ids)
+        padded[i, : len(ids)] = row
+        targets[i, : len(ids) - 1] = torch.where(torch.tensor(mask[1:]), row[1:], IGNORED)
+    return Tokens(padded, targets)
+
+
+def reply_loss(model: Perception, media: Tensor | None, tokens: Tokens) -> tuple[Tensor, float]:
+    """Mean cross-entropy of the pieces of the replies, and the part of replies' pieces predicted right."""
+    ids, targets = tokens.ids.to(model.proj_v.weight.device), tokens.targets.to(model.proj_v.weight.device)
+    x = model.thinker.tok_emb(ids)
+    if media is not None:
+        x = torch.cat((media.to(x.dtype), x), dim=1)
+    hidden = model.thinker.hidden(x)[:, x.shape[1] - ids.shape[1] :]
+    wanted = targets != IGNORED
+    logits = model.thinker.lm_head(hidden[wanted]).float()
+    right = float((logits.detach().argmax(-1) == targets[wanted]).float().mean())
+    return F.cross_entropy(logits, targets[wanted]), right

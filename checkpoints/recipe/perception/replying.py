@@ -1,0 +1,66 @@
+"""Replies of the model in training, the way the runtime makes them: greedy, one conversation at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from muomni_export.modules.decoder import CachedAttend
+from sentencepiece import SentencePieceProcessor
+from torch import Tensor
+
+from ..cases import Case
+from ..pictures import pixels
+from ..sound import mel_of
+from ..tokenizer import BOS, EOS
+from .model import Perception
+
+MAX_REPLY_TOKENS = 60
+
+
+class Replier:
+    """Answers cases with a model in memory, so that training can be judged before anything is exported."""
+
+    def __init__(self, model: Perception, tokenizer: SentencePieceProcessor, device: str = "cpu") -> None:
+        self.model, self.tokenizer, self.device = model, tokenizer, device
+
+    @torch.no_grad()
+    def __call__(self, case: Case) -> str:
+        """The reply to the last turn."""
+        attend = CachedAttend()
+        media = self._media(case)
+        text = ""
+        for turn in case.turns:
+            text = self._turn(media, turn, attend)
+            media = None
+        return text
+
+    def _media(self, case: Case) -> Tensor | None:
+        """Media embeddings (1, M, D) in the order image, video, audio."""
+        side = self.model.sizes.vision.image_size
+        images = [i for i in (case.image, *(case.video or ())) if i is not None]
+        parts = []
+        if images:
+            stack = torch.from_numpy(np.stack([pixels(image, side) for image in images]))
+            parts.append(self.model.see(stack.to(self.device))[0].flatten(0, 1))
+        if case.audio is not None:
+            mel = torch.from_numpy(mel_of(case.audio))[None]
+            parts.append(self.model.hear(mel.to(self.device))[0][0])
+        return torch.cat(parts)[None] if parts else None
+
+    def _turn(self, media: Tensor | None, text: str, attend: CachedAttend) -> str:
+        thinker = self.model.thinker
+        ids = torch.tensor([[BOS, *self.tokenizer.encode(text)]], device=self.device)
+        x = thinker.tok_emb(ids)
+        if media is not None:
+            x = torch.cat((media, x), dim=1)
+        reply: list[int] = []
+        while len(reply) < MAX_REPLY_TOKENS:
+            token = int(thinker.lm_head(thinker.hidden(x, attend)[0, -1]).argmax())
+            if token == EOS:
+                x = thinker.tok_emb(torch.tensor([[EOS]], device=self.device))
+                thinker.hidden(x, attend)  # the end is part of what later turns see
+                break
+            reply.append(token)
+            x = thinker.tok_emb(torch.tensor([[token]], device=self.device))
+        decoded: str = self.tokenizer.decode(reply)
+        return decoded

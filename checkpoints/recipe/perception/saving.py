@@ -1,0 +1,117 @@
+"""Writes the trained model as μOmni checkpoints: what ``muomni-export`` reads.
+
+The additions to the reference's format are config keys: ``mel_compression`` and ``convolution_kernel`` (audio),
+``stem_channels`` (vision), ``image_embeddings`` (omni: which features go through ``proj_v``, and how many patches a
+side are averaged into one). Without them a config means what it means to the reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .model import VIDEO_FRAMES, Perception
+
+DEFAULT_STATE = Path("~/.cache/muomni/training")
+
+
+def configs(model: Perception) -> dict[str, dict[str, Any]]:
+    """Config file name -> content, with the reference's keys."""
+    sizes = model.sizes
+    decoder = sizes.thinker.decoder
+    thinker = {
+        "vocab_size": sizes.thinker.vocabulary,
+        "n_layers": decoder.layers,
+        "d_model": decoder.width,
+        "n_heads": decoder.heads,
+        "d_ff": decoder.hidden,
+        "rope_theta": decoder.rope_theta,
+        "ctx_len": sizes.thinker.context_length,
+        "dropout": 0.0,
+        "use_gqa": True,
+        "kv_groups": decoder.heads // decoder.kv_heads,
+        "use_swiglu": True,
+        "use_moe": False,
+    }
+    audio = {
+        "mel_bins": sizes.audio.mel_bins,
+        "sample_rate": 16_000,
+        "frame_hop": 160,
+        "frame_win": 400,
+        "downsample_time": sizes.audio.downsampling,
+        "d_model": sizes.audio.width,
+        "n_layers": sizes.audio.layers,
+        "n_heads": sizes.audio.heads,
+        "d_ff": sizes.audio.hidden,
+        "mel_compression": sizes.audio.mel_compression,
+        "convolution_kernel": sizes.audio.convolution_kernel,
+    }
+    vision = {
+        "img_size": sizes.vision.image_size,
+        "patch": sizes.vision.patch,
+        "d_model": sizes.vision.width,
+        "n_layers": sizes.vision.layers,
+        "n_heads": sizes.vision.heads,
+        "d_ff": sizes.vision.hidden,
+        "stem_channels": sizes.vision.stem_channels,
+    }
+    omni = {
+        "thinker_ckpt": "checkpoints/thinker_tiny",
+        "audio_ckpt": "checkpoints/audio_enc_tiny",
+        "vision_ckpt": "checkpoints/vision_tiny",
+        "talker_ckpt": "checkpoints/talker_tiny",
+        "ctx_len": sizes.thinker.context_length,
+        "thinker": thinker,
+        "image_embeddings": {"source": "grid", "pool": sizes.image_pool},
+        "video_frames": VIDEO_FRAMES,
+        "save_dir": "checkpoints/omni_sft_tiny",
+    }
+    return {"thinker_tiny": thinker, "audio_enc_tiny": audio, "vision_tiny": vision, "omni_sft_tiny": omni}
+
+
+def save_checkpoints(model: Perception, tokenizer: Path, out: Path) -> None:
+    """``out/checkpoints/<stage>/…`` and ``out/configs/<stage>.json``; files of other stages are left alone."""
+
+    def write(name: str, content: dict[str, dict[str, Tensor]]) -> None:
+        path = out / "checkpoints" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, path)
+
+    def weights(module: nn.Module) -> dict[str, Tensor]:
+        return {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+
+    write("thinker_tiny/thinker.pt", {"model": weights(model.thinker)})
+    write("vision_tiny/vision.pt", {"vit": weights(model.vision)})
+    write("audio_enc_tiny/audio_enc.pt", {"enc": weights(model.audio), "head": weights(model.ctc_head)})
+    write(
+        "omni_sft_tiny/omni.pt",
+        {"thinker": weights(model.thinker), "proj_a": weights(model.proj_a), "proj_v": weights(model.proj_v)},
+    )
+    shutil.copyfile(tokenizer, out / "checkpoints/thinker_tiny/tokenizer.model")
+    folder = out / "configs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in configs(model).items():
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m recipe.perception.saving", description=__doc__)
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    parser.add_argument("--out", type=Path, required=True, help="folder that gets checkpoints/ and configs/")
+    args = parser.parse_args()
+    state = args.state.expanduser()
+    model = Perception()
+    saved = torch.load(state / "perception/answering.pt", map_location="cpu", weights_only=True)
+    model.load_state_dict(saved["average"])
+    save_checkpoints(model, state / "tokenizer.model", args.out)
+    print(f"wrote step {saved['step']} to {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Stage one: the vision encoder learns what has its centre in each patch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..pictures import picture, pixels
+from ..seeds import Split, generator
+from ..shards import PICTURE_SHARD, PicturePool, training_scene
+from ..world.lexicon import COLOURS, SHAPES, SIZES
+from ..world.scene import Scene, draw_scene
+from .model import Perception, half_precision
+
+NEW_SHARD_EVERY = 120  # steps; a picture is seen about twice while few exist, less when many do
+MAX_SHARDS = 40
+
+
+def centre_labels(scenes: list[Scene], side: int) -> dict[str, Tensor]:
+    """Patches that hold centres: ``patch`` indexes the flattened (B·N), with what is there."""
+    patch, shape, colour, size, place = [], [], [], [], []
+    for b, scene in enumerate(scenes):
+        for t in scene.things:
+            column, row = min(int(t.x * side), side - 1), min(int(t.y * side), side - 1)
+            patch.append(b * side * side + row * side + column)
+            shape.append(SHAPES.index(t.shape))
+            colour.append(COLOURS.index(t.colour))
+            size.append(SIZES.index(t.size))
+            place.append((t.x, t.y))
+    labels = {"patch": patch, "shape": shape, "colour": colour, "size": size}
+    return {**{k: torch.tensor(v) for k, v in labels.items()}, "place": torch.tensor(place)}
+
+
+def centre_loss(model: Perception, grid: Tensor, scenes: list[Scene]) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropies of something/nothing over all patches, and of the kind of thing where there is one."""
+    labels = {k: v.to(grid.device) for k, v in centre_labels(scenes, model.sizes.grid_side).items()}
+    something, shape, colour, size, place = (t.flatten(0, 1) for t in model.centre_head(grid))
+    target = torch.zeros_like(something[:, 0])
+    target[labels["patch"]] = 1.0
+    found = F.binary_cross_entropy_with_logits(something[:, 0], target, reduction="sum") / len(labels["patch"])
+    at = labels["patch"]
+    parts = {
+        "found": found,
+        "shape": F.cross_entropy(shape[at], labels["shape"]),
+        "colour": F.cross_entropy(colour[at], labels["colour"]),
+        "size": F.cross_entropy(size[at], labels["size"]),
+        "place": 20 * F.mse_loss(place[at], labels["place"].float()),
+    }
+    return torch.stack(list(parts.values())).sum(), {k: float(v.detach()) for k, v in parts.items()}
+
+
+class Seeing:
+    """Batches, loss and evaluation of the stage."""
+
+    def __init__(self, model: Perception, pool: PicturePool, batch: int = 48, device: str = "cpu") -> None:
+        self.model, self.pool, self.batch, self.device = model, pool, batch, device
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = generator("train", self.pool.seed, "seeing batch", step)
+        images, scenes = picture_batch(self.pool, rng, step, self.batch)
+        with half_precision(self.device):
+            _, grid = self.model.see(images.to(self.device))
+        return centre_loss(self.model, grid.float(), scenes)
+
+    @torch.no_grad()
+    def evaluate(self, samples: int = 200, split: Split = "dev") -> dict[str, float]:
+        """Scenes whose things are all found and right, and nothing else; and parts of it."""
+        side = self.model.sizes.grid_side
+        exact = things = shapes = colours = sizes = 0
+        for first in range(0, samples, 50):
+            scenes, images = [], []
+            for index in range(first, first + 50):
+                rng = generator(split, 0, "seeing", index)
+                scenes.append(draw_scene(rng))
+                images.append(pixels(picture(scenes[-1], rng), self.model.sizes.vision.image_size))
+            _, grid = self.model.see(torch.from_numpy(np.stack(images)).to(self.device))
+            something, shape, colour, size, _ = (t.cpu() for t in self.model.centre_head(grid))
+            labels = centre_labels(scenes, side)
+            at = labels["patch"]
+            things += len(at)
+            shapes += int((shape.flatten(0, 1)[at].argmax(-1) == labels["shape"]).sum())
+            colours += int((colour.flatten(0, 1)[at].argmax(-1) == labels["colour"]).sum())
+            sizes += int((size.flatten(0, 1)[at].argmax(-1) == labels["size"]).sum())
+            for b, scene in enumerate(scenes):
+                best = something[b, :, 0].topk(len(scene.things)).indices
+                got = sorted(
+                    (int(shape[b, i].argmax()), int(colour[b, i].argmax()), int(size[b, i].argmax())) for i in best
+                )
+                truth = sorted(
+                    (SHAPES.index(t.shape), COLOURS.index(t.colour), SIZES.index(t.size)) for t in scene.things
+                )
+                exact += got == truth
+        return {"exact": exact / samples, "shape": shapes / things, "colour": colours / things, "size": sizes / things}
+
+
+def picture_batch(
+    pool: PicturePool, rng: np.random.Generator, step: int, count: int
+) -> tuple[Tensor, list[Scene]]:
+    """``count`` pictures of one of the shards that exist at ``step``, and their scenes."""
+    k = int(rng.integers(min(1 + step // NEW_SHARD_EVERY, MAX_SHARDS)))
+    shard = pool.shard(k)
+    chosen = np.sort(rng.choice(PICTURE_SHARD, count, replace=False))
+    scenes = [training_scene(pool.seed, k * PICTURE_SHARD + int(i)) for i in chosen]
+    return torch.from_numpy(shard[chosen]), scenes
+
+
+def trained_part(model: Perception) -> nn.ModuleDict:
+    """The modules this stage trains."""
+    return nn.ModuleDict({"vision": model.vision, "centre_head": model.centre_head})

@@ -1,0 +1,80 @@
+"""``python -m recipe.speaking STAGE``: make the data, train, say, evaluate. Run it from ``checkpoints/``.
+
+Stages, in order: ``prepare`` (inventory, codec), ``corpus``, ``letters``, ``talker``, ``vocoder``. Each goes on
+from what the state folder holds. ``say`` speaks a text with what is trained so far; ``evaluate`` measures it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import codec, corpus, talker
+from .espeak import Espeak
+from .inventory import Inventory
+from .mel import log_mel
+from .state import DEFAULT_STATE, load, save
+
+CODEC_SENTENCES = 600  # half an hour of speech: a few hundred frames for each code
+INVENTORY_SENTENCES = 6000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m recipe.speaking", description=__doc__.splitlines()[0])
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="where training is kept")
+    stages = parser.add_subparsers(dest="stage", required=True)
+    stages.add_parser("prepare", help="count the sounds, fit the codec")
+    make = stages.add_parser("corpus", help="make shards of speech")
+    make.add_argument("--shards", type=int, default=6, help="how many to have, two to three hours each")
+    for name, steps in (("letters", 20_000), ("talker", 20_000), ("vocoder", 20_000)):
+        stage = stages.add_parser(name, help=f"train the {name}")
+        stage.add_argument("--steps", type=int, default=steps, help="total, over all sittings")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    folder: Path = options.state / "speaking"
+    if options.stage == "prepare":
+        prepare(folder)
+    elif options.stage == "corpus":
+        trained = load_codec(folder)
+        for number in range(options.shards):
+            hours = corpus.write_shard(folder / "corpus", "train", number, trained, load_inventory(folder))
+            print(f"shard {number}: {hours:.1f} h", flush=True)
+        corpus.write_shard(folder / "corpus", "dev", 0, trained, load_inventory(folder))
+    elif options.stage == "talker":
+        talker.train(folder, load_inventory(folder).size, options.steps)
+
+
+def prepare(folder: Path) -> None:
+    """The inventory of sounds and the codec, unless they are there."""
+    espeak = Espeak()
+    if not (folder / "inventory.json").is_file():
+        inventory = Inventory.count(corpus.spoken(espeak, "train", 0, INVENTORY_SENTENCES))
+        corpus.write_json(folder / "inventory.json", list(inventory.symbols))
+        print(f"{len(inventory.symbols)} sounds", flush=True)
+    if not (folder / "codec.pt").is_file():
+        speech = corpus.spoken(espeak, "train", 0, CODEC_SENTENCES)
+        mel = torch.from_numpy(np.concatenate([log_mel(a.samples) for a in speech]))
+        trained = codec.fit(mel, seed=0)
+        error = (trained.decode(trained.encode(mel[None]))[0] - mel).square().mean().sqrt()
+        print(f"codec: {len(mel)} frames, error {error:.4f} of the range 0…1", flush=True)
+        save(folder / "codec.pt", {"rvq": trained.state_dict()})
+
+
+def load_codec(folder: Path) -> codec.Codec:
+    weights = load(folder / "codec.pt")["rvq"]
+    width, bins = weights["proj_in.weight"].shape
+    trained = codec.Codec(codec.CodecSizes(codec.CODEBOOKS, codec.CODEBOOK_SIZE, width, bins))
+    trained.load_state_dict(weights)
+    return trained
+
+
+def load_inventory(folder: Path) -> Inventory:
+    return Inventory(tuple(json.loads((folder / "inventory.json").read_text(encoding="utf-8"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Training the Talker on codes, sounds and durations."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.modules.talker import PADDING, SpokenTextSizes, Talker, TalkerSizes
+from torch import Tensor
+from torch.nn import functional as F
+
+from .corpus import Corpus, collate
+from .mel import SPEC
+from .state import Run
+
+LEARNING_RATE = 2e-3
+FRAMES_PER_BATCH = 4096
+MOST_NOISE = 0.3
+"""Up to this share of the previous codes a sentence is replaced by random ones, so that the Talker learns to come
+back from its own mistakes and to trust the text more than its past."""
+LOG_EVERY = 100
+
+
+def sizes(sounds: int, codebook_size: int = 512) -> TalkerSizes:
+    """2.5 million parameters, of which a frame computes 2."""
+    decoder = DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=512)
+    return TalkerSizes(decoder, codebook_size, SPEC.frame_rate_hz, SpokenTextSizes(sounds))
+
+
+def from_config(config: dict[str, Any]) -> Talker:
+    """The Talker that a saved config describes."""
+    text = dict(config["text"])
+    text["dilations"] = tuple(text["dilations"])
+    decoder = DecoderSizes(**config["decoder"])
+    return Talker(
+        TalkerSizes(decoder, config["codebook_size"], config["frame_rate_hz"], SpokenTextSizes(**text))
+    )
+
+
+def pointers(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames of each sound (B, S) -> for each frame (B, T): its sound, how long that has lasted, is it the last.
+
+    Frames after the end of a sentence point at its last column; they are not learned from.
+    """
+    ends = frames.cumsum(dim=1)
+    time_ = torch.arange(int(ends[:, -1].max()))[None].expand(len(frames), -1).contiguous()
+    pointer = torch.searchsorted(ends, time_, right=True).clamp(max=frames.shape[1] - 1)
+    end = ends.gather(1, pointer)
+    elapsed = (time_ - (end - frames.gather(1, pointer))).clamp(min=0)
+    return pointer, elapsed, time_ + 1 == end
+
+
+def pad_sounds(sounds: Tensor, reach: int) -> Tensor:
+    return F.pad(sounds, (reach, reach), value=PADDING)
+
+
+def losses(
+    talker: Talker, codes: Tensor, sounds: Tensor, frames: Tensor, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """Cross entropies a frame, in nats; with a generator, the previous codes are noisy."""
+    text = talker.sizes.text
+    assert text is not None
+    pointer, elapsed, last = pointers(frames)
+    vectors = talker.context(pad_sounds(sounds, text.reach))
+    at_pointer = vectors.gather(1, pointer[..., None].expand(-1, -1, vectors.shape[-1]))
+    before = codes[:, :-1].clamp(min=0)
+    if generator is not None:
+        share = torch.rand((len(codes), 1, 1), generator=generator) * MOST_NOISE
+        noisy = torch.rand(before.shape, generator=generator) < share
+        random = torch.randint(talker.sizes.codebook_size, before.shape, generator=generator)
+        before = torch.where(noisy, random, before)
+    base, residual, advance = talker.speak(talker.embed_spoken(before, at_pointer, elapsed))
+    real = codes[..., 0] >= 0
+    target = codes[real]
+    residual_logits = residual[real].float() + talker.base_to_res(target[:, 0]).float()
+    return {
+        "base": F.cross_entropy(base[real].float(), target[:, 0]),
+        "residual": F.cross_entropy(residual_logits, target[:, 1]),
+        "advance": F.binary_cross_entropy_with_logits(advance[real].float(), last[real].float()),
+    }
+
+
+@torch.no_grad()
+def evaluate(talker: Talker, corpus: Corpus, frames: int = 20_000) -> dict[str, float]:
+    """Losses on the first sentences of a corpus, without noise."""
+    items, total = [], 0
+    while total < frames and len(items) < len(corpus):
+        total += int(corpus.lengths[len(items)])
+        items.append(len(items))
+    batches = [losses(talker, *collate([corpus[i] for i in items[j : j + 16]])) for j in range(0, len(items), 16)]
+    return {f"dev_{k}": round(float(torch.stack([b[k] for b in batches]).mean()), 4) for k in batches[0]}
+
+
+def train(folder: Path, sounds: int, steps: int, seed: int = 0) -> None:
+    """Train, or go on, up to so many steps."""
+    torch.manual_seed(seed)
+    talker = Talker(sizes(sounds))
+    run = Run(folder / "talker.pt", talker, LEARNING_RATE, steps, asdict(talker.sizes))
+    corpus, dev = Corpus(folder / "corpus", "train"), Corpus(folder / "corpus", "dev")
+    batches = corpus.batches(seed=seed + run.step, frames=FRAMES_PER_BATCH)
+    began, heard = time.monotonic(), 0
+    while run.step < steps:
+        examples = [corpus[i] for i in next(batches)]
+        codes, sound_ids, frames = collate(examples)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + run.step)
+        with torch.autocast("cpu", torch.bfloat16):
+            parts = losses(talker, codes, sound_ids, frames, generator)
+        run.update(parts["base"] + parts["residual"] + 2 * parts["advance"])
+        heard += int((codes[..., 0] >= 0).sum())
+        if run.step % LOG_EVERY == 0:
+            values = {k: round(v.item(), 4) for k, v in parts.items()}
+            rate = round(heard / (time.monotonic() - began))
+            if run.step % (5 * LOG_EVERY) == 0:
+                averaged = Talker(talker.sizes)
+                averaged.load_state_dict(run.average.weights)
+                values |= evaluate(averaged, dev)
+            run.log(**values, frames_per_s=rate)
+    run.save()

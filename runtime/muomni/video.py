@@ -1,0 +1,188 @@
+"""Video: a few evenly spaced frames of a file, bytes or sequence of images.
+
+Containers (MP4, MKV, WebM, AVI, …) are decoded with PyAV, which the extra ``video`` brings; animated GIF, WebP
+and PNG with Pillow.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError, MediaError, MissingPackageError
+from .image import MAX_PIXELS, ImageSource, load_image
+from .sources import describe, open_source
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    VideoSource = str | os.PathLike[str] | bytes | Sequence[ImageSource] | NDArray[Any]
+else:
+    VideoSource = Any
+
+CUT_SECONDS = 0.5  # durations in headers are rounded, by less than this
+MAX_FRAMES = 200_000  # an hour at 50 frames a second
+
+
+def frame_indices(total: int, count: int) -> list[int]:
+    """Indices of ``count`` evenly spaced frames among ``total``, the ends left out: the reference's choice.
+
+    With fewer frames than asked for, some are taken more than once.
+    """
+    return [i * total // (count + 1) for i in range(1, count + 1)]
+
+
+def load_frames(source: VideoSource, count: int = 4) -> list[Image]:
+    """Evenly spaced frames of a video, as RGB images.
+
+    Args:
+        source: path or encoded bytes; a sequence of images (see :func:`muomni.image.load_image`), or an array
+            (T, H, W, 3), all of whose frames count.
+        count: frames to take.
+
+    Raises:
+        InputError: ``count`` below 1.
+        MediaError: missing, empty, truncated or foreign files; no video in it; a still image.
+        MissingPackageError: PyAV is needed and not installed; with the install line.
+    """
+    if count < 1:
+        raise InputError(f"video frames: expected at least 1, got {count}")
+    if not isinstance(source, (str, os.PathLike, bytes)):
+        frames = _sequence(source)
+        return [load_image(frames[index]) for index in frame_indices(len(frames), count)]
+    name = describe(source)
+    with open_source(source, "video") as stream:
+        head = stream.read(16)
+        stream.seek(0)
+        if _is_picture(head):
+            return _from_animation(stream, head, name, count)
+        return _from_container(stream, name, count)
+
+
+def _sequence(source: Any) -> Sequence[Any]:
+    if isinstance(source, np.ndarray) and source.ndim not in (3, 4):
+        raise MediaError(f"video array: expected (T, H, W, 3) or (T, H, W), got {source.shape}")
+    try:
+        length = len(source)
+    except TypeError as error:
+        kind = type(source).__name__
+        raise MediaError(f"video: expected a path, bytes or a sequence of images, got {kind}") from error
+    if length == 0:
+        raise MediaError("video: expected at least one frame, got none")
+    frames: Sequence[Any] = source
+    return frames
+
+
+def _is_picture(head: bytes) -> bool:
+    return head.startswith((b"GIF8", b"\x89PNG", b"\xff\xd8")) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
+
+
+def _from_animation(stream: BinaryIO, head: bytes, name: str, count: int) -> list[Image]:
+    from PIL import Image as PILImage
+
+    data = stream.read()
+    # A GIF ends with a semicolon; without it Pillow would show the frames that are left and say nothing.
+    if head.startswith(b"GIF8") and not data.rstrip(b"\0").endswith(b";"):
+        raise MediaError(f"{name}: the animation is truncated")
+    try:
+        with PILImage.open(io.BytesIO(data)) as image:
+            total = getattr(image, "n_frames", 1)
+            if total < 2:
+                raise MediaError(f"{name}: a still image, expected a video; give it as an image (--image)")
+            if image.width * image.height > MAX_PIXELS:
+                raise MediaError(
+                    f"{name}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} in all"
+                )
+            frames = []
+            for index in frame_indices(total, count):
+                image.seek(index)
+                frames.append(load_image(image.convert("RGBA")))
+            return frames
+    except MediaError:
+        raise
+    except Exception as error:  # decoders raise OSError, EOFError, SyntaxError, struct.error and more
+        raise MediaError(f"{name}: the animation is damaged or truncated ({error})") from error
+
+
+def _from_container(stream: BinaryIO, name: str, count: int) -> list[Image]:
+    try:
+        import av
+    except ImportError as error:
+        raise MissingPackageError(
+            f'{name}: reading this video needs PyAV; install it with\n  pip install "muomni[video]"'
+        ) from error
+    av.logging.set_level(None)  # ffmpeg's remarks would land on stderr beside our own
+    try:
+        promised, packets = _count_packets(av, stream, name)
+        if promised and packets < promised:
+            raise MediaError(
+                f"{name}: the video is truncated: its header promises {promised} frames, {packets} are there"
+            )
+        # Packets are nearly always frames. Decoding tells; only where they were not is it done again.
+        total, frames = _pick(av, stream, name, frame_indices(packets, count))
+        if total != packets:
+            if total == 0:
+                raise MediaError(f"{name}: no frame of the video can be decoded")
+            _, frames = _pick(av, stream, name, frame_indices(total, count))
+        return frames
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError(f"{name}: not a video, damaged or truncated ({error})") from error
+
+
+def _count_packets(av: Any, stream: BinaryIO, name: str) -> tuple[int, int]:
+    """Frames that the header promises (0: it does not say) and packets that are there."""
+    stream.seek(0)
+    with av.open(stream) as container:
+        if not container.streams.video:
+            raise MediaError(f"{name}: no video in this file; if it is audio, give it as audio (--audio-in)")
+        video = container.streams.video[0]
+        if video.width * video.height > MAX_PIXELS:
+            raise MediaError(f"{name}: {video.width} x {video.height} pixels, at most {MAX_PIXELS:,} in all")
+        packets, end = 0, 0.0
+        for packet in container.demux(video):
+            if packet.size > 0:
+                packets += 1
+                end = max(end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
+        seconds = (container.duration or 0) / av.time_base
+        # Matroska counts no frames, but knows how long it lasts; sound may last longer than the picture.
+        if len(container.streams) == 1 and packets and end < seconds - CUT_SECONDS:
+            raise MediaError(
+                f"{name}: the video is truncated: its header promises {seconds:.1f} s, {end:.1f} s are there"
+            )
+        if not 0 < packets <= MAX_FRAMES:
+            raise MediaError(f"{name}: expected 1 to {MAX_FRAMES} frames, got {packets}")
+        return int(video.frames), packets
+
+
+def _pick(av: Any, stream: BinaryIO, name: str, indices: list[int]) -> tuple[int, list[Image]]:
+    """Number of frames that decode, and the wanted ones that are among them, upright."""
+    wanted = set(indices)
+    found: dict[int, Image] = {}
+    total = 0
+    for frame in _decode(av, stream):
+        if total in wanted:
+            found[total] = _upright(frame)
+        total += 1
+    return total, [found[index] for index in indices if index in found]
+
+
+def _decode(av: Any, stream: BinaryIO) -> Iterator[Any]:
+    stream.seek(0)
+    with av.open(stream) as container:
+        video = container.streams.video[0]
+        video.thread_type = "AUTO"
+        yield from container.decode(video)
+
+
+def _upright(frame: Any) -> Image:
+    """RGB image of a frame, turned as its display matrix says (phones film sideways)."""
+    image: Image = frame.to_image()
+    degrees = int(getattr(frame, "rotation", 0))  # counter-clockwise
+    return image.rotate(degrees, expand=True) if degrees % 360 else image

@@ -1,0 +1,79 @@
+"""Speech data: storage, disturbance and voices."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import pytest
+
+pytest.importorskip("librosa")
+pytest.importorskip("soxr")
+
+from recipe.seeds import generator
+from recipe.sound import disturbed, in_a_room, mel_of, noise_mel, restored, stored, with_noise
+from recipe.voices import HELD_OUT_VARIANTS, VARIANTS, Readers, draw_reader
+
+
+def has(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+needs_synthesizers = pytest.mark.skipif(
+    not (has("libespeak-ng.so.1") and has("libflite.so.1")), reason="needs libespeak-ng1 and libflite1"
+)
+
+
+def tone(seconds: float = 0.5) -> np.ndarray:
+    t = np.arange(int(16_000 * seconds)) / 16_000
+    return (0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
+
+
+def test_storage_keeps_the_spectrogram_to_half_a_decibel() -> None:
+    mel = mel_of(tone())
+    loud = mel > 1e-5
+    ratio = restored(stored(mel))[loud] / mel[loud]
+    assert np.abs(10 * np.log10(ratio)).max() < 0.25
+
+
+def test_disturbing_keeps_the_speech_and_fills_the_frames() -> None:
+    mel = mel_of(tone())
+    for i in range(20):
+        out = disturbed(mel, 120, generator("train", 0, "test", i))
+        assert out.shape == (120, 128) and out.dtype == np.float32
+        assert np.isfinite(out).all() and (out >= 0).all() and out.max() > 0
+
+
+def test_noise_has_its_loudest_band_near_one() -> None:
+    level = noise_mel(400, np.random.default_rng(0)).mean(axis=0).max()
+    assert 0.3 < level < 6
+
+
+def test_rooms_and_noise_are_reproducible() -> None:
+    first, again = (
+        with_noise(in_a_room(tone(), rng), rng) for rng in (generator("dev", 0, "test", 1) for _ in range(2))
+    )
+    assert np.array_equal(first, again) and np.abs(first).max() < 4
+
+
+def test_unseen_voices_are_not_trained() -> None:
+    assert not set(VARIANTS) & set(HELD_OUT_VARIANTS)
+    seen = {draw_reader(np.random.default_rng(i), unseen=False).voice for i in range(2000)}
+    unseen = {draw_reader(np.random.default_rng(i), unseen=True).voice for i in range(2000)}
+    assert not seen & unseen
+
+
+@needs_synthesizers
+def test_every_voice_speaks() -> None:
+    readers = Readers()
+    for i in range(12):
+        reader = draw_reader(np.random.default_rng(i), unseen=bool(i % 2))
+        samples = readers.read("two plus three is five", reader)
+        assert 0.6 < len(samples) / 16_000 < 6 and np.abs(samples).max() > 0.02
+        assert np.array_equal(samples, readers.read("two plus three is five", reader)) or (
+            reader.synthesizer == "espeak"  # breathy variants hold noise
+        )
