@@ -69,7 +69,9 @@ class CaseMaker:
         rng = generator(self.split, self.seed, "film", index)
         film = draw_film(rng, VIDEO_FRAMES)
         turn = film_turn(film, rng, self.split)
-        return Case("video", turn.kind, (turn.question,), turn.reply, video=tuple(film_frames(film.frames, rng)))
+        return Case(
+            "video", turn.kind, (turn.question,), turn.reply, video=tuple(film_frames(film.frames, rng))
+        )
 
     def heard(self, index: int, unseen: bool) -> Case:
         """Transcription of any line; ``unseen`` voices are never trained on."""
@@ -77,7 +79,14 @@ class CaseMaker:
         rng = generator(self.split, self.seed, name, index)
         line = spoken_line(self.split, self.seed, index)
         audio = self._read(line, rng, unseen)
-        return Case(name, line.kind, (transcribe_prompt(rng, self.split),), line.transcript, audio=audio, measure="words")
+        return Case(
+            name,
+            line.kind,
+            (transcribe_prompt(rng, self.split),),
+            line.transcript,
+            audio=audio,
+            measure="words",
+        )
 
     def spoken_question(self, index: int) -> Case:
         """A spoken chat question, or one about a picture; every other one in an unseen voice."""

@@ -97,7 +97,9 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--samples", type=int, default=200, help="cases an ability")
-    parser.add_argument("--ability", action="append", choices=tuple(ABILITIES), help="only this one (repeatable)")
+    parser.add_argument(
+        "--ability", action="append", choices=tuple(ABILITIES), help="only this one (repeatable)"
+    )
     parser.add_argument("--mistakes", action="store_true", help="show what was wrong")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

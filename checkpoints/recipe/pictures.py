@@ -82,7 +82,11 @@ def draw_look(thing: Thing, rng: np.random.Generator) -> Look:
     if chance(rng, 0.07) and thing.shape not in ("star", "cross", "heart"):
         hollow, outline = True, fill
     elif chance(rng, 0.25):
-        outline = np.full(3, 0.0 if fill.sum() > 200 else 255.0) if thing.size == "small" or chance(rng, 0.7) else rng.uniform(0, 255, 3)
+        outline = (
+            np.full(3, 0.0 if fill.sum() > 200 else 255.0)
+            if thing.size == "small" or chance(rng, 0.7)
+            else rng.uniform(0, 255, 3)
+        )
     return Look(
         fill=fill,
         angle=angle if thing.shape != "rectangle" or chance(rng, 0.5) else float(rng.choice((0.0, 90.0))),
@@ -210,7 +214,9 @@ def _ground(style: Style) -> Array:
     elif style.texture == "checks":
         canvas += (style.texture_strength * (((xs // period + ys // period) % 2) - 0.5))[..., None]
     elif style.texture == "clouds":
-        waves = np.sin(xs / period * 2.1 + ys / period * 1.3) + np.sin(xs / period * 0.7 - ys / period * 2.7 + 1)
+        waves = np.sin(xs / period * 2.1 + ys / period * 1.3) + np.sin(
+            xs / period * 0.7 - ys / period * 2.7 + 1
+        )
         canvas += (style.texture_strength * 0.5 * waves)[..., None]
     return canvas
 

@@ -10,9 +10,10 @@ import functools
 
 import librosa
 import numpy as np
-from muomni.mel import MelParameters, mel_power
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
+
+from muomni.mel import MelParameters, mel_power
 
 from .world.phrasing import chance
 
@@ -108,7 +109,8 @@ def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> Array:
         mel = mel[:, low] * (1 - part) + mel[:, low + 1] * part
     if chance(rng, 0.5):  # microphones colour sound
         curve = sum(
-            rng.normal(0, 0.6) * np.cos(np.pi * k * np.arange(bins) / bins + rng.uniform(0, 3)) for k in range(1, 5)
+            rng.normal(0, 0.6) * np.cos(np.pi * k * np.arange(bins) / bins + rng.uniform(0, 3))
+            for k in range(1, 5)
         )
         mel = mel * np.exp(curve).astype(np.float32)
     out = np.zeros((frames, bins), np.float32)

@@ -19,7 +19,17 @@ from .world.phrasing import chance, pick
 
 SAMPLE_RATE_HZ = 16_000
 
-ACCENTS = ("en-us", "en-us", "en-us", "en", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan", "en-us-nyc")
+ACCENTS = (
+    "en-us",
+    "en-us",
+    "en-us",
+    "en",
+    "en",
+    "en-gb-x-rp",
+    "en-gb-scotland",
+    "en-gb-x-gbclan",
+    "en-us-nyc",
+)
 HELD_OUT_ACCENTS = ("en-gb-x-gbcwmd", "en-029")
 VARIANTS = (
     "", "", "m1", "m2", "m3", "m4", "m6", "m7", "m8", "f1", "f2", "f3", "f5", "Alex", "Alicia", "Andy", "Annie",
@@ -96,7 +106,9 @@ class Flite:
             for name in ("usenglish", "cmulex"):
                 ctypes.CDLL(f"libflite_{name}.so.1", mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
-            raise RuntimeError("libflite.so.1 not found: install Flite (Debian: apt install libflite1)") from error
+            raise RuntimeError(
+                "libflite.so.1 not found: install Flite (Debian: apt install libflite1)"
+            ) from error
         self._library.flite_init()
         self._library.flite_text_to_wave.restype = ctypes.POINTER(_FliteWave)
         self._library.flite_text_to_wave.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
@@ -119,7 +131,10 @@ class Flite:
         features = ctypes.cast(voice + ctypes.sizeof(ctypes.c_void_p), ctypes.POINTER(ctypes.c_void_p))[0]
         self._feature(features, b"duration_stretch", stretch)
         wave = self._library.flite_text_to_wave(text.encode(), voice)
-        data = np.ctypeslib.as_array(wave.contents.samples, (wave.contents.num_samples,)).astype(np.float32) / 32768
+        data = (
+            np.ctypeslib.as_array(wave.contents.samples, (wave.contents.num_samples,)).astype(np.float32)
+            / 32768
+        )
         rate: int = wave.contents.sample_rate
         self._library.delete_wave(wave)
         return data, rate
@@ -140,14 +155,19 @@ class _PlainEspeak(Espeak):
 
 
 class Readers:
-    """Reads texts in any voice, at 16 kHz. One object a process (espeak-ng keeps global state)."""
+    """Reads texts in any voice, at 16 kHz. One object a process (espeak-ng keeps global state).
+
+    The same text in the same voice is the same again but for espeak's flutter, whose phase goes on.
+    """
 
     def __init__(self) -> None:
         self._espeak = _PlainEspeak()
         self._flite = Flite()
+        self._seed_noise = ctypes.CDLL(None).srand
 
     def read(self, text: str, reader: Reader) -> NDArray[np.float32]:
         """Samples (n,) at 16 kHz, as the synthesizer made them (their loudness differs)."""
+        self._seed_noise(1)  # breath comes from the C library's rand()
         if reader.synthesizer == "flite":
             samples, rate = self._flite.samples(text, reader.voice, 160 / reader.words_per_minute)
         else:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-import muomni
-from muomni.errors import InputError, MissingPackageError, MuomniError
+from muomni.cli.common import new_app, reporting, start, version_option
+from muomni.cli.console import Console
+from muomni.errors import MissingPackageError
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Convert a μOmni checkpoint to an ONNX bundle: muomni-export CHECKPOINT --out BUNDLE",
-    no_args_is_help=True,
-)
-DEFAULT_COMMAND = "convert"
+COMMAND = "muomni-export"
+CONVERT = "convert"  # the default command: its name can be left out
+COMMANDS = (CONVERT, "verify", "random")
+SIZES = "tiny (the reference's sizes), micro, x4 or x16"
+
+app = new_app()
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-@app.command(DEFAULT_COMMAND)
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=version_option(COMMAND), is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Convert a μOmni checkpoint to an ONNX bundle: muomni-export CHECKPOINT --out BUNDLE"""
+
+
+@app.command(CONVERT)
 def convert(
     checkpoint: Annotated[
         Path, typer.Argument(help="omni_sft_* folder, stage folder, or folder with model.safetensors.")
@@ -31,34 +41,35 @@ def convert(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
     config: Annotated[Path | None, typer.Option(help="Config to read instead of the one found.")] = None,
     precision: Annotated[
-        str, typer.Option(help="fp32, fp16, int8, int4; or with exceptions: int8,thinker=int4.")
+        str, typer.Option(help="fp32, fp16, int8, int4; or a default with exceptions: int8,thinker=int4.")
     ] = "fp32",
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Convert a checkpoint to a bundle (the default command: its name can be left out)."""
-    export = _exporter()
-    start = time.perf_counter()
+    """Convert a checkpoint to a bundle (the default: `muomni-export CHECKPOINT --out BUNDLE` is enough)."""
+    console = Console(COMMAND, quiet)
+    with reporting(console, debug):
+        export = _exporter()
+        begin = time.perf_counter()
 
-    def progress(line: str) -> None:
-        if not quiet:
-            typer.echo(f"[{time.perf_counter() - start:6.1f} s] {line}", err=True)
+        def progress(line: str) -> None:
+            console.note(f"{time.perf_counter() - begin:6.1f} s  {line}")
 
-    report = export.export_bundle(checkpoint, out, config, precision, force, progress)
-    if quiet:
-        return
-    typer.echo(
-        f"{'stage':<14}{'parameters':>12}{'as':>6}{'size':>12}{'error':>10}{'same best':>11}{'time':>8}"
-    )
-    for row in report.rows:
-        entry = row.entry
-        agreement = "" if entry.agreement is None else f"{entry.agreement:.1%}"
-        typer.echo(
-            f"{row.graph:<14}{entry.parameters:>12,}{entry.precision:>6}{_size(row.bytes):>12}"
-            f"{entry.max_error:>10.1e}{agreement:>11}{row.seconds:>6.1f} s"
+        report = export.export_bundle(checkpoint, out, config, precision, force, progress)
+        if quiet:
+            return
+        console.answer(
+            f"{'stage':<14}{'parameters':>12}{'as':>6}{'size':>12}{'error':>10}{'same best':>11}{'time':>8}"
         )
-    typer.echo(f"{report.folder}: {_size(report.total_bytes)} in all")
+        for row in report.rows:
+            entry = row.entry
+            agreement = "" if entry.agreement is None else f"{entry.agreement:.1%}"
+            console.answer(
+                f"{row.graph:<14}{entry.parameters:>12,}{entry.precision:>6}{_size(row.bytes):>12}"
+                f"{entry.max_error:>10.1e}{agreement:>11}{row.seconds:>6.1f} s"
+            )
+        console.answer(f"{report.folder}: {_size(report.total_bytes)} in all")
 
 
 @app.command()
@@ -74,34 +85,34 @@ def verify(
 
     With --checkpoint the torch modules are built again and compared on all inputs, as the export does.
     """
-    from .verify import verify_bundle
+    console = Console(COMMAND)
+    with reporting(console, debug):
+        from .verify import verify_bundle
 
-    rows = verify_bundle(bundle, checkpoint, config)
-    typer.echo(f"{'graph':<14}{'error now':>11}{'at export':>11}{'tolerance':>11}")
-    for row in rows:
-        typer.echo(f"{row.graph:<14}{row.error:>11.1e}{row.error_at_export:>11.1e}{row.tolerance:>11.1e}")
-    against = "its recording" if checkpoint is None else str(checkpoint)
-    typer.echo(f"{bundle}: all files and graphs are as exported (compared with {against})")
+        rows = verify_bundle(bundle, checkpoint, config)
+        console.answer(f"{'graph':<14}{'error now':>11}{'at export':>11}{'tolerance':>11}")
+        for row in rows:
+            console.answer(
+                f"{row.graph:<14}{row.error:>11.1e}{row.error_at_export:>11.1e}{row.tolerance:>11.1e}"
+            )
+        against = "its recording" if checkpoint is None else str(checkpoint)
+        console.answer(f"{bundle}: all files and graphs are as exported (compared with {against})")
 
 
 @app.command("random")
 def random_set(
-    folder: Annotated[Path, typer.Argument(help="Folder to write checkpoints/ and configs/ into.")],
-    size: Annotated[str, typer.Option(help="tiny (the reference's sizes), micro, x4 or x16.")] = "tiny",
+    folder: Annotated[Path, typer.Argument(help="New folder for checkpoints/ and configs/.")],
+    size: Annotated[str, typer.Option(help=SIZES)] = "tiny",
     seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
     debug: Debug = False,
 ) -> None:
-    """Write a checkpoint set with random weights, for tests and benchmarks."""
-    _exporter()
-    from .random_set import write_random_set
+    """Write a checkpoint set with random weights, for tests and benchmarks; prints its omni folder."""
+    console = Console(COMMAND)
+    with reporting(console, debug):
+        _exporter()
+        from .random_set import write_random_set
 
-    typer.echo(str(write_random_set(folder, size, seed=seed)))
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(f"muomni {muomni.__version__}")
+        console.answer(str(write_random_set(folder, size, seed=seed)))
 
 
 def _exporter() -> Any:
@@ -118,25 +129,12 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.2f} MB"
 
 
-def main() -> None:
-    """Entry point: exit code 0, 1 for a failed run, 2 for wrong usage."""
-    arguments = sys.argv[1:]
-    commands = {command.name for command in app.registered_commands}
-    commands |= {command.callback.__name__ for command in app.registered_commands if command.callback}
-    if arguments == ["--version"]:
-        arguments = ["version"]
-    elif arguments and arguments[0] not in commands | {"--help"}:
-        arguments = [DEFAULT_COMMAND, *arguments]
-    try:
-        app(arguments)
-    except MuomniError as error:
-        if "--debug" in arguments:
-            raise
-        typer.echo(f"muomni-export: error: {error}", err=True)
-        raise SystemExit(2 if type(error) is InputError else 1) from None
-    except KeyboardInterrupt:
-        typer.echo("muomni-export: interrupted; nothing was written", err=True)
-        raise SystemExit(130) from None
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script: exit code 0, 1 for a failed run, 2 for wrong usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and not {given[0]} & {*COMMANDS, "-h", "--help", "--version"}:
+        given = [CONVERT, *given]
+    start(app, COMMAND, given or ["--help"])
 
 
 if __name__ == "__main__":

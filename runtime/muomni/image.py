@@ -7,13 +7,14 @@ The model sees RGB, resized to a square by PIL's bilinear filter and divided by 
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MediaError
-from .sources import describe, open_source
+from .sources import FileSource, describe, open_source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +26,7 @@ else:
 # Half a gigabyte as RGB, and where Pillow itself refuses. The count is read from the header, so that a file of
 # a few bytes that claims more is refused before any memory is taken.
 MAX_PIXELS = 178_956_970
+_PILLOW_LIMIT = threading.Lock()  # Pillow's limit is a global of its module
 BACKGROUND = (255, 255, 255)  # transparent pixels are shown on white, as most viewers do
 
 
@@ -58,9 +60,9 @@ def load_image(source: ImageSource) -> Image:
     except UnidentifiedImageError as error:
         raise MediaError(f"{name}: not an image, or of a format that Pillow cannot read") from error
     except Image.DecompressionBombError as error:
-        count = "".join(filter(str.isdigit, str(error).partition(" pixels")[0]))
+        width, height = _claimed_size(source)
         raise MediaError(
-            f"{name}: {count} pixels, expected at most {MAX_PIXELS} (width x height); scale the image down"
+            f"{name}: {width} x {height} pixels, at most {MAX_PIXELS:,} in all can be read; scale the image down"
         ) from error
     except MediaError:
         raise
@@ -79,6 +81,19 @@ def pixels(source: ImageSource, size: int) -> NDArray[np.float32]:
     image = load_image(source).resize((size, size), Image.Resampling.BILINEAR)
     channels_last = np.asarray(image, dtype=np.float32) / np.float32(255)
     return np.ascontiguousarray(channels_last.transpose(2, 0, 1))
+
+
+def _claimed_size(source: FileSource) -> tuple[int, int]:
+    """Width and height from the header of an image that Pillow refuses to open for its size."""
+    from PIL import Image
+
+    with _PILLOW_LIMIT, open_source(source, "image") as stream:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with Image.open(stream) as image:
+                return image.size
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _to_rgb(image: Image) -> Image:

@@ -70,7 +70,9 @@ def answer(kind: str, reply: str, scene: Scene) -> bool:
         return true != bool(negated)
     assert kind == "extreme"
     noun, side = re.fullmatch(r"(.+) is (?:on|at) the (\w+)", words).groups()  # type: ignore[union-attr]
-    key = {"left": lambda t: t.x, "right": lambda t: -t.x, "top": lambda t: t.y, "bottom": lambda t: -t.y}[side]
+    key = {"left": lambda t: t.x, "right": lambda t: -t.x, "top": lambda t: t.y, "bottom": lambda t: -t.y}[
+        side
+    ]
     return min(things, key=key) in matching(noun)
 
 

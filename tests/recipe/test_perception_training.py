@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from recipe.perception.loop import Plan, Run
 from recipe.perception.model import pooled
 from recipe.perception.prompts import IGNORED, tokens_of
@@ -62,7 +63,7 @@ def run(folder: Path, until: int) -> torch.nn.Module:
         return (module(x) - x[:, :2]).square().mean(), {}
 
     run = Run("test", folder, module, Plan(steps=10, rate=0.1, warm_up=2))
-    run.train(loss, lambda: {}, log_every=5, until_step=until)
+    run.train(loss, dict, log_every=5, until_step=until)
     return module
 
 

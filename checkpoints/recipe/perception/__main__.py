@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..cases import ABILITIES, CaseMaker
-from ..evaluate import measure
-from ..shards import PicturePool, SpeechPool
-from ..tokenizer import load_tokenizer
+from recipe.cases import ABILITIES, CaseMaker
+from recipe.evaluate import measure
+from recipe.shards import PicturePool, SpeechPool
+from recipe.tokenizer import load_tokenizer
+
 from . import hearing, seeing
 from .answering import Answering
 from .loop import Plan, Run

@@ -9,16 +9,17 @@ import torch
 from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
-from ..pictures import film_frames, picture, pixels
-from ..seeds import generator
-from ..shards import PicturePool, SpeechPool
-from ..world.dialogue import conversation
-from ..world.film import draw_film, film_turn
-from ..world.lines import Line
-from ..world.phrasing import chance
-from ..world.picture_talk import picture_turn
-from ..world.scene import Scene
-from ..world.spoken_prompts import answer_prompt, transcribe_prompt
+from recipe.pictures import film_frames, picture, pixels
+from recipe.seeds import generator
+from recipe.shards import PicturePool, SpeechPool
+from recipe.world.dialogue import conversation
+from recipe.world.film import draw_film, film_turn
+from recipe.world.lines import Line
+from recipe.world.phrasing import chance
+from recipe.world.picture_talk import picture_turn
+from recipe.world.scene import Scene
+from recipe.world.spoken_prompts import answer_prompt, transcribe_prompt
+
 from .hearing import SpeechBatches, ctc_loss
 from .model import VIDEO_FRAMES, Perception, half_precision
 from .prompts import Exchange, reply_loss, tokens_of

@@ -12,12 +12,13 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..scoring import error_rate, word_errors
-from ..seeds import Split, generator
-from ..shards import MAX_FRAMES, SPEECH_SHARD, SpeechPool, training_line
-from ..sound import disturbed, in_a_room, mel_of, restored, with_noise
-from ..voices import Readers, draw_reader, is_unseen
-from ..world.lines import Line, LineKind, spoken_line
+from recipe.scoring import error_rate, word_errors
+from recipe.seeds import Split, generator
+from recipe.shards import MAX_FRAMES, SPEECH_SHARD, SpeechPool, training_line
+from recipe.sound import disturbed, in_a_room, mel_of, restored, with_noise
+from recipe.voices import Readers, draw_reader, is_unseen
+from recipe.world.lines import Line, LineKind, spoken_line
+
 from .model import BLANK, Perception, half_precision
 
 NEW_SHARD_EVERY = 150  # steps
@@ -142,9 +143,7 @@ def heard_lines(split: Split, unseen: bool, samples: int) -> list[tuple[NDArray[
     return out
 
 
-def recording(
-    split: Split, seed: int, index: int, readers: Readers
-) -> tuple[Line, NDArray[np.float32]]:
+def recording(split: Split, seed: int, index: int, readers: Readers) -> tuple[Line, NDArray[np.float32]]:
     """Line ``index`` of a split, read aloud in a room with noise; odd ones in voices never trained on."""
     line = spoken_line(split, seed, index)
     rng = generator(split, seed, "recording", index)

@@ -7,34 +7,39 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from muomni_export.modules.decoder import DecoderSizes
-from muomni_export.modules.listening import AudioEncoder, AudioSizes
-from muomni_export.modules.thinker import Thinker, ThinkerSizes
-from muomni_export.modules.vision import VisionEncoder, VisionSizes
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..tokenizer import VOCABULARY_SIZE
-from ..world.lexicon import COLOURS, SHAPES
+from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.modules.listening import AudioEncoder, AudioSizes
+from muomni_export.modules.thinker import Thinker, ThinkerSizes
+from muomni_export.modules.vision import VisionEncoder, VisionSizes
+from recipe.tokenizer import VOCABULARY_SIZE
+from recipe.world.lexicon import COLOURS, SHAPES
 
 VIDEO_FRAMES = 4
 BLANK = 0  # of CTC: the tokenizer's "unknown", which no transcript holds
+
+
+THINKER = ThinkerSizes(
+    DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=512), VOCABULARY_SIZE, context_length=384
+)
+VISION = VisionSizes(image_size=96, patch=8, width=128, layers=4, heads=4, hidden=384, stem_channels=32)
+AUDIO = AudioSizes(
+    mel_bins=128, downsampling=8, channels=32, width=160, layers=4, heads=5, hidden=480,
+    mel_compression="log_peak", convolution_kernel=9,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PerceptionSizes:
     """What is trained. ``image_pool`` patches a side are averaged into one embedding."""
 
-    thinker: ThinkerSizes = ThinkerSizes(
-        DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=512), VOCABULARY_SIZE, context_length=384
-    )
-    vision: VisionSizes = VisionSizes(image_size=96, patch=8, width=128, layers=4, heads=4, hidden=384, stem_channels=32)
+    thinker: ThinkerSizes = THINKER
+    vision: VisionSizes = VISION
+    audio: AudioSizes = AUDIO
     image_pool: int = 2
-    audio: AudioSizes = AudioSizes(
-        mel_bins=128, downsampling=8, channels=32, width=160, layers=4, heads=5, hidden=480,
-        mel_compression="log_peak", convolution_kernel=9,
-    )  # fmt: skip
 
     @property
     def grid_side(self) -> int:
@@ -84,7 +89,9 @@ class Perception(nn.Module):
             if parameter.dim() >= 2 and not name.startswith(("audio.down.", "vision.stem.", "vision.proj.")):
                 nn.init.normal_(parameter, std=0.02 if "emb" in name else parameter.shape[-1] ** -0.5 * 0.7)
         for name, parameter in self.named_parameters():
-            if name.endswith(("attn.o.weight", "down_proj.weight", "out_proj.weight", "linear2.weight", "mlp.2.weight")):
+            if name.endswith(
+                ("attn.o.weight", "down_proj.weight", "out_proj.weight", "linear2.weight", "mlp.2.weight")
+            ):
                 with torch.no_grad():
                     parameter.mul_(0.35)
         for block in self.audio.blocks:

@@ -10,7 +10,8 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..tokenizer import BOS, EOS
+from recipe.tokenizer import BOS, EOS
+
 from .model import Perception
 
 IGNORED = -100
@@ -28,7 +29,9 @@ Exchange = tuple[str, str]
 """A question and its reply."""
 
 
-def tokens_of(conversations: Sequence[Sequence[Exchange]], tokenizer: SentencePieceProcessor, limit: int) -> Tokens:
+def tokens_of(
+    conversations: Sequence[Sequence[Exchange]], tokenizer: SentencePieceProcessor, limit: int
+) -> Tokens:
     """Only replies and their ``eos`` are learned. Turns that do not fit ``limit`` positions are left out."""
     rows, learned = [], []
     for turns in conversations:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from muomni_export.modules.decoder import CachedAttend
 from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
-from ..cases import Case
-from ..pictures import pixels
-from ..sound import mel_of
-from ..tokenizer import BOS, EOS
+from muomni_export.modules.decoder import CachedAttend
+from recipe.cases import Case
+from recipe.pictures import pixels
+from recipe.sound import mel_of
+from recipe.tokenizer import BOS, EOS
+
 from .model import Perception
 
 MAX_REPLY_TOKENS = 60

@@ -7,47 +7,72 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..pictures import picture, pixels
-from ..seeds import Split, generator
-from ..shards import PICTURE_SHARD, PicturePool, training_scene
-from ..world.lexicon import COLOURS, SHAPES, SIZES
-from ..world.scene import Scene, draw_scene
+from recipe.pictures import picture, pixels
+from recipe.seeds import Split, generator
+from recipe.shards import PICTURE_SHARD, PicturePool, training_scene
+from recipe.world.lexicon import COLOURS, SHAPES, SIZES
+from recipe.world.scene import Scene, Thing, draw_scene
+
 from .model import Perception, half_precision
 
 NEW_SHARD_EVERY = 120  # steps; a picture is seen about twice while few exist, less when many do
 MAX_SHARDS = 40
+INSIDE = 0.7  # of a thing's radius: patches with their middle nearer its centre are part of it
 
 
 def centre_labels(scenes: list[Scene], side: int) -> dict[str, Tensor]:
     """Patches that hold centres: ``patch`` indexes the flattened (B·N), with what is there."""
-    patch, shape, colour, size, place = [], [], [], [], []
+    patch, place = [], []
     for b, scene in enumerate(scenes):
         for t in scene.things:
             column, row = min(int(t.x * side), side - 1), min(int(t.y * side), side - 1)
             patch.append(b * side * side + row * side + column)
-            shape.append(SHAPES.index(t.shape))
-            colour.append(COLOURS.index(t.colour))
-            size.append(SIZES.index(t.size))
             place.append((t.x, t.y))
-    labels = {"patch": patch, "shape": shape, "colour": colour, "size": size}
-    return {**{k: torch.tensor(v) for k, v in labels.items()}, "place": torch.tensor(place)}
+    kinds = torch.tensor([kind_of(t) for scene in scenes for t in scene.things])
+    labels = {"patch": torch.tensor(patch), "place": torch.tensor(place)}
+    return {**labels, "shape": kinds[:, 0], "colour": kinds[:, 1], "size": kinds[:, 2]}
+
+
+def kind_of(thing: Thing) -> tuple[int, int, int]:
+    return SHAPES.index(thing.shape), COLOURS.index(thing.colour), SIZES.index(thing.size)
+
+
+def inside_labels(scenes: list[Scene], side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Patches inside things: index into (B·N), kind (n, 3), and weight (a thing's patches weigh 1 together).
+
+    A patch away from the centre must tell what it is part of too. This spreads over many patches what the one in
+    the centre would have to learn alone.
+    """
+    middles = (np.arange(side) + 0.5) / side
+    patches, kinds, weights = [], [], []
+    for b, scene in enumerate(scenes):
+        for t in scene.things:
+            reach = INSIDE * t.extent / 2
+            near = (middles[:, None] - t.y) ** 2 + (middles[None, :] - t.x) ** 2 <= reach**2
+            at = np.flatnonzero(near)
+            patches.append(b * side * side + at)
+            kinds.append(np.tile(kind_of(t), (len(at), 1)))
+            weights.append(np.full(len(at), 1 / max(len(at), 1), np.float32))
+    return tuple(torch.from_numpy(np.concatenate(x)) for x in (patches, kinds, weights))  # type: ignore[return-value]
 
 
 def centre_loss(model: Perception, grid: Tensor, scenes: list[Scene]) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropies of something/nothing over all patches, and of the kind of thing where there is one."""
-    labels = {k: v.to(grid.device) for k, v in centre_labels(scenes, model.sizes.grid_side).items()}
-    something, shape, colour, size, place = (t.flatten(0, 1) for t in model.centre_head(grid))
+    side = model.sizes.grid_side
+    labels = {k: v.to(grid.device) for k, v in centre_labels(scenes, side).items()}
+    inside, kinds, weights = (t.to(grid.device) for t in inside_labels(scenes, side))
+    something, *what, place = (t.flatten(0, 1) for t in model.centre_head(grid))
     target = torch.zeros_like(something[:, 0])
     target[labels["patch"]] = 1.0
-    found = F.binary_cross_entropy_with_logits(something[:, 0], target, reduction="sum") / len(labels["patch"])
-    at = labels["patch"]
+    at, things = labels["patch"], len(labels["patch"])
     parts = {
-        "found": found,
-        "shape": F.cross_entropy(shape[at], labels["shape"]),
-        "colour": F.cross_entropy(colour[at], labels["colour"]),
-        "size": F.cross_entropy(size[at], labels["size"]),
+        "found": F.binary_cross_entropy_with_logits(something[:, 0], target, reduction="sum") / things,
         "place": 20 * F.mse_loss(place[at], labels["place"].float()),
     }
+    for i, name in enumerate(("shape", "colour", "size")):
+        parts[name] = F.cross_entropy(what[i][at], labels[name])
+        spread = F.cross_entropy(what[i][inside], kinds[:, i], reduction="none")
+        parts[f"{name}_inside"] = (spread * weights).sum() / things
     return torch.stack(list(parts.values())).sum(), {k: float(v.detach()) for k, v in parts.items()}
 
 
@@ -86,13 +111,20 @@ class Seeing:
             for b, scene in enumerate(scenes):
                 best = something[b, :, 0].topk(len(scene.things)).indices
                 got = sorted(
-                    (int(shape[b, i].argmax()), int(colour[b, i].argmax()), int(size[b, i].argmax())) for i in best
+                    (int(shape[b, i].argmax()), int(colour[b, i].argmax()), int(size[b, i].argmax()))
+                    for i in best
                 )
                 truth = sorted(
-                    (SHAPES.index(t.shape), COLOURS.index(t.colour), SIZES.index(t.size)) for t in scene.things
+                    (SHAPES.index(t.shape), COLOURS.index(t.colour), SIZES.index(t.size))
+                    for t in scene.things
                 )
                 exact += got == truth
-        return {"exact": exact / samples, "shape": shapes / things, "colour": colours / things, "size": sizes / things}
+        return {
+            "exact": exact / samples,
+            "shape": shapes / things,
+            "colour": colours / things,
+            "size": sizes / things,
+        }
 
 
 def picture_batch(

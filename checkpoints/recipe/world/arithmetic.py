@@ -48,7 +48,11 @@ def ask_sum(rng: np.random.Generator, spoken: bool) -> tuple[Ask, int]:
         f"What is {x} and {y} together?", f"{x} plus {y}?", f"What do you get if you add {x} and {y}?",
         f"If you have {x} apples and get {y} more, how many do you have?", f"{x} plus {y} is what?",
     ]  # fmt: skip
-    held_out = [f"What is the sum of {x} and {y}?", f"How much do {x} plus {y} make?", f"{x} plus {y} makes what?"]
+    held_out = [
+        f"What is the sum of {x} and {y}?",
+        f"How much do {x} plus {y} make?",
+        f"{x} plus {y} makes what?",
+    ]
     if figures:
         sentences += [f"{a}+{b}", f"{a} + {b}", f"{a} + {b} = ?", f"What is {a} + {b}?", f"{a}+{b}=?"]
         held_out += [f"How much is {a} + {b}?", f"What is {a}+{b}?", f"What does {a} + {b} make?"]
@@ -105,7 +109,11 @@ def ask_comparison(rng: np.random.Generator, spoken: bool) -> Ask:
     return Ask(
         "comparison",
         reply,
-        (f"Which is {word}, {x} or {y}?", f"What is {word}, {x} or {y}?", f"Which number is {word}, {x} or {y}?"),
+        (
+            f"Which is {word}, {x} or {y}?",
+            f"What is {word}, {x} or {y}?",
+            f"Which number is {word}, {x} or {y}?",
+        ),
         (f"which is {word}, {x} or {y}",),
         (f"Which is {other}, {x} or {y}?" if bigger else f"Which one is {word}, {x} or {y}?",),
     )

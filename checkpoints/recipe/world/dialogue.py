@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..seeds import Split, generator, is_training
+from recipe.seeds import Split, generator, is_training
+
 from . import arithmetic, facts, talk
 from .lexicon import CAPITALS, DAYS, LEGS, MONTHS, OPPOSITES
 from .phrasing import Ask, as_typed, chance, phrase, pick
@@ -131,7 +132,8 @@ def _social(rng: np.random.Generator, split: Split, spoken: bool) -> list[Turn]:
                 f"Call me {name}."), (), (f"Hello, my name is {name}.", f"Hi, I am {name}."))  # fmt: skip
     turns = [_turn(tell, rng, split)]
     recall = Ask("name recall", f"Your name is {name}.",
-                 ("What is my name?", "Who am I?", "Do you know my name?", "What am I called?"), ("my name", "who I am"),
+                 ("What is my name?", "Who am I?", "Do you know my name?", "What am I called?"),
+                 ("my name", "who I am"),
                  ("Do you remember my name?", "And what is my name?"))  # fmt: skip
     if chance(rng, 0.3):
         turns.extend(_single(rng, split, spoken))

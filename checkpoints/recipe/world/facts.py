@@ -115,7 +115,11 @@ def ask_nth_month(rng: np.random.Generator) -> Ask:
         return Ask(
             "days of month",
             f"{month} has {number_words(MONTH_DAYS[i])} days.",
-            (f"How many days are in {month}?", f"How many days are there in {month}?", f"How long is {month}?"),
+            (
+                f"How many days are in {month}?",
+                f"How many days are there in {month}?",
+                f"How long is {month}?",
+            ),
             (f"how many days {month} has", f"how many days are in {month}"),
             (f"How many days has {month}?", f"How many days does {month} have?"),
         )
@@ -156,7 +160,11 @@ def ask_animal(rng: np.random.Generator) -> Ask:
         return Ask(
             "young animal",
             sentence(f"a young {animal} is a {YOUNG_ANIMALS[animal]}"),
-            (f"What is a young {animal}?", f"What is a baby {animal} called?", f"What do you call a young {animal}?"),
+            (
+                f"What is a young {animal}?",
+                f"What is a baby {animal} called?",
+                f"What do you call a young {animal}?",
+            ),
             (f"what a young {animal} is called", f"what a baby {animal} is"),
             (f"What is a young {animal} called?", f"What do you call a baby {animal}?"),
         )

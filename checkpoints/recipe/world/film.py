@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..seeds import Split
+from recipe.seeds import Split
+
 from .dialogue import Turn
 from .phrasing import Ask, chance, phrase, pick
 from .scene import Scene, Thing, draw_scene, touches
@@ -28,11 +29,12 @@ class Film:
 
 def draw_film(rng: np.random.Generator, frames: int) -> Film:
     """A film of one to three things with different names. One film in eight stands still."""
+    still, count = chance(rng, 0.12), int(rng.choice(3, p=(0.45, 0.35, 0.2))) + 1
     while True:
-        scene = draw_scene(rng, count=int(rng.choice(3, p=(0.45, 0.35, 0.2))) + 1)
+        scene = draw_scene(rng, count)
         if len({t.name for t in scene.things}) < len(scene.things):
             continue
-        if chance(rng, 0.12):
+        if still:
             return Film((scene,) * frames, None, None)
         mover = scene.things[int(rng.integers(len(scene.things)))]
         direction = pick(rng, list(DIRECTIONS))
@@ -42,7 +44,9 @@ def draw_film(rng: np.random.Generator, frames: int) -> Film:
         steps = np.arange(frames) + rng.uniform(-MAX_STEP_JITTER, MAX_STEP_JITTER, frames)
         steps = (steps - steps[0]) / (steps[-1] - steps[0])
         path = [
-            replace(mover, x=mover.x + s * (dx * travel + dy * drift), y=mover.y + s * (dy * travel + dx * drift))
+            replace(
+                mover, x=mover.x + s * (dx * travel + dy * drift), y=mover.y + s * (dy * travel + dx * drift)
+            )
             for s in steps
         ]
         others = [t for t in scene.things if t is not mover]
@@ -58,7 +62,7 @@ def ask_about(film: Film, rng: np.random.Generator) -> Ask:
     still = film.mover is None
     name = film.mover.name if film.mover else ""
     shape = film.mover.shape if film.mover else ""
-    if form <= 1 or still and form == 2:
+    if form <= 1 or (still and form == 2):
         return Ask(
             "film",
             "Nothing moves." if still else f"The {name} moves {film.direction}.",
@@ -81,7 +85,13 @@ def ask_about(film: Film, rng: np.random.Generator) -> Ask:
     return Ask(
         "mover",
         "Nothing moves." if still else f"The {name} moves.",
-        ("What moves?", "Which shape moves?", "What is moving?", "Which object moves?", "Does anything move?"),
+        (
+            "What moves?",
+            "Which shape moves?",
+            "What is moving?",
+            "Which object moves?",
+            "Does anything move?",
+        ),
         ("what moves", "which shape moves", "what is moving"),
         ("Which shape is moving?", "Which object is moving?", "Is anything moving?"),
     )

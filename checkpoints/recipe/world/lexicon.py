@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-UNITS = (
+
+def words(text: str) -> list[str]:
+    """A table of words, written the short way."""
+    return text.split()
+
+
+UNITS = words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
-).split()
+)
 TENS = {
     20: "twenty", 30: "thirty", 40: "forty", 50: "fifty", 60: "sixty", 70: "seventy", 80: "eighty", 90: "ninety"
 }  # fmt: skip
@@ -23,10 +29,10 @@ def number_words(n: int) -> str:
     return f"{tens}-{UNITS[unit]}" if unit else tens
 
 
-ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+ORDINALS = words("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth")
 
-COLOURS = "red orange yellow green blue purple pink brown black white gray".split()
-SHAPES = "circle square triangle rectangle star cross heart".split()
+COLOURS = words("red orange yellow green blue purple pink brown black white gray")
+SHAPES = words("circle square triangle rectangle star cross heart")
 SIZES = ("small", "big")
 
 COLOUR_MIXTURES = {
@@ -54,10 +60,8 @@ OPPOSITES = (
     ("always", "never"), ("before", "after"), ("start", "end"), ("front", "back"),
 )  # fmt: skip
 
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MONTHS = words("January February March April May June July August September October November December")
 MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 CAPITALS = {
@@ -90,11 +94,11 @@ QUANTITIES = {  # (how many X are in a Y) -> number
     ("letters", "alphabet"): 26,
 }  # fmt: skip
 
-NAMES = (
+NAMES = words(
     "Anna Ben Clara David Emma Frank Grace Henry Ida Jack Kate Leo Maria Nina Oscar Paul Rosa Sam Tom Vera Will "
     "Zoe Alice Bob Eva Felix Hugo Jane Lucy Mark Nora Otto Peter Ruth Simon Tina"
-).split()
-HELD_OUT_NAMES = "Adam Bella Carl Diana Eric Fiona George Helen Ivan Julia Kevin Laura".split()
+)
+HELD_OUT_NAMES = words("Adam Bella Carl Diana Eric Fiona George Helen Ivan Julia Kevin Laura")
 
 PARTS = {
     "Thinker": "reads pictures, sounds and words and writes the reply",

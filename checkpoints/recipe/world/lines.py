@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..seeds import Split, generator
+from recipe.seeds import Split, generator
+
 from .dialogue import Turn, conversation, spoken_question
 from .phrasing import as_heard, chance, pick
 from .picture_talk import describe, picture_turn

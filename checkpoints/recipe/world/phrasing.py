@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..seeds import Split, is_training
+from recipe.seeds import Split, is_training
+
+from .lexicon import words
 
 FRAMES = (
     "Tell me {}.", "Can you tell me {}?", "Please tell me {}.", "Do you know {}?", "I want to know {}.",
@@ -71,14 +73,16 @@ def phrase(ask: Ask, rng: np.random.Generator, split: Split) -> str:
 
 
 def decapitalised(text: str) -> str:
-    """"What is…" -> "what is…", but names, "I" and figures stay."""
+    """ "What is…" -> "what is…", but names, "I" and figures stay."""
     first = text.split(" ", 1)[0]
     return text[0].lower() + text[1:] if first in SENTENCE_STARTS else text
 
 
 SENTENCE_STARTS = frozenset(
-    "What Which Who Where When How Is Are Do Does Can Could Tell Please Say Name Add Take Describe Count Give In "
-    "Of On With The There If Mix Answer Look Show Repeat From You Your Write Has Did Was Anything Find".split()
+    words(
+        "What Which Who Where When How Is Are Do Does Can Could Tell Please Say Name Add Take Describe Count Give In "
+        "Of On With The There If Mix Answer Look Show Repeat From You Your Write Has Did Was Anything Find"
+    )
 )
 
 CONTRACTIONS = (("What is", "What's"), ("what is", "what's"), ("Who is", "Who's"), ("do not", "don't"))

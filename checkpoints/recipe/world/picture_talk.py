@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..seeds import Split
+from recipe.seeds import Split
+
 from .arithmetic import sentence
 from .dialogue import Turn
 from .lexicon import COLOURS, SHAPES, SIZES, number_words
@@ -26,7 +27,7 @@ def article(noun: str) -> str:
 
 
 def listing(items: list[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
@@ -231,7 +232,11 @@ def ask_relation(scene: Scene, rng: np.random.Generator) -> Ask | None:
     return Ask(
         "relation",
         reply,
-        (f"Is the {x} {trained} the {y}?", f"Is the {x} {other} the {y}?", f"Do you see the {x} {trained} the {y}?"),
+        (
+            f"Is the {x} {trained} the {y}?",
+            f"Is the {x} {other} the {y}?",
+            f"Do you see the {x} {trained} the {y}?",
+        ),
         (f"if the {x} is {trained} the {y}", f"if the {x} is {other} the {y}"),
         (f"Is it true that the {x} is {trained} the {y}?", f"Can you see the {x} {trained} the {y}?"),
     )
@@ -250,7 +255,12 @@ def ask_extreme(scene: Scene, rng: np.random.Generator) -> Ask | None:
     return Ask(
         "extreme",
         sentence(f"{article(ordered[0].name)} is {where}"),
-        (f"What is {where}?", f"Which shape is {where}?", f"What do you see {where}?", f"What is farthest {where}?"),
+        (
+            f"What is {where}?",
+            f"Which shape is {where}?",
+            f"What do you see {where}?",
+            f"What is farthest {where}?",
+        ),
         (f"what is {where}", f"which shape is {where}"),
         (f"Which object is {where}?", f"What shape is {where}?"),
     )

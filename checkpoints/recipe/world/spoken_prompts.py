@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..seeds import Split, is_training
+from recipe.seeds import Split, is_training
+
 from .phrasing import pick
 
 TRANSCRIBE = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..seeds import Split, is_training
+from recipe.seeds import Split, is_training
+
 from .arithmetic import sentence
-from .lexicon import CAPITALS, HELD_OUT_NAMES, NAMES, PARTS
+from .lexicon import CAPITALS, HELD_OUT_NAMES, NAMES, PARTS, words
 from .phrasing import Ask, chance, pick
 
 DO_NOT_KNOW = "I do not know."
@@ -17,13 +18,13 @@ SOCIAL = (  # (kind, reply, sentences, clauses, held out)
     Ask("greeting", "Hello! How can I help you?",
         ("Hello.", "Hello!", "Hi.", "Hi!", "Hey!", "Good morning.", "Good evening.", "Hello there!", "Hi there.",
          "Hello muomni.", "Greetings!", "Good day."), (),
-        ("Good morning, muomni.", "Hey there!", "Hi, muomni!", "Good afternoon.")),
+        ("Hello again!", "Hey there!", "Good afternoon.", "Hi again.")),
     Ask("farewell", "Goodbye! Have a nice day.",
         ("Goodbye.", "Bye!", "Bye bye.", "See you later.", "Good night.", "See you.", "Goodbye, muomni.",
-         "I have to go."), (), ("Bye, muomni.", "Goodbye for now!", "See you soon.")),
+         "I have to go."), (), ("Bye for now.", "Goodbye for now!", "See you soon.")),
     Ask("thanks", "You are welcome.",
         ("Thank you.", "Thanks!", "Thanks a lot.", "Thank you very much.", "Many thanks.", "Thank you, muomni."), (),
-        ("Thanks, muomni.", "Thank you so much!", "Thank you a lot.")),
+        ("Thanks so much.", "Thank you so much!", "Thank you a lot.")),
     Ask("mood", "I am fine, thank you.",
         ("How are you?", "How are you today?", "How do you do?", "How do you feel?", "Are you well?",
          "How are you doing?"), ("how you are", "how you feel"),
@@ -91,36 +92,46 @@ UNKNOWN = (
     "How old am I?", "Where do I live?", "What is love?", "Do you like pizza?", "Who is the tallest man?",
 )  # fmt: skip
 HELD_OUT_UNKNOWN = (
-    "Who won the match?", "What is the weather like?", "What time is it now?", "Who is the king?", "How old is the Earth?",
+    "Who won the match?", "What is the weather like?", "What time is it now?", "Who is the king?",
+    "How old is the Earth?",
     "How much does a car cost?", "Write a poem.", "How do I cook pasta?", "Which film is the best?",
-    "When does the bus leave?", "What is my address?", "Play a song.", "Who wrote that book?", "What is a neutron star?",
+    "When does the bus leave?", "What is my address?", "Play a song.", "Who wrote that book?",
+    "What is a neutron star?",
 )  # fmt: skip
 UNKNOWN_PATTERNS = (
     "What is the capital of {}?", "What is {}?", "Who is {}?", "Where is {}?", "Tell me about {}.", "How old is {}?",
     "What do you think about {}?", "Do you know {}?", "What does {} mean?", "Explain {}.", "Who invented {}?",
     "How many people live in {}?", "When was {} built?", "What is the opposite of {}?", "What colour is {}?",
 )  # fmt: skip
-HELD_OUT_UNKNOWN_PATTERNS = ("Who was {}?", "What do you know about {}?", "Where can I find {}?", "Describe {} to me.")
-THINGS = (
-    "Brazil Peru Iceland Mongolia Nepal Vietnam Chile Turkey Mexico Australia Amsterdam Chicago Hamburg Naples Shakespeare "
-    "Einstein Mozart Picasso football chess democracy gravity electricity plastic tennis jazz opera history biology "
-    "politics money internet coffee pizza guitar radio rocket volcano bridge castle river engine oxygen calculus algebra "
-    "philosophy cinema economy insurance evolution poetry grammar theatre marriage science chemistry"
-).split()
-HELD_OUT_THINGS = (
-    "Hungary Denmark Thailand Finland Boston Leipzig Newton Beethoven Rembrandt hockey inflation magnetism rubber golf "
-    "rock geology television tea sushi piano satellite glacier tunnel temple nitrogen geometry"
-).split()
+HELD_OUT_UNKNOWN_PATTERNS = (
+    "Who was {}?",
+    "What do you know about {}?",
+    "Where can I find {}?",
+    "Describe {} to me.",
+)
+THINGS = words(
+    "Brazil Peru Iceland Mongolia Nepal Vietnam Chile Turkey Mexico Australia Amsterdam Chicago Hamburg "
+    "Naples Shakespeare Einstein Mozart Picasso football chess democracy gravity electricity plastic "
+    "tennis jazz opera history biology politics money internet coffee pizza guitar radio rocket volcano "
+    "bridge castle river engine oxygen calculus algebra philosophy cinema economy insurance evolution "
+    "poetry grammar theatre marriage science chemistry"
+)
+HELD_OUT_THINGS = words(
+    "Hungary Denmark Thailand Finland Boston Leipzig Newton Beethoven Rembrandt hockey inflation "
+    "magnetism rubber golf rock geology television tea sushi piano satellite glacier tunnel temple "
+    "nitrogen geometry"
+)
 
-SYLLABLES = (
+SYLLABLES = words(
     "ba be bo da do fa fi ga go ka ki la lo ma mi na no pa pi ra ri sa so ta ti va vi za zu lin mon ter ran sel dor van"
-).split()
+)
 
-WORDS_TO_SAY = (
-    "red blue green apple house water happy morning yellow tree music seven river table garden winter summer cat dog bird "
-    "window paper silver mountain forest ocean bread cheese friend hello world sun moon star stone fire light night day "
-    "big small fast slow cold warm soft sweet quiet bright little new old good nice blue king queen boat train road"
-).split()
+WORDS_TO_SAY = words(
+    "red blue green apple house water happy morning yellow tree music seven river table garden winter "
+    "summer cat dog bird window paper silver mountain forest ocean bread cheese friend hello world sun "
+    "moon star stone fire light night day big small fast slow cold warm soft sweet quiet bright little "
+    "new old good nice blue king queen boat train road"
+)
 
 
 def made_up_word(rng: np.random.Generator) -> str:

@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from .decoder import RMSNorm, split_heads
 
-STEM_STRIDE = 4  # of the two convolutions before the patches, where there are any
+STEM_STRIDE = 4  # of the convolutions before the patches, where there are any
 
 
 @dataclass(frozen=True)
 class VisionSizes:
-    """``stem_channels`` is an addition to the reference, off (0) by default: two stride-2 convolutions before the
-    patches, which then cover ``patch / 4`` of their cells. Shapes are learned many times sooner with them (Xiao et
-    al. 2021, "Early convolutions help transformers see better").
+    """``stem_channels`` is an addition to the reference, off (0) by default: three convolutions before the
+    patches, two of them with stride 2; a patch then covers ``patch / 4`` of their cells. See Xiao et al. 2021,
+    "Early convolutions help transformers see better".
     """
 
     image_size: int
@@ -77,6 +77,8 @@ class VisionEncoder(nn.Module):
                 nn.Conv2d(3, sizes.stem_channels, 3, stride=2, padding=1),
                 nn.GELU(),
                 nn.Conv2d(sizes.stem_channels, channels, 3, stride=2, padding=1),
+                nn.GELU(),
+                nn.Conv2d(channels, channels, 3, padding=1),
                 nn.GELU(),
             )
         self.proj = nn.Conv2d(channels, sizes.width, patch, stride=patch)
