@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .pictures import picture, pixels
 from .seeds import generator
-from .sound import in_a_room, mel_of, stored
+from .sound import in_a_room, mel_of, sound_labels, stored
 from .voices import Readers, draw_reader
 from .world.lines import Line, spoken_line
 from .world.scene import Scene, draw_scene
@@ -28,14 +28,19 @@ MAX_FRAMES = 620
 
 @dataclass(frozen=True)
 class SpeechShard:
-    """Utterances ``first … first + len(starts) - 2``; ``mel`` holds their frames one after the other."""
+    """Utterances ``first … first + len(starts) - 2``; ``mel`` holds their frames one after the other.
+
+    The last column of ``mel`` is the sound each frame holds.
+    """
 
     first: int
     mel: NDArray[np.uint8]
     starts: NDArray[np.int64]
 
-    def utterance(self, i: int) -> NDArray[np.uint8]:
-        return self.mel[self.starts[i] : self.starts[i + 1]]
+    def utterance(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Stored mel (T, bins), and the sound of each frame (T,)."""
+        rows = self.mel[self.starts[i] : self.starts[i + 1]]
+        return rows[:, :-1], rows[:, -1]
 
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self.starts)
@@ -69,8 +74,10 @@ class SpeechPool:
         mels = []
         for index in range(k * SPEECH_SHARD, (k + 1) * SPEECH_SHARD):
             rng = generator("train", self.seed, "speech", index)
-            samples = self._readers.read(training_line(self.seed, index).text, draw_reader(rng, unseen=False))
-            mels.append(stored(mel_of(in_a_room(samples, rng)))[:MAX_FRAMES])
+            reader = draw_reader(rng, unseen=False)
+            samples, sounds = self._readers.read_with_sounds(training_line(self.seed, index).text, reader)
+            mel = stored(mel_of(in_a_room(samples, rng)))[:MAX_FRAMES]
+            mels.append(np.concatenate((mel, sound_labels(sounds, len(mel))[:, None]), axis=1))
         starts = np.concatenate(([0], np.cumsum([len(m) for m in mels])))
         return np.concatenate(mels), starts.astype(np.int64)
 

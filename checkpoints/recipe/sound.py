@@ -15,12 +15,14 @@ from scipy.signal import fftconvolve
 
 from muomni.mel import MelParameters, mel_power
 
+from .voices import SOUNDS
 from .world.phrasing import chance
 
 MEL = MelParameters()
 FRAMES_PER_SECOND = MEL.sample_rate_hz / MEL.hop_samples
 
 STORED_FLOOR = -14.0  # natural logarithm of mel power
+NO_SOUND = 255
 STORED_STEP = 0.1  # 0.43 dB; the range of a byte reaches 11.5
 
 Array = NDArray[np.float32]
@@ -51,6 +53,16 @@ def restored(data: NDArray[np.uint8]) -> Array:
     table = np.exp(np.arange(256, dtype=np.float32) * np.float32(STORED_STEP) + np.float32(STORED_FLOOR))
     table[0] = 0.0
     return table[data]
+
+
+def sound_labels(sounds: list[tuple[float, str]] | None, frames: int) -> NDArray[np.uint8]:
+    """Which sound each mel frame holds: index into ``SOUNDS``, or NO_SOUND where it is not known."""
+    if sounds is None:
+        return np.full(frames, NO_SOUND, np.uint8)
+    out = np.zeros(frames, np.uint8)
+    for start_s, name in sounds:
+        out[round(start_s * FRAMES_PER_SECOND) :] = SOUNDS.index(name) if name in SOUNDS else NO_SOUND
+    return out
 
 
 def in_a_room(samples: Array, rng: np.random.Generator) -> Array:
@@ -96,8 +108,8 @@ def noise_mel(frames: int, rng: np.random.Generator) -> Array:
     return grain * (colour / colour.max()) * swell
 
 
-def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> Array:
-    """An utterance as one batch sees it: (T, bins) -> (frames, bins), at a random place, with noise and colour.
+def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> tuple[Array, int]:
+    """An utterance as one batch sees it: (T, bins) -> (frames, bins) with noise and colour, and where it starts.
 
     The rest of the frames is silence with the same noise, which is what the ends of recordings are.
     """
@@ -129,7 +141,7 @@ def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> Array:
             width = int(rng.integers(2, 9))
             at = int(rng.integers(0, max(frames - width, 1)))
             out[at : at + width] *= np.float32(1e-3)
-    return out
+    return out, start
 
 
 def with_noise(samples: Array, rng: np.random.Generator) -> Array:

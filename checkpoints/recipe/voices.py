@@ -14,10 +14,17 @@ import soxr
 from numpy.typing import NDArray
 
 from .seeds import Split
-from .speaking.espeak import UTF8, Espeak, Voice
+from .speaking.espeak import PHONEME, UTF8, Espeak, Voice
+from .world.lexicon import words
 from .world.phrasing import chance, pick
 
 SAMPLE_RATE_HZ = 16_000
+
+SOUNDS = words(
+    "_ 0 3 3: ; @ @2 @5 @L A: A@ D E I I# I2 IR N O2 O: O@ S T U U@ V VR a a# aI aI2 aU aa b d dZ e@ eI f g h i i: j k "
+    "l m n o@ oU p r r- s t t# t[ tS u: v w w# z Z OI i@ O aI@ aU@ ?"
+)
+"""espeak-ng's names of the sounds of its English accents; the first is a pause."""
 
 ACCENTS = (
     "en-us",
@@ -153,6 +160,14 @@ class _PlainEspeak(Espeak):
         self._library.espeak_Synth(data, len(data) + 1, 0, 1, 0, UTF8, None, None)
         return np.concatenate(self._blocks).astype(np.float32) / 32768
 
+    def sounds(self) -> list[tuple[int, str]]:
+        """The sounds of the text said last: (first sample, name)."""
+        return [
+            (sample, "_" if name.startswith("_") else name)
+            for kind, _, sample, name in self._events
+            if kind == PHONEME
+        ]
+
 
 class Readers:
     """Reads texts in any voice, at 16 kHz. One object a process (espeak-ng keeps global state).
@@ -167,10 +182,19 @@ class Readers:
 
     def read(self, text: str, reader: Reader) -> NDArray[np.float32]:
         """Samples (n,) at 16 kHz, as the synthesizer made them (their loudness differs)."""
+        return self.read_with_sounds(text, reader)[0]
+
+    def read_with_sounds(
+        self, text: str, reader: Reader
+    ) -> tuple[NDArray[np.float32], list[tuple[float, str]] | None]:
+        """Samples, and when each sound starts in seconds; only espeak-ng tells the sounds."""
         self._seed_noise(1)  # breath comes from the C library's rand()
         if reader.synthesizer == "flite":
             samples, rate = self._flite.samples(text, reader.voice, 160 / reader.words_per_minute)
         else:
             samples, rate = self._espeak.samples(text, reader), self._espeak.sample_rate_hz
-        out: NDArray[np.float32] = soxr.resample(samples, rate * reader.speed, SAMPLE_RATE_HZ, "LQ")
-        return out
+        heard_rate = rate * reader.speed
+        out: NDArray[np.float32] = soxr.resample(samples, heard_rate, SAMPLE_RATE_HZ, "LQ")
+        if reader.synthesizer == "flite":
+            return out, None
+        return out, [(sample / heard_rate, name) for sample, name in self._espeak.sounds()]

@@ -27,7 +27,7 @@ from muomni.bundle import (
 from muomni.contract import graph_contracts
 from muomni.errors import CheckpointError, InputError, OutputError
 from muomni.stages import Stages
-from muomni.threads import thread_count
+from muomni.threads import thread_policy
 
 from .build import GraphBuild, graph_builds
 from .checkpoints import read_checkpoint
@@ -138,7 +138,7 @@ def _write(
 
     manifest = replace(manifest, files=_file_entries(folder))
     (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-    stages = Stages(open_bundle(folder), "cpu", thread_count())
+    stages = Stages(open_bundle(folder), "cpu", thread_policy())
     entries, rows = {}, []
     for build in builds:
         progress(f"{build.graph}: comparing with torch")

@@ -8,7 +8,7 @@ from pathlib import Path
 from muomni.bundle import open_bundle
 from muomni.errors import MissingPackageError, ParityError
 from muomni.stages import Stages
-from muomni.threads import thread_count
+from muomni.threads import thread_policy
 
 from .replay import replay
 
@@ -35,7 +35,7 @@ def verify_bundle(
     """
     opened = open_bundle(bundle)
     opened.verify()
-    stages = Stages(opened, "cpu", thread_count())
+    stages = Stages(opened, "cpu", thread_policy())
     differences = replay(stages) if checkpoint is None else _against_torch(stages, checkpoint, config)
     rows = []
     for graph, entry in opened.manifest.graphs.items():

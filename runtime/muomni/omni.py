@@ -20,7 +20,7 @@ from .speaking import SpeechOptions
 from .stages import Stages
 from .talker import Talker
 from .thinker import Thinker
-from .threads import thread_count
+from .threads import thread_policy
 from .tokenizer import Tokenizer
 from .video import VideoSource
 from .vision import Vision
@@ -45,7 +45,8 @@ class Omni:
             path: the bundle's folder.
             device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, CUDA where
                 ONNX Runtime offers it, else the CPU.
-            threads: threads of each session; None takes ``MUOMNI_THREADS`` or the cores there are.
+            threads: threads of each session; None takes ``MUOMNI_THREADS``, or what measurement says for each
+                graph on this machine (see :mod:`muomni.threads`).
 
         Raises:
             BundleError: the folder is not a bundle, or not whole.
@@ -55,10 +56,10 @@ class Omni:
         """
         start = time.perf_counter()
         checked = check_device(device)
-        count = thread_count(threads)
+        policy = thread_policy(threads)
         bundle = open_bundle(path)
         providers_for(checked)
-        return cls(Stages(bundle, checked, count, time.perf_counter() - start))
+        return cls(Stages(bundle, checked, policy, time.perf_counter() - start))
 
     @property
     def manifest(self) -> Manifest:
@@ -66,8 +67,8 @@ class Omni:
 
     @property
     def threads(self) -> int:
-        """Threads of each session."""
-        return self._stages.threads
+        """The most threads any session has."""
+        return self._stages.threads.most
 
     @property
     def providers(self) -> dict[str, list[str]]:

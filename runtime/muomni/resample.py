@@ -94,15 +94,16 @@ def _weights(
     still 0.4 % of a mel bin that lies 60 dB below the loudest. At rates with a long period float32 would be
     heard, and float64 is right.
     """
-    dtype = np.float32 if max(step, phases) <= LONGEST_FLOAT32_PERIOD else np.float64
-    outputs = np.arange(first, stop, dtype=dtype) / dtype(phases)
-    inputs = np.arange(low, high, dtype=dtype) / dtype(step)
+    dtype: type[np.floating] = np.float32 if max(step, phases) <= LONGEST_FLOAT32_PERIOD else np.float64
+    outputs: npt.NDArray[np.floating] = np.arange(first, stop, dtype=dtype) / dtype(phases)
+    inputs: npt.NDArray[np.floating] = np.arange(low, high, dtype=dtype) / dtype(step)
     distance = (inputs[:, None] - outputs[None, :]) * dtype(scale * step)  # in zero crossings of the sinc
     distance = distance.clip(-LOWPASS_WIDTH, LOWPASS_WIDTH)
     hann = np.cos(distance * dtype(math.pi) / dtype(LOWPASS_WIDTH) / dtype(2)) ** 2
     angle = distance * dtype(math.pi)
     sinc = np.divide(np.sin(angle), angle, out=np.ones_like(angle), where=angle != 0)
-    return (sinc * hann * dtype(scale)).astype(np.float32)
+    weights: npt.NDArray[np.float32] = (sinc * hann * dtype(scale)).astype(np.float32)
+    return weights
 
 
 def _windows(

@@ -52,7 +52,8 @@ class Sampler:
 
     def __init__(self, options: SamplingOptions) -> None:
         self.options = options
-        self._random = np.random.default_rng(options.seed)
+        # Made when needed: importing numpy.random takes 20 ms, which a greedy reply need not wait for.
+        self._random: np.random.Generator | None = None
 
     def pick(self, logits: NDArray[np.float32], seen: Sequence[int] = ()) -> int:
         """Choose a token from logits (V,); ``seen`` are the ids the repetition penalty applies to."""
@@ -65,6 +66,8 @@ class Sampler:
             logits[ids] = np.where(values > 0, values / penalty, values * penalty)
         if options.temperature == 0:
             return int(logits.argmax())
+        if self._random is None:
+            self._random = np.random.default_rng(options.seed)
         probabilities, ids = self._distribution(logits)
         return int(ids[self._random.choice(len(ids), p=probabilities)])
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .contract import GraphContract, TensorSpec, check_tensors
 from .errors import BundleError, DeviceError, InputError, MissingPackageError, MuomniError
+from .threads import SessionThreads
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
@@ -89,7 +90,7 @@ class GraphSession:
         DeviceError: CUDA was asked for and the session does not get it.
     """
 
-    def __init__(self, path: Path, contract: GraphContract, device: Device, threads: int) -> None:
+    def __init__(self, path: Path, contract: GraphContract, device: Device, threads: SessionThreads) -> None:
         ort = import_onnxruntime()
         self.contract = contract
         self._ort = ort
@@ -97,7 +98,8 @@ class GraphSession:
         if _CUDA in providers and hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # finds the CUDA and cuDNN libraries that came as wheels
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads.count
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads.spinning)))
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; warnings of a fallback are raised below in our words
         try:

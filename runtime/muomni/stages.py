@@ -19,6 +19,7 @@ from .listening import Listening
 from .session import Device, GraphSession
 from .talker import Talker
 from .thinker import Thinker
+from .threads import ThreadPolicy
 from .tokenizer import Tokenizer
 from .vision import Vision
 from .vocoder import Vocoder
@@ -29,7 +30,9 @@ S = TypeVar("S")
 class Stages:
     """Makes stages on demand, once each; safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, device: Device, threads: int, load_seconds: float = 0.0) -> None:
+    def __init__(
+        self, bundle: Bundle, device: Device, threads: ThreadPolicy, load_seconds: float = 0.0
+    ) -> None:
         self.bundle, self.device, self.threads = bundle, device, threads
         self._unreported_seconds = load_seconds
         self._contracts = graph_contracts(bundle.manifest)
@@ -134,8 +137,11 @@ class Stages:
         if session is None:
             if graph not in self.bundle.manifest.graphs:
                 raise BundleError(f"{self.bundle.folder}: the manifest describes no graph {graph!r}")
-            path = self.bundle.graph_file(graph)
-            session = GraphSession(path, self._contracts[graph], self.device, self.threads)
+            manifest, path = self.bundle.manifest, self.bundle.graph_file(graph)
+            decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
+            quantised = manifest.graphs[graph].precision in ("int8", "int4")
+            threads = self.threads.of(decodes=graph in decoders, quantised=quantised)
+            session = GraphSession(path, self._contracts[graph], self.device, threads)
             self._sessions[graph] = session
         return session
 

@@ -11,8 +11,18 @@ pytest.importorskip("librosa")
 pytest.importorskip("soxr")
 
 from recipe.seeds import generator
-from recipe.sound import disturbed, in_a_room, mel_of, noise_mel, restored, stored, with_noise
-from recipe.voices import HELD_OUT_VARIANTS, VARIANTS, Readers, draw_reader
+from recipe.sound import (
+    NO_SOUND,
+    disturbed,
+    in_a_room,
+    mel_of,
+    noise_mel,
+    restored,
+    sound_labels,
+    stored,
+    with_noise,
+)
+from recipe.voices import HELD_OUT_VARIANTS, SOUNDS, VARIANTS, Readers, draw_reader
 
 
 def has(library: str) -> bool:
@@ -43,9 +53,16 @@ def test_storage_keeps_the_spectrogram_to_half_a_decibel() -> None:
 def test_disturbing_keeps_the_speech_and_fills_the_frames() -> None:
     mel = mel_of(tone())
     for i in range(20):
-        out = disturbed(mel, 120, generator("train", 0, "test", i))
+        out, start = disturbed(mel, 120, generator("train", 0, "test", i))
+        assert 0 <= start <= 120 - len(mel)
         assert out.shape == (120, 128) and out.dtype == np.float32
         assert np.isfinite(out).all() and (out >= 0).all() and out.max() > 0
+
+
+def test_sounds_are_labelled_from_where_they_start() -> None:
+    labels = sound_labels([(0.02, "t"), (0.05, "u:"), (0.08, "_")], 10)
+    assert [SOUNDS[i] for i in labels] == ["_"] * 2 + ["t"] * 3 + ["u:"] * 3 + ["_"] * 2
+    assert (sound_labels(None, 4) == NO_SOUND).all()
 
 
 def test_noise_has_its_loudest_band_near_one() -> None:

@@ -106,7 +106,7 @@ def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(omni: FakeOmni, run: R
     assert (code, out) == (0, "réponse to hello\nsecond line\n")
     assert err.splitlines() == [
         "muomni-run: note: the text was shortened",
-        "muomni-run: device: CPUExecutionProvider (auto: no CUDA here), 2 threads",
+        "muomni-run: device: CPUExecutionProvider (auto: no CUDA here), up to 2 threads",
     ]
     assert omni.loaded == {"path": Path("bundle"), "device": "auto", "threads": None}
 
@@ -362,9 +362,9 @@ def test_terminal_chat(run: Run, omni: FakeOmni, monkeypatch: pytest.MonkeyPatch
 def test_device_line() -> None:
     assert device_line("cpu", CPU, 1) == "device: CPUExecutionProvider, 1 thread"
     cuda = {"thinker": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
-    assert device_line("auto", cuda, 2) == "device: CUDAExecutionProvider, 2 threads"
+    assert device_line("auto", cuda, 2) == "device: CUDAExecutionProvider, up to 2 threads"
     assert device_line("auto", {**CPU, "a": ["CUDAExecutionProvider"]}, 2) == (
-        "device: CPUExecutionProvider and CUDAExecutionProvider, 2 threads"
+        "device: CPUExecutionProvider and CUDAExecutionProvider, up to 2 threads"
     )
 
 

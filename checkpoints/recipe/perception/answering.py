@@ -20,7 +20,7 @@ from recipe.world.picture_talk import picture_turn
 from recipe.world.scene import Scene
 from recipe.world.spoken_prompts import answer_prompt, transcribe_prompt
 
-from .hearing import SpeechBatches, ctc_loss
+from .hearing import SpeechBatches, hearing_loss
 from .model import VIDEO_FRAMES, Perception, half_precision
 from .prompts import Exchange, reply_loss, tokens_of
 from .seeing import centre_loss, picture_batch
@@ -100,19 +100,19 @@ class Answering:
         return self._reply_loss(media.unflatten(0, (-1, VIDEO_FRAMES)).flatten(1, 2), talks)
 
     def _recordings(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
-        mel, lines = self.recordings.draw(rng, step, self.mixture.recordings)
-        media, features = self.model.hear(mel.to(self.device))
-        loss, right = self._reply_loss(media, [exchanges_on(line, rng) for line in lines])
-        transcripts = self.tokenizer.encode([line.transcript for line in lines])
-        return loss + LABEL_WEIGHT * ctc_loss(self.model.ctc_head(features).float(), transcripts), right
+        batch = self.recordings.draw(rng, step, self.mixture.recordings)
+        media, features = self.model.hear(batch.mel.to(self.device))
+        loss, right = self._reply_loss(media, [exchanges_on(line, rng) for line in batch.lines])
+        return loss + LABEL_WEIGHT * hearing_loss(self.model, self.tokenizer, features, batch)[0], right
 
     def _questions_on_pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """A picture and a spoken question about it."""
-        mel, lines = self.on_pictures.draw(rng, step, self.mixture.questions_on_pictures)
+        batch = self.on_pictures.draw(rng, step, self.mixture.questions_on_pictures)
+        lines = batch.lines
         side = self.model.sizes.vision.image_size
         drawn = [pixels(picture(line.scene, rng), side) for line in lines if line.scene]
         seen, _ = self.model.see(torch.from_numpy(np.stack(drawn)).to(self.device))
-        heard, _ = self.model.hear(mel.to(self.device))
+        heard, _ = self.model.hear(batch.mel.to(self.device))
         talks: list[list[Exchange]] = [
             [(transcribe_prompt(rng, "train"), line.transcript)]
             if chance(rng, 0.15)

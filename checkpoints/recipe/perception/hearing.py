@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Container
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,18 +16,27 @@ from torch.nn import functional as F
 from recipe.scoring import error_rate, word_errors
 from recipe.seeds import Split, generator
 from recipe.shards import MAX_FRAMES, SPEECH_SHARD, SpeechPool, training_line
-from recipe.sound import disturbed, in_a_room, mel_of, restored, with_noise
+from recipe.sound import NO_SOUND, disturbed, in_a_room, mel_of, restored, with_noise
 from recipe.voices import Readers, draw_reader, is_unseen
 from recipe.world.lines import Line, LineKind, spoken_line
 
 from .model import BLANK, Perception, half_precision
 
-NEW_SHARD_EVERY = 150  # steps
+NEW_SHARD_EVERY = 300  # steps
 MAX_SHARDS = 40
 FIRST_SHORT_STEPS, FIRST_SHORT_FRAMES = 800, 220
 """Alignments are found sooner in short utterances, so only these are used at first."""
 
 CLEAN_STEPS = 1500  # until when part of the utterances is left as it is
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Mel power (B, T, bins), what is said, and which sound each frame holds (B, T)."""
+
+    mel: Tensor
+    lines: list[Line]
+    sounds: Tensor
 
 
 class SpeechBatches:
@@ -62,23 +72,26 @@ class SpeechBatches:
 
     def draw(
         self, rng: np.random.Generator, step: int, count: int, longest: int = MAX_FRAMES, clean: float = 0.0
-    ) -> tuple[Tensor, list[Line]]:
-        """Mel power (count, T, bins) and what is said; ``clean`` of them are not disturbed."""
+    ) -> Recordings:
+        """Recordings of similar length; a part ``clean`` of them is not disturbed."""
         order, lengths = self._by_length(min(1 + step // self.every, self.shards))
         usable = int(np.searchsorted(lengths, longest))
         first = int(rng.integers(0, max(usable - count, 1)))
         chosen = [int(i) for i in order[first : first + count]]
         frames = int(lengths[first + count - 1]) + int(rng.integers(8, 110))
         mels, lines = [], []
-        for index in chosen:
-            shard = self.pool.shard(index // SPEECH_SHARD)
-            mel = restored(shard.utterance(index % SPEECH_SHARD))
+        sounds = np.zeros((count, frames), np.int64)
+        for i, index in enumerate(chosen):
+            stored_mel, labels = self.pool.shard(index // SPEECH_SHARD).utterance(index % SPEECH_SHARD)
+            mel, start = restored(stored_mel), 4
             if rng.random() < clean:
-                mels.append(np.pad(mel, ((4, frames - len(mel) - 4), (0, 0))))
+                mel = np.pad(mel, ((start, frames - len(mel) - start), (0, 0)))
             else:
-                mels.append(disturbed(mel, frames, rng))
+                mel, start = disturbed(mel, frames, rng)
+            mels.append(mel)
+            sounds[i, start : start + len(labels)] = labels
             lines.append(training_line(self.pool.seed, index))
-        return torch.from_numpy(np.stack(mels)), lines
+        return Recordings(torch.from_numpy(np.stack(mels)), lines, torch.from_numpy(sounds))
 
 
 class Hearing:
@@ -98,11 +111,10 @@ class Hearing:
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = generator("train", self.batches.pool.seed, "hearing batch", step)
         longest = FIRST_SHORT_FRAMES if step < FIRST_SHORT_STEPS else MAX_FRAMES
-        mel, lines = self.batches.draw(rng, step, self.batch, longest, clean=max(0.0, 1 - step / CLEAN_STEPS))
+        batch = self.batches.draw(rng, step, self.batch, longest, clean=max(0.0, 1 - step / CLEAN_STEPS))
         with half_precision(self.device):
-            features = self.model.audio(mel.to(self.device))
-            logits = self.model.ctc_head(features)
-        return ctc_loss(logits.float(), self.tokenizer.encode([line.transcript for line in lines])), {}
+            features = self.model.audio(batch.mel.to(self.device))
+        return hearing_loss(self.model, self.tokenizer, features, batch)
 
     @torch.no_grad()
     def evaluate(self, samples: int = 60) -> dict[str, float]:
@@ -117,6 +129,23 @@ class Hearing:
                 pairs.append(word_errors(text, line.transcript))
             out[name] = error_rate(pairs)
         return out
+
+
+def hearing_loss(
+    model: Perception, tokenizer: SentencePieceProcessor, features: Tensor, batch: Recordings
+) -> tuple[Tensor, dict[str, float]]:
+    """CTC over the text pieces, and the sound at two moments of each feature.
+
+    The sounds are what makes it quick: CTC alone has to find out where words are before it can learn them.
+    """
+    features = features.float()
+    ctc = ctc_loss(model.ctc_head(features), tokenizer.encode([line.transcript for line in batch.lines]))
+    moments = model.sizes.audio.downsampling // 2
+    labels = batch.sounds[:, moments // 2 :: moments]  # frames 2 and 6 of each 8
+    logits = model.sound_head(features).unflatten(-1, (2, -1)).flatten(1, 2)[:, : labels.shape[1]]
+    labels = labels[:, : logits.shape[1]].to(logits.device)
+    sound = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=NO_SOUND)
+    return ctc + sound, {"ctc": float(ctc.detach()), "sound": float(sound.detach())}
 
 
 def ctc_loss(logits: Tensor, targets: list[list[int]]) -> Tensor:
@@ -153,4 +182,4 @@ def recording(split: Split, seed: int, index: int, readers: Readers) -> tuple[Li
 
 def trained_part(model: Perception) -> nn.ModuleDict:
     """The modules this stage trains."""
-    return nn.ModuleDict({"audio": model.audio, "ctc_head": model.ctc_head})
+    return nn.ModuleDict({"audio": model.audio, "ctc_head": model.ctc_head, "sound_head": model.sound_head})

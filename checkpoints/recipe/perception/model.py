@@ -16,6 +16,7 @@ from muomni_export.modules.listening import AudioEncoder, AudioSizes
 from muomni_export.modules.thinker import Thinker, ThinkerSizes
 from muomni_export.modules.vision import VisionEncoder, VisionSizes
 from recipe.tokenizer import VOCABULARY_SIZE
+from recipe.voices import SOUNDS
 from recipe.world.lexicon import COLOURS, SHAPES
 
 VIDEO_FRAMES = 4
@@ -68,7 +69,7 @@ class CentreHead(nn.Module):
 
 
 class Perception(nn.Module):
-    """Thinker, encoders and projectors, with the two training-only heads."""
+    """Thinker, encoders and projectors, with the training-only heads."""
 
     def __init__(self, sizes: PerceptionSizes | None = None) -> None:
         super().__init__()
@@ -80,6 +81,7 @@ class Perception(nn.Module):
         self.proj_v = nn.Linear(sizes.vision.width, width)
         self.proj_a = nn.Linear(sizes.audio.width, width)
         self.ctc_head = nn.Linear(sizes.audio.width, sizes.thinker.vocabulary)
+        self.sound_head = nn.Linear(sizes.audio.width, 2 * len(SOUNDS))
         self.centre_head = CentreHead(sizes.vision.width)
         self.reset()
 

@@ -17,8 +17,8 @@ from .corpus import Corpus, collate
 from .mel import SPEC
 from .state import Run
 
-LEARNING_RATE = 2e-3
-FRAMES_PER_BATCH = 4096
+LEARNING_RATE = 1.5e-3
+FRAMES_PER_BATCH = 2048
 MOST_NOISE = 0.3
 """Up to this share of the previous codes a sentence is replaced by random ones, so that the Talker learns to come
 back from its own mistakes and to trust the text more than its past."""

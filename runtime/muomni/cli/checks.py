@@ -111,21 +111,22 @@ def wheels() -> Check:
 
 
 def threads() -> Check:
-    from muomni.threads import available_cores, thread_count
+    from muomni.threads import available_cores, thread_policy
 
     try:
-        count = thread_count()
+        count = thread_policy().most
     except MuomniError as error:
         return Check("threads", "problem", str(error), "unset MUOMNI_THREADS")
     cores = available_cores()
     data = {"threads": count, "cores": cores}
-    return Check("threads", "ok", f"{count} a session, {cores} cores here", data=data)
+    return Check("threads", "ok", f"up to {count} a session, {cores} cores here", data=data)
 
 
 def session(device: str) -> Check:
     """What a session really gets, which can be less than what ONNX Runtime offers."""
     from muomni.contract import GraphContract, TensorSpec
     from muomni.session import GraphSession, check_device, import_onnxruntime
+    from muomni.threads import SessionThreads
 
     x, y = TensorSpec("x", "float32", (1,)), TensorSpec("y", "float32", (1,))
     contract = GraphContract("probe", (x,), (y,))
@@ -134,7 +135,7 @@ def session(device: str) -> Check:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "probe.onnx")
             file.write_bytes(PROBE)
-            providers = GraphSession(file, contract, checked, threads=1).providers
+            providers = GraphSession(file, contract, checked, SessionThreads(1, spinning=False)).providers
         offered = import_onnxruntime().get_available_providers()
     except MuomniError as error:
         return Check("session", "problem", f"device {device!r} cannot be used", str(error))

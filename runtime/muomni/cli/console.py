@@ -110,4 +110,4 @@ def device_line(device: str, providers: Mapping[str, Sequence[str]], threads: in
     used = " and ".join(sorted({names[0] for names in providers.values()}))
     if device == "auto" and used == "CPUExecutionProvider":
         used += " (auto: no CUDA here)"
-    return f"device: {used}, {threads} {'thread' if threads == 1 else 'threads'}"
+    return f"device: {used}, {'1 thread' if threads == 1 else f'up to {threads} threads'}"

@@ -1,0 +1,194 @@
+"""Letters -> sounds: a small bidirectional transformer over one word, trained with CTC on what espeak says.
+
+Each letter of the word has three slots for sounds (or nothing), and CTC (Graves et al. 2006) finds by itself which
+letter makes which sound, so no alignment of spelling and sound is needed. The data are made as it trains: espeak
+says a sentence in a millisecond.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from muomni_export.modules.decoder import Block, DecoderSizes, RMSNorm, rope_angles, rotate, split_heads
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..seeds import Split
+from .alignment import name_sounds, split_words
+from .espeak import Espeak, MismatchError, Voice
+from .inventory import Inventory
+from .normalise import MARKS
+from .sentences import sentence
+from .spelling import BLANK, PADDING, SIZE, SLOTS, collapse, windows
+from .state import Run
+
+LEARNING_RATE = 1.5e-3
+SENTENCES_PER_BATCH = 32
+OPEN_SHARE = 0.85
+FAST = Voice(words_per_minute=450)
+"""A third of the synthesis, the same sounds."""
+LOG_EVERY, EVALUATE_EVERY = 100, 500
+
+
+@dataclass(frozen=True)
+class LettersSizes:
+    decoder: DecoderSizes
+    symbols: int
+    """Sounds, with the blank."""
+
+
+class FullAttend:
+    """Attention to both sides; ``real`` (B, T) says which positions are no padding (None: all)."""
+
+    def __init__(self, real: Tensor | None = None) -> None:
+        self.mask = None if real is None else real[:, None, None, :]
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, sizes: DecoderSizes) -> Tensor:
+        cosines, sines = (a.to(query) for a in rope_angles(query.shape[1], sizes))
+        q = rotate(split_heads(query, sizes.heads), cosines, sines)
+        k = rotate(split_heads(key, sizes.kv_heads), cosines, sines)
+        v = split_heads(value, sizes.kv_heads)
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=self.mask, enable_gqa=sizes.kv_heads != sizes.heads
+        )
+        return out.transpose(1, 2).flatten(2)
+
+
+class LettersToSounds(nn.Module):
+    def __init__(self, sizes: LettersSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.emb = nn.Embedding(SIZE, sizes.decoder.width)
+        self.blocks = nn.ModuleList(Block(sizes.decoder) for _ in range(sizes.decoder.layers))
+        self.norm = RMSNorm(sizes.decoder.width)
+        self.head = nn.Linear(sizes.decoder.width, SLOTS * sizes.symbols)
+
+    def forward(self, letters: Tensor, real: Tensor | None = None) -> Tensor:
+        """Letters (B, L) of one word's window each -> logits of each letter's slots (B, L, SLOTS, symbols)."""
+        attend = FullAttend(real)
+        x = self.emb(letters)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, layer, attend)
+        out: Tensor = self.head(self.norm(x))
+        return out.unflatten(-1, (SLOTS, self.sizes.symbols))
+
+
+def sizes(symbols: int) -> LettersSizes:
+    """1.3 million parameters."""
+    return LettersSizes(DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=384), symbols)
+
+
+@dataclass(frozen=True)
+class Word:
+    token: str
+    letters: np.ndarray
+    first: int
+    """Of the letters, the word's own first one."""
+    symbols: list[int]
+
+
+def words(espeak: Espeak, inventory: Inventory, text: str) -> list[Word]:
+    """Each word of a normalised text with what espeak says for it; none where that cannot be told."""
+    try:
+        utterance = espeak.speak(text)
+    except MismatchError:
+        return []
+    sounds, _, _ = name_sounds(utterance, text, *split_words(text))
+    tokens = text.split(" ")
+    said: list[list[int]] = [[] for _ in tokens]
+    for sound in sounds:
+        if sound.symbol in MARKS or sound.symbol == "_":
+            continue
+        if sound.symbol not in inventory.symbols:
+            return []
+        said[sound.word].append(1 + inventory.symbols.index(sound.symbol))
+    return [
+        Word(token, letters, first, symbols)
+        for token, (letters, first), symbols in zip(tokens, windows(tokens), said, strict=True)
+    ]
+
+
+def batch(espeak: Espeak, inventory: Inventory, split: Split, number: int, open_share: float) -> list[Word]:
+    """The words of batch ``number``: a pure function of it."""
+    first = number * SENTENCES_PER_BATCH
+    indices = range(first, first + SENTENCES_PER_BATCH)
+    # Stream 1: other sentences than those the Talker hears.
+    return [w for i in indices for w in words(espeak, inventory, sentence(split, 1, i, open_share))]
+
+
+def collate(batch_: list[Word]) -> tuple[Tensor, Tensor]:
+    """Letters (B, L) and which of them are the word's own (B, L)."""
+    letters = torch.full((len(batch_), max(len(w.letters) for w in batch_)), PADDING)
+    own = torch.zeros_like(letters, dtype=torch.bool)
+    for i, w in enumerate(batch_):
+        letters[i, : len(w.letters)] = torch.from_numpy(w.letters)
+        own[i, w.first : w.first + len(w.token.rstrip(MARKS))] = True
+    return letters, own
+
+
+def slots_of(logits: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (B, L, SLOTS, P) of the words' own letters, moved to the left: (B, W · SLOTS, P), and lengths (B,)."""
+    lengths = own.sum(dim=1)
+    first = own.int().argmax(dim=1)
+    positions = first[:, None] + torch.arange(int(lengths.max()))[None]
+    positions = positions.clamp(max=logits.shape[1] - 1)
+    index = positions[..., None, None].expand(-1, -1, *logits.shape[2:])
+    return logits.gather(1, index).flatten(1, 2), lengths * SLOTS
+
+
+def loss(model: LettersToSounds, batch_: list[Word]) -> Tensor:
+    """CTC, nats a word."""
+    letters, own = collate(batch_)
+    logits, lengths = slots_of(model(letters, letters != PADDING), own)
+    targets = torch.tensor([s for w in batch_ for s in w.symbols])
+    target_lengths = torch.tensor([len(w.symbols) for w in batch_])
+    log_probabilities = logits.float().log_softmax(dim=-1).transpose(0, 1)
+    total: Tensor = F.ctc_loss(
+        log_probabilities, targets, lengths, target_lengths, BLANK, reduction="sum", zero_infinity=True
+    )
+    return total / len(batch_)
+
+
+@torch.no_grad()
+def spell(model: LettersToSounds, batch_: list[Word]) -> list[list[int]]:
+    letters, own = collate(batch_)
+    logits, lengths = slots_of(model(letters, letters != PADDING), own)
+    best = logits.argmax(dim=-1).numpy()
+    return [collapse(row[: int(n)]) for row, n in zip(best, lengths, strict=True)]
+
+
+def accuracy(model: LettersToSounds, batch_: list[Word]) -> float:
+    heard = spell(model, batch_)
+    return float(np.mean([h == w.symbols for h, w in zip(heard, batch_, strict=True)]))
+
+
+def train(folder: Path, inventory: Inventory, steps: int, seed: int = 0) -> None:
+    """Train, or go on, up to so many steps."""
+    torch.manual_seed(seed)
+    model = LettersToSounds(sizes(1 + len(inventory.symbols)))
+    run = Run(folder / "letters.pt", model, LEARNING_RATE, steps, asdict(model.sizes))
+    espeak = Espeak(FAST)
+    unseen = [w for n in range(8) for w in batch(espeak, inventory, "dev", n, 1.0) if len(w.token) > 5]
+    closed = [w for n in range(2) for w in batch(espeak, inventory, "dev", n, 0.0)]
+    began, said, total = time.monotonic(), 0, 0.0
+    while run.step < steps:
+        batch_ = batch(espeak, inventory, "train", run.step, OPEN_SHARE)
+        with torch.autocast("cpu", torch.bfloat16):
+            value = loss(model, batch_)
+        run.update(value)
+        said += len(batch_)
+        total += value.item() / LOG_EVERY
+        if run.step % LOG_EVERY == 0:
+            values = {"loss": round(total, 4), "words_per_s": round(said / (time.monotonic() - began))}
+            total = 0.0
+            if run.step % EVALUATE_EVERY == 0:
+                averaged = LettersToSounds(model.sizes)
+                averaged.load_state_dict(run.average.weights)
+                values |= {"closed": round(accuracy(averaged, closed), 4)}
+                values |= {"unseen": round(accuracy(averaged, unseen), 4)}
+            run.log(**values)
+    run.save()
