@@ -6,7 +6,8 @@ shards as it goes, until a limit: which ones exist at a step depends on the step
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from .world.scene import Scene, draw_scene
 
 SPEECH_SHARD = 1000
 PICTURE_SHARD = 2000
+FINGERPRINTED = 60  # samples of a shard
 MAX_FRAMES = 620
 """Longest utterance kept, 6.2 s; with pauses at its ends it still fits the audio share of the context."""
 
@@ -64,7 +66,8 @@ class SpeechPool:
 
     def shard(self, k: int) -> SpeechShard:
         if k not in self._open:
-            path = self.folder / f"speech-{self.seed}-{k:04d}"
+            lines = (training_line(self.seed, k * SPEECH_SHARD + i).text for i in range(FINGERPRINTED))
+            path = self.folder / f"speech-{self.seed}-{k:04d}-{fingerprint(lines)}"
             mel, starts = _stored_pair(path, lambda: self._make(k))
             self._open[k] = SpeechShard(k * SPEECH_SHARD, mel, starts)
         return self._open[k]
@@ -91,7 +94,8 @@ class PicturePool:
 
     def shard(self, k: int) -> NDArray[np.uint8]:
         if k not in self._open:
-            path = self.folder / f"pictures-{self.side}-{self.seed}-{k:04d}"
+            scenes = (repr(training_scene(self.seed, k * PICTURE_SHARD + i)) for i in range(FINGERPRINTED))
+            path = self.folder / f"pictures-{self.side}-{self.seed}-{k:04d}-{fingerprint(scenes)}"
             self._open[k] = _stored_pair(path, lambda: (self._make(k), np.zeros(0, np.int64)))[0]
         return self._open[k]
 
@@ -102,6 +106,11 @@ class PicturePool:
             rng = generator("train", self.seed, "picture", index)
             out[i] = pixels(picture(training_scene(self.seed, index), rng), self.side)
         return out
+
+
+def fingerprint(descriptions: Iterable[str]) -> str:
+    """A short name for content: after a change of the world, shards of the old one are not taken for it."""
+    return hashlib.blake2b("\n".join(descriptions).encode(), digest_size=4).hexdigest()
 
 
 def _stored_pair(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import time
@@ -99,14 +100,16 @@ def export_bundle(
         OutputError: the folder cannot be written.
     """
     plan = PrecisionPlan.parse(precision)
+    out = Path(os.path.realpath(out))  # through a link, and for a name where the path ends in a dot
     _check_target(out, force)
     progress(f"reading {checkpoint}")
     read = read_checkpoint(checkpoint, config)
     modules = load_modules(read)
     for note in modules.notes:
         progress(f"note: {note}")
+    portable = replace(modules, notes=tuple(_portable(note, read.root, config) for note in modules.notes))
     with _temporary_folder(out) as folder:
-        rows = _write(folder, modules, checkpoint, plan, precision, progress)
+        rows = _write(folder, portable, checkpoint, plan, precision, progress)
         _replace(folder, out)
     total = sum(file.stat().st_size for file in out.iterdir())
     return ExportReport(out, tuple(rows), modules.notes, total)
@@ -218,6 +221,21 @@ def _write_filters(folder: Path, manifest: Manifest) -> None:
         np.save(folder / VOCODER_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
 
 
+def _portable(note: str, root: Path, config: Path | None) -> str:
+    """A note without folders of this machine: a bundle is made to be given away."""
+    folders = [root, *root.parents[:2]]
+    if config is not None:
+        folders += config.expanduser().absolute().parents[:2]
+    for folder in folders:
+        if folder != Path(folder.anchor):
+            note = note.replace(f"{folder}{os.sep}", "")
+
+    def name(word: str) -> str:
+        return word.rsplit("/", 1)[-1] if word.startswith("/") else word
+
+    return " ".join(name(word) for word in note.split(" "))
+
+
 def _file_entries(folder: Path) -> dict[str, FileEntry]:
     return {file.name: FileEntry(file.stat().st_size, sha256_of(file)) for file in sorted(folder.iterdir())}
 
@@ -239,21 +257,28 @@ def _check_target(out: Path, force: bool) -> None:
 
 @contextlib.contextmanager
 def _temporary_folder(out: Path) -> Iterator[Path]:
-    """A new folder beside ``out`` (so that the rename stays on one disk), removed if still there at the end."""
+    """A new folder beside ``out`` (so that the rename stays on one disk).
+
+    After a failure neither it nor a folder above that was made for it is there.
+    """
+    new_parents = [parent for parent in out.parents if not parent.exists()]
+    folder: Path | None = None
     try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
-    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         folder.chmod(0o755)  # mkdtemp's 0700 is for secrets
         yield folder
     except OSError as error:
-        raise OutputError(
-            f"{out}: writing failed ({error.strerror or error}); nothing was left behind"
-        ) from error
+        reason = error.strerror or error
+        if folder is None:
+            raise OutputError(f"{out}: cannot be written ({reason}); choose another --out") from error
+        raise OutputError(f"{out}: writing failed ({reason}); nothing was left behind") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # the first that is in use ends it
+            for parent in new_parents:
+                parent.rmdir()
 
 
 def _replace(folder: Path, out: Path) -> None:
@@ -261,11 +286,13 @@ def _replace(folder: Path, out: Path) -> None:
     if not out.exists():
         folder.replace(out)
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.absolute().parent))
-    out.replace(aside)
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
     try:
-        folder.replace(out)
-    except OSError:
-        aside.replace(out)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+        out.replace(aside)
+        try:
+            folder.replace(out)
+        except BaseException:
+            aside.replace(out)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -27,7 +27,11 @@ class PrecisionPlan:
 
     @classmethod
     def parse(cls, text: str) -> PrecisionPlan:
-        """Raises InputError: an unknown precision, or no default."""
+        """Without a default it is ``fp32``.
+
+        Raises:
+            InputError: an unknown precision, two for one graph, or one that a graph cannot be stored in.
+        """
         default: Precision | None = None
         graphs: dict[str, Precision] = {}
         for part in text.split(","):
@@ -35,6 +39,10 @@ class PrecisionPlan:
             if name not in PRECISIONS:
                 raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {name!r}")
             chosen = PRECISIONS[PRECISIONS.index(name)]
+            if graph in graphs or (not equals and default is not None):
+                raise InputError(f"precision: two for {graph or 'the default'} in {text!r}; expected one")
+            if equals and graph in ALWAYS_FLOAT and chosen.startswith("int"):
+                raise InputError(f"precision: {graph} is stored as fp32 or fp16 only, got {name!r}")
             if equals:
                 graphs[graph] = chosen
             else:

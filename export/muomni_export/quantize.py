@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from onnx.helper import make_node, make_opsetid
 
 from .attention import CONTRIB_DOMAIN
+from .to_onnx import save_model
 
 # Larger blocks are faster and coarser: 128 was 1.3 times block 32 in decode speed, 256 no more than 1.1
 # times 128 (benchmarks/README.md).
@@ -104,7 +105,7 @@ def quantise_file(path: Path, bits: int) -> None:
     """
     model = onnx.load(path)
     _Rewriter(model, bits).rewrite()
-    onnx.save(model, path)
+    save_model(model, path)
 
 
 class _Rewriter:
@@ -202,7 +203,7 @@ def halve_file(path: Path) -> None:
     nodes = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*casts, *nodes])
-    onnx.save(model, path)
+    save_model(model, path)
 
 
 def _elements(dims: Iterable[int]) -> int:

@@ -71,7 +71,7 @@ def write_recording(path: Path, recorded: dict[str, tuple[Arrays, Arrays]]) -> N
         for kind, arrays in (("in", case), ("out", outputs))
         for name, array in arrays.items()
     }
-    np.savez_compressed(path, allow_pickle=False, **flat)
+    np.savez_compressed(path, **flat)  # type: ignore[arg-type]
 
 
 def read_recording(path: Path) -> dict[str, tuple[Arrays, Arrays]]:

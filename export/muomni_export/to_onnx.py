@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import nn
 
@@ -61,6 +62,17 @@ def export_graph(
     _strip_metadata(program.model)
     weight_bytes = sum(t.nbytes for t in module.state_dict().values())
     program.save(str(path), external_data=weight_bytes > EXTERNAL_DATA_BYTES)
+
+
+def save_model(model: onnx.ModelProto, path: Path) -> None:
+    """Write a rewritten graph in place of the file it was read from, and of that file's external data."""
+    data = path.with_name(path.name + ".data")
+    data.unlink(missing_ok=True)  # onnx appends to a file that is there
+    weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if weight_bytes > EXTERNAL_DATA_BYTES:
+        onnx.save_model(model, path, save_as_external_data=True, location=data.name)
+    else:
+        onnx.save_model(model, path)
 
 
 def _strip_metadata(model: Any) -> None:

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch import BatchRequest
     from .bundle import Manifest
     from .conversation import Conversation
     from .errors import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         StageError,
     )
     from .omni import Omni
+    from .prompt import Request
     from .reply import Reply, Speech
     from .sampling import SamplingOptions
     from .speaking import SpeechOptions
@@ -39,10 +41,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BatchRequest": "batch",
     "Manifest": "bundle",
     "Conversation": "conversation",
     "Omni": "omni",
     "Reply": "reply",
+    "Request": "prompt",
     "Speech": "reply",
     "SamplingOptions": "sampling",
     "SpeechOptions": "speaking",
@@ -50,6 +54,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchRequest",
     "BundleError",
     "CheckpointError",
     "ContextError",
@@ -66,6 +71,7 @@ __all__ = [
     "OutputError",
     "ParityError",
     "Reply",
+    "Request",
     "SamplingOptions",
     "Speech",
     "SpeechOptions",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .audio import AudioSource
 from .decoder import DecoderState
 from .errors import ContextError, InputError
-from .generation import OnText, generate
+from .generation import Generation, OnText, run
 from .image import ImageSource
 from .prompt import Prompt, Request, encode, fit
 from .reply import Reply
@@ -123,9 +123,8 @@ class Conversation:
         try:
             with watch.stage("prefill"):
                 logits = self._feed(turn.media, turn.ids)
-            made = generate(
-                thinker, stages.tokenizer(), state, logits, turn.ids, allowed, sampling, stop, on_text
-            )
+            generation = Generation(stages.tokenizer(), turn.ids, allowed, sampling, stop, on_text)
+            made = run(generation, thinker, state, logits)
             watch.add("decode", watch.now() - made.first_token_time)
             watch.add("first_token", made.first_token_time - watch.started)
             spoken = None

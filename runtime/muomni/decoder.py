@@ -7,7 +7,7 @@ one-position step are bound once; a step changes their contents and runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,27 @@ class DecoderState:
         for old, new in zip(self._buffers, buffers, strict=False):
             new[:, :, : self.capacity] = old
         self._buffers, self.capacity, self._step = buffers, capacity, None
+
+    def take_rows(self, rows: Sequence[int]) -> DecoderState:
+        """A new state with copies of some rows, in that order."""
+        taken = DecoderState(self._decoder, len(rows), self.capacity)
+        taken.lengths[:] = self.lengths[rows]
+        valid = taken.length
+        for source, target in zip(self._buffers, taken._buffers, strict=True):
+            target[:, :, :valid] = source[rows, :, :valid]
+        return taken
+
+    def put_row(self, row: int, other: DecoderState) -> None:
+        """Replace a row by the only row of another state."""
+        self.reserve(other.length)
+        self.lengths[row] = other.length
+        valid = other.length
+        for source, target in zip(other._buffers, self._buffers, strict=True):
+            target[row, :, :valid] = source[0, :, :valid]
+
+    def clear_row(self, row: int) -> None:
+        """Forget a row; it goes on computing beside the others, at the first position, to no effect."""
+        self.lengths[row] = 0
 
     def rewind(self, length: int) -> None:
         """Forget all positions from ``length`` on, in every row."""

@@ -72,41 +72,57 @@ class TextStream:
             self._sent = end
 
 
-def generate(
-    thinker: Thinker,
-    tokenizer: Tokenizer,
-    state: DecoderState,
-    logits: NDArray[np.float32],
-    prompt_ids: Sequence[int],
-    max_new_tokens: int,
-    options: SamplingOptions,
-    stop: Sequence[str] = (),
-    on_text: OnText | None = None,
-) -> Generated:
-    """Generate from the logits that follow the prompt.
+class Generation:
+    """One sequence being generated: takes logits, gives the id to feed next, until it is done.
 
-    The last id generated is not fed: the caller feeds it if the conversation goes on.
+    Args:
+        prompt_ids: what the repetition penalty also applies to.
+        max_new_tokens: at least 1.
+        on_text: called with each piece of text as it is settled.
     """
-    sampler = Sampler(options)
-    stream = TextStream(tokenizer, stop, on_text)
-    ids: list[int] = []
-    penalised = options.repetition_penalty != 1.0
-    finish_reason: FinishReason = "length"
-    first_token_time = 0.0
-    while True:
-        token = sampler.pick(logits, [*prompt_ids, *ids] if penalised else ())
-        ids.append(token)
-        if len(ids) == 1:
-            first_token_time = time.perf_counter()
-        if token == tokenizer.eos_id:
-            finish_reason = "stop"
-            break
-        if (stop or on_text is not None) and stream.update(ids):
-            finish_reason = "stop"
-            break
-        if len(ids) >= max_new_tokens:
-            break
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prompt_ids: Sequence[int],
+        max_new_tokens: int,
+        options: SamplingOptions,
+        stop: Sequence[str] = (),
+        on_text: OnText | None = None,
+    ) -> None:
+        self._tokenizer, self._max_new_tokens = tokenizer, max_new_tokens
+        self._sampler = Sampler(options)
+        self._stream = TextStream(tokenizer, stop, on_text)
+        self._watched = bool(stop) or on_text is not None  # else the text is decoded once, at the end
+        self._penalised = list(prompt_ids) if options.repetition_penalty != 1.0 else None
+        self._ids: list[int] = []
+        self._finish_reason: FinishReason = "length"
+        self._first_token_time = 0.0
+
+    def take(self, logits: NDArray[np.float32]) -> int | None:
+        """Choose the next id from logits (V,); None when it ends the reply."""
+        token = self._sampler.pick(logits, self._penalised or ())
+        self._ids.append(token)
+        if self._penalised is not None:
+            self._penalised.append(token)
+        if len(self._ids) == 1:
+            self._first_token_time = time.perf_counter()
+        if token == self._tokenizer.eos_id or (self._watched and self._stream.update(self._ids)):
+            self._finish_reason = "stop"
+            return None
+        return token if len(self._ids) < self._max_new_tokens else None
+
+    def result(self) -> Generated:
+        """What was generated; the last id has not been fed."""
+        if not self._watched:
+            self._stream.update(self._ids)
+        return Generated(self._ids, self._stream.finish(), self._finish_reason, self._first_token_time)
+
+
+def run(
+    generation: Generation, thinker: Thinker, state: DecoderState, logits: NDArray[np.float32]
+) -> Generated:
+    """Generate to the end, from the logits that follow the prompt in ``state``."""
+    while (token := generation.take(logits)) is not None:
         logits = thinker.feed(state, [token])
-    if not stop and on_text is None:
-        stream.update(ids)
-    return Generated(ids, stream.finish(), finish_reason, first_token_time)
+    return generation.result()

@@ -7,12 +7,15 @@ import time
 from collections.abc import Sequence
 
 from .audio import AudioSource
+from .batch import DEFAULT_ROWS, BatchRequest, BatchRun, OnResult
 from .bundle import Manifest, open_bundle
 from .codec import Codec
 from .conversation import Conversation
+from .errors import MuomniError
 from .generation import OnText
 from .image import ImageSource
 from .listening import Listening
+from .prompt import Request
 from .reply import Reply
 from .sampling import SamplingOptions
 from .session import check_device, providers_for
@@ -114,6 +117,26 @@ class Omni:
     def chat(self) -> Conversation:
         """A new, empty conversation."""
         return Conversation(self._stages)
+
+    def generate_batch(
+        self,
+        requests: Sequence[BatchRequest | str],
+        *,
+        rows: int = DEFAULT_ROWS,
+        on_result: OnResult | None = None,
+    ) -> list[Reply | MuomniError]:
+        """Answer many requests, ``rows`` at a time, each with the tokens it would have alone.
+
+        Args:
+            requests: texts, or :class:`muomni.BatchRequest` with media and options.
+            rows: requests that decode together.
+            on_result: called with a request's index and its reply or error as soon as it is finished.
+
+        Returns:
+            For each request its reply, or the error that it met; one bad request does not stop the rest.
+        """
+        wanted = [BatchRequest(Request(text=r)) if isinstance(r, str) else r for r in requests]
+        return BatchRun(self._stages, rows, on_result).run(wanted)
 
     def generate(
         self,

@@ -19,7 +19,7 @@ from .listening import Listening
 from .session import Device, GraphSession
 from .talker import Talker
 from .thinker import Thinker
-from .threads import ThreadPolicy
+from .threads import SessionThreads, ThreadPolicy
 from .tokenizer import Tokenizer
 from .vision import Vision
 from .vocoder import Vocoder
@@ -74,6 +74,18 @@ class Stages:
     def thinker(self) -> Thinker:
         stage = self._need("thinker", self.bundle.manifest.thinker)
         return self._once("thinker", lambda: Thinker(self.session(stage.graph), stage))
+
+    def batch_thinker(self) -> Thinker:
+        """A Thinker for many rows at once.
+
+        A quantised one gets a session of its own with more threads: with several rows a step has work
+        enough for them, with one it has not.
+        """
+        stage = self._need("thinker", self.bundle.manifest.thinker)
+        threads = self.threads.of(decodes=False, quantised=False)
+        if self._threads_of(stage.graph) == threads:
+            return self.thinker()
+        return self._once("batch thinker", lambda: Thinker(self._make_session(stage.graph, threads), stage))
 
     def vision(self) -> Vision:
         stage = self._need("vision", self.bundle.manifest.vision)
@@ -137,13 +149,17 @@ class Stages:
         if session is None:
             if graph not in self.bundle.manifest.graphs:
                 raise BundleError(f"{self.bundle.folder}: the manifest describes no graph {graph!r}")
-            manifest, path = self.bundle.manifest, self.bundle.graph_file(graph)
-            decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
-            quantised = manifest.graphs[graph].precision in ("int8", "int4")
-            threads = self.threads.of(decodes=graph in decoders, quantised=quantised)
-            session = GraphSession(path, self._contracts[graph], self.device, threads)
-            self._sessions[graph] = session
+            session = self._sessions[graph] = self._make_session(graph, self._threads_of(graph))
         return session
+
+    def _threads_of(self, graph: str) -> SessionThreads:
+        manifest = self.bundle.manifest
+        decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
+        quantised = manifest.graphs[graph].precision in ("int8", "int4")
+        return self.threads.of(decodes=graph in decoders, quantised=quantised)
+
+    def _make_session(self, graph: str, threads: SessionThreads) -> GraphSession:
+        return GraphSession(self.bundle.graph_file(graph), self._contracts[graph], self.device, threads)
 
     def _array(self, name: str) -> NDArray[np.float32]:
         path: Path = self.bundle.file(name)

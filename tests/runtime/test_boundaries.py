@@ -29,6 +29,7 @@ LAYERS = (
     ("decoder",),
     STAGES,
     ("stages", "reply", "prompt", "generation", "speaking", "conversation"),
+    ("batch",),
     ("omni",),
 )
 LAYER_OF = {module: index for index, layer in enumerate(LAYERS) for module in layer}
@@ -67,10 +68,18 @@ def test_exported_names() -> None:
     missing = [name for name in muomni.__all__ if not hasattr(muomni, name)]
     assert not missing
     assert set(muomni.__all__) == {
-        *("BundleError", "CheckpointError", "ContextError", "DeviceError", "GraphError", "InputError"),
+        *(
+            "BatchRequest",
+            "BundleError",
+            "CheckpointError",
+            "ContextError",
+            "DeviceError",
+            "GraphError",
+            "InputError",
+        ),
         *("ManifestError", "MediaError", "MissingPackageError", "MuomniError", "OutputError", "ParityError"),
-        *("StageError", "Conversation", "Manifest", "Omni", "Reply", "SamplingOptions", "Speech"),
-        *("SpeechOptions", "__version__", "write_wav"),
+        *("StageError", "Conversation", "Manifest", "Omni", "Reply", "Request", "SamplingOptions"),
+        *("Speech", "SpeechOptions", "__version__", "write_wav"),
     }
     with pytest.raises(AttributeError, match="no attribute 'Omin'"):
         muomni.Omin  # noqa: B018

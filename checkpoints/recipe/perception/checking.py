@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import torch
+
 from recipe.cases import ABILITIES, CaseMaker
 from recipe.evaluate import line, measure
 from recipe.tokenizer import load_tokenizer

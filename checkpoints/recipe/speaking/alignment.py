@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,7 @@ def say(espeak: Espeak, text: str, spec: MelSpec = SPEC) -> Aligned:
     Raises:
         MismatchError: see :meth:`Espeak.speak`.
     """
-    utterance = espeak.speak(text)
+    utterance = espeak.speak(sentence_case(text))
     rate = spec.sample_rate_hz / utterance.sample_rate_hz
     samples = soxr.resample(utterance.samples, utterance.sample_rate_hz, spec.sample_rate_hz, quality="MQ")
     words, starts = split_words(text)
@@ -54,6 +55,11 @@ def say(espeak: Espeak, text: str, spec: MelSpec = SPEC) -> Aligned:
     length = int(frames.sum()) * spec.hop_samples
     samples = np.pad(samples, (0, max(0, length - len(samples))))[:length].astype(np.float32)
     return Aligned(text, words, sounds, frames, samples)
+
+
+def sentence_case(text: str) -> str:
+    """Capitals at the starts of sentences: espeak pauses at a full stop only before one."""
+    return re.sub(r"([.?!] )(\w)", lambda match: match[1] + match[2].upper(), text)
 
 
 def split_words(text: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -87,7 +93,10 @@ def name_sounds(
     previous_word = -1
     for spoken, following in _with_following(utterance.sounds):
         if spoken.symbol != PAUSE:
-            word = int(np.searchsorted(starts, spoken.word_position, side="right")) - 1
+            position = spoken.word_position
+            while position < len(text) - 1 and not text[position].isalpha():
+                position += 1  # espeak puts the first word of a sentence on the space before it
+            word = int(np.searchsorted(starts, position, side="right")) - 1
             sounds.append(Sound(spoken.symbol, word != previous_word, word))
             first_samples.append(spoken.start_sample)
             previous_word = word

@@ -53,6 +53,11 @@ class Utterance:
     sounds: tuple[SpokenSound, ...]
 
 
+GLOTTAL_STOP = ("?", "t2")
+"""espeak's "?" would be taken for the mark; it is a kind of t ("button"), and so is its t2."""
+_NO_MARKS = {ord(c): None for c in UNSTRESSED_MARKS}
+
+
 class MismatchError(Exception):
     """The sounds spoken are not those written down, so that the stresses cannot be told."""
 
@@ -130,6 +135,7 @@ class Espeak:
                 continue
             symbol = "_"
             if not name.startswith("_"):
+                name = name.replace(*GLOTTAL_STOP)
                 if taken == len(written) or written[taken].lstrip(STRESSES) != name:
                     raise MismatchError(text)
                 symbol = written[taken]
@@ -141,15 +147,17 @@ class Espeak:
 
     def phonemes(self, text: str) -> list[str]:
         """The sounds of a text with their stresses, as espeak writes them; it needs no synthesis."""
+        return [symbol for word in self.words(text) for symbol in word]
+
+    def words(self, text: str) -> list[list[str]]:
+        """The sounds of each word; some pairs of small words ("of the") are one word here."""
         pointer = ctypes.c_char_p(text.encode())
-        symbols: list[str] = []
+        words: list[list[str]] = []
         while pointer.value is not None:  # one clause a call; the library moves the pointer on
             clause = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), UTF8, ord(SEPARATOR) << 8)
-            for symbol in clause.decode().replace(" ", SEPARATOR).split(SEPARATOR):
-                symbol = symbol.translate({ord(c): None for c in UNSTRESSED_MARKS})
-                if symbol:
-                    symbols.append(symbol)
-        return symbols
+            for word in clause.decode().translate(_NO_MARKS).split():
+                words.append([symbol.replace(*GLOTTAL_STOP) for symbol in word.split(SEPARATOR) if symbol])
+        return words
 
     def _receive(self, samples: ctypes._Pointer, count: int, events: ctypes._Pointer) -> int:
         if count > 0:

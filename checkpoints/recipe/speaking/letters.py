@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..seeds import Split
-from .alignment import name_sounds, split_words
+from .alignment import name_sounds, sentence_case, split_words
 from .espeak import Espeak, MismatchError, Voice
 from .inventory import Inventory
 from .normalise import MARKS
@@ -31,6 +31,7 @@ SENTENCES_PER_BATCH = 32
 OPEN_SHARE = 0.85
 FAST = Voice(words_per_minute=450)
 """A third of the synthesis, the same sounds."""
+PAUSE_SOUND = "_"
 LOG_EVERY, EVALUATE_EVERY = 100, 500
 
 
@@ -78,8 +79,8 @@ class LettersToSounds(nn.Module):
 
 
 def sizes(symbols: int) -> LettersSizes:
-    """1.3 million parameters."""
-    return LettersSizes(DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=384), symbols)
+    """1 million parameters."""
+    return LettersSizes(DecoderSizes(width=192, layers=3, heads=6, kv_heads=3, hidden=384), symbols)
 
 
 @dataclass(frozen=True)
@@ -93,23 +94,28 @@ class Word:
 
 def words(espeak: Espeak, inventory: Inventory, text: str) -> list[Word]:
     """Each word of a normalised text with what espeak says for it; none where that cannot be told."""
-    try:
-        utterance = espeak.speak(text)
-    except MismatchError:
-        return []
-    sounds, _, _ = name_sounds(utterance, text, *split_words(text))
     tokens = text.split(" ")
-    said: list[list[int]] = [[] for _ in tokens]
-    for sound in sounds:
-        if sound.symbol in MARKS or sound.symbol == "_":
-            continue
-        if sound.symbol not in inventory.symbols:
-            return []
-        said[sound.word].append(1 + inventory.symbols.index(sound.symbol))
+    try:
+        said = sounds_of_words(espeak, text, len(tokens))
+        numbers = [
+            [1 + inventory.symbols.index(s) for s in word if not s.startswith(PAUSE_SOUND)] for word in said
+        ]
+    except (MismatchError, ValueError):  # a sound too rare for the inventory
+        return []
     return [
         Word(token, letters, first, symbols)
-        for token, (letters, first), symbols in zip(tokens, windows(tokens), said, strict=True)
+        for token, (letters, first), symbols in zip(tokens, windows(tokens), numbers, strict=True)
     ]
+
+
+def sounds_of_words(espeak: Espeak, text: str, count: int) -> list[list[str]]:
+    """The sounds of each of ``count`` words; where espeak joins two, its events tell which of them has the sounds."""
+    text = sentence_case(text)
+    said = espeak.words(text)
+    if len(said) == count:
+        return said
+    sounds, _, _ = name_sounds(espeak.speak(text), text, *split_words(text))
+    return [[s.symbol for s in sounds if s.word == i and s.symbol not in MARKS] for i in range(count)]
 
 
 def batch(espeak: Espeak, inventory: Inventory, split: Split, number: int, open_share: float) -> list[Word]:

@@ -1,6 +1,6 @@
 """Words as the letters-to-sounds model reads them, one word at a time with a little of its neighbours.
 
-The neighbours matter for a few small words ("the" before a vowel, "of the" said as one); six letters of each are
+The neighbours matter for a few small words ("the" before a vowel, "of the" said as one); three letters of each are
 enough. Pure numpy, so that the torch-free runtime can run it.
 """
 
@@ -20,7 +20,7 @@ OWN = NEIGHBOUR + len(LETTERS)  # the first of 27 numbers of letters of the word
 GAP, PAUSE, EDGE = (OWN + len(LETTERS) + i for i in range(3))
 """What parts two words: nothing, a mark; and the beginning or end of the text."""
 SIZE = EDGE + 1
-CONTEXT_LETTERS = 6
+CONTEXT_LETTERS = 3
 SLOTS = 3
 """Sounds a letter can have at most ("x" and "u" have two, a spelled-out one more)."""
 BLANK = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Average:
 
 
 class Run:
-    """One model in training: weights, optimiser, average, step; saved every few minutes.
+    """One model in training: weights, optimiser, average, step; saved every few minutes, and when asked to stop.
 
     The learning rate warms up, stays, and falls to zero over the last fifth of the steps asked for: asking for
     more steps later simply goes on.
@@ -72,6 +73,8 @@ class Run:
         )
         self.average = Average(model)
         self.step = 0
+        self._stopped = False
+        signal.signal(signal.SIGTERM, self._stop)
         self._saved_at = time.monotonic()
         self._log = path.with_suffix(".log.jsonl")
         if path.is_file():
@@ -91,8 +94,13 @@ class Run:
         self.optimizer.step()
         self.average.update(self.model)
         self.step += 1
-        if time.monotonic() - self._saved_at > SAVE_EVERY_S or self.step >= self.steps:
+        if self._stopped or self.step >= self.steps or time.monotonic() - self._saved_at > SAVE_EVERY_S:
             self.save()
+        if self._stopped:
+            raise SystemExit(f"stopped at step {self.step}; the same command goes on from there")
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
 
     def save(self) -> None:
         save(

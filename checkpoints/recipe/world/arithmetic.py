@@ -122,7 +122,7 @@ def ask_comparison(rng: np.random.Generator, spoken: bool) -> Ask:
 def ask_neighbour(rng: np.random.Generator, spoken: bool) -> Ask:
     """The number before or after another."""
     n = int(rng.integers(1, LARGEST_OPERAND + 1))
-    where, step = pick(rng, ("after", "before")), 0
+    where = pick(rng, ("after", "before"))
     step = 1 if where == "after" else -1
     x = written(n, rng, spoken)
     reply = sentence(f"{number_words(n + step)} comes {where} {number_words(n)}")

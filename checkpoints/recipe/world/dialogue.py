@@ -11,7 +11,7 @@ from recipe.seeds import Split, generator, is_training
 
 from . import arithmetic, facts, talk
 from .lexicon import CAPITALS, DAYS, LEGS, MONTHS, OPPOSITES
-from .phrasing import Ask, as_typed, chance, phrase, pick
+from .phrasing import Ask, article, as_typed, chance, phrase, pick
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _fact_chain(rng: np.random.Generator, split: Split, spoken: bool) -> list[Tu
         animal = pick(rng, list(LEGS))
         turns = [_turn(facts.ask_animal(rng), rng, split)]
         if turns[0].kind == "legs" and chance(rng, 0.5):
-            turns.append(_follow("legs", facts.article(animal), facts.legs_reply(animal), rng, split))
+            turns.append(_follow("legs", article(animal), facts.legs_reply(animal), rng, split))
     return turns
 
 
@@ -151,10 +151,10 @@ def _unknown(rng: np.random.Generator, split: Split, spoken: bool) -> list[Turn]
 
 
 MAKERS: tuple[tuple[float, Maker], ...] = (
-    (0.30, _arithmetic_chain),
+    (0.26, _arithmetic_chain),
     (0.24, _fact_chain),
     (0.26, _single),
-    (0.12, _social),
+    (0.16, _social),
     (0.08, _unknown),
 )
 

@@ -21,11 +21,7 @@ from .lexicon import (
     YOUNG_ANIMALS,
     number_words,
 )
-from .phrasing import Ask, chance, pick
-
-
-def article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+from .phrasing import Ask, article, chance, pick
 
 
 def ask_mixture(rng: np.random.Generator) -> Ask:

@@ -50,6 +50,11 @@ def chance(rng: np.random.Generator, probability: float) -> bool:
     return bool(rng.random() < probability)
 
 
+def article(noun: str) -> str:
+    """ "circle" -> "a circle"."""
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def in_frame(clause: str, frame: str) -> str:
     return frame.format(clause)
 

@@ -11,7 +11,7 @@ from recipe.seeds import Split
 from .arithmetic import sentence
 from .dialogue import Turn
 from .lexicon import COLOURS, SHAPES, SIZES, number_words
-from .phrasing import Ask, chance, phrase, pick
+from .phrasing import Ask, article, chance, phrase, pick
 from .scene import Scene, Thing
 
 CLEAR_OFFSET = 0.12
@@ -20,10 +20,6 @@ CLEAR_OFFSET = 0.12
 
 def plural(noun: str) -> str:
     return {"cross": "crosses"}.get(noun, noun + "s")
-
-
-def article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def listing(items: list[str]) -> str:

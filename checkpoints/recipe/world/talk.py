@@ -7,7 +7,7 @@ import numpy as np
 from recipe.seeds import Split, is_training
 
 from .arithmetic import sentence
-from .lexicon import CAPITALS, HELD_OUT_NAMES, NAMES, PARTS, words
+from .lexicon import HELD_OUT_NAMES, NAMES, PARTS, words
 from .phrasing import Ask, chance, pick
 
 DO_NOT_KNOW = "I do not know."
@@ -195,7 +195,3 @@ def a_name(rng: np.random.Generator, split: Split) -> str:
     if chance(rng, 0.4):
         return made_up_word(rng).capitalize()
     return pick(rng, NAMES if is_training(split) else HELD_OUT_NAMES)
-
-
-def is_known_country(name: str) -> bool:
-    return name in CAPITALS

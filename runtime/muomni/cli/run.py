@@ -20,6 +20,7 @@ NO_MODEL = (
     "no model: give the folder of a bundle with --model BUNDLE or in the environment variable MUOMNI_MODEL; "
     "a bundle is made from a μOmni checkpoint with\n  muomni-export CHECKPOINT --out BUNDLE"
 )
+BATCH_ALONE = "--batch takes its questions from the file: leave out"
 NO_QUESTION = "goes with a question: add --text, --image, --audio-in or --video (without them, a chat starts)"
 
 app = new_app()
@@ -82,6 +83,14 @@ def run(
     truncate: Annotated[
         bool, typer.Option("--truncate", help="Shorten what does not fit the context; else it is an error.")
     ] = False,
+    batch: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Answer every line of a JSON Lines file, into --out.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Replies of --batch; what is there is not asked again."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Requests of --batch that decode together.")] = 16,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object (in a chat, one a turn).")
     ] = False,
@@ -101,7 +110,14 @@ def run(
         if model is None:
             raise InputError(NO_MODEL)
         images: Sequence[Path] = image or ()
-        chatting = text is None and not images and audio_in is None and video is None
+        given = {"--text": text, "--image": images or None, "--audio-in": audio_in, "--video": video}
+        chatting = batch is None and all(value is None for value in given.values())
+        if batch is not None:
+            given |= {"--audio-out": audio_out, "--prompt": prompt}
+            if excess := [option for option, value in given.items() if value is not None]:
+                raise InputError(f"{BATCH_ALONE} {', '.join(excess)}")
+        if (batch is None) != (out is None):
+            raise InputError("--batch FILE and --out FILE go together")
         for option, value in (("--audio-out", audio_out), ("--prompt", prompt)):
             if chatting and value is not None:
                 raise InputError(f"{option} {NO_QUESTION}")
@@ -116,6 +132,17 @@ def run(
         if audio_out is not None:
             check_writable(audio_out)  # now, not after minutes of work
         omni = Omni.load(model, device=device, threads=threads)
+        if batch is not None and out is not None:
+            from .batch import answer_file
+
+            defaults = {
+                "max_new_tokens": max_new_tokens,
+                **vars(sampling),
+                "stop": stop or [],
+                "truncate": truncate,
+                "video_frames": video_frames,
+            }
+            raise typer.Exit(answer_file(omni, batch, out, rows, defaults, console))
         conversation = omni.chat()
         ask = partial(
             conversation.say,
