@@ -153,6 +153,7 @@ class _PlainEspeak(Espeak):
     WORD_GAP = 7  # espeak_PARAMETER: extra pause between words, in 10 ms
 
     def samples(self, text: str, reader: Reader) -> NDArray[np.float32]:
+        self._library.espeak_SetSynthCallback(self._callback)  # the library has one, whoever started it last
         self.use(Voice(reader.voice, reader.words_per_minute, reader.pitch, reader.pitch_range))
         self._library.espeak_SetParameter(self.WORD_GAP, reader.word_gap, 0)
         self._blocks, self._events = [], []
@@ -170,7 +171,7 @@ class _PlainEspeak(Espeak):
 
 
 class Readers:
-    """Reads texts in any voice, at 16 kHz. One object a process (espeak-ng keeps global state).
+    """Reads texts in any voice, at 16 kHz. espeak-ng keeps global state: use it from one thread.
 
     The same text in the same voice is the same again but for espeak's flutter, whose phase goes on.
     """

@@ -138,6 +138,8 @@ def _write(
         shutil.copyfile(modules.tokenizer, folder / TOKENIZER_NAME)
     _write_filters(folder, manifest)
     write_recording(folder / RECORDING_NAME, recorded)
+    for file in folder.iterdir():
+        file.chmod(0o644)  # onnx makes its data files readable to their owner alone
 
     manifest = replace(manifest, files=_file_entries(folder))
     (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")

@@ -15,8 +15,10 @@ from torch import nn
 from muomni.errors import MuomniError
 
 OPSET = 23  # the first with RMSNormalization and Attention
-# A protobuf message ends at 2 GiB; above this much weight the tensors go to a file beside the graph.
-EXTERNAL_DATA_BYTES = 1 << 30
+# More weight than this goes to a file beside the graph, which ONNX Runtime maps into memory: a Thinker of 20 MB
+# then loads in a quarter of the time and with 12 MB less at the peak (benchmarks/README.md). A protobuf message
+# would end at 2 GiB anyway.
+EXTERNAL_DATA_BYTES = 1 << 20
 
 DynamicShapes = Any
 """What ``torch.export`` takes: for each input its named axes, nested as the inputs are."""
@@ -36,7 +38,7 @@ def export_graph(
         arguments: example inputs; dynamic axes must be larger than 1.
         dynamic_shapes: see :data:`DynamicShapes`.
         input_names, output_names: flattened names, in order.
-        path: the ``.onnx`` file; weights above 1 GiB go to ``path + ".data"``.
+        path: the ``.onnx`` file; weights above 1 MiB go to ``path + ".data"``.
 
     Raises:
         MuomniError: torch cannot export the module.

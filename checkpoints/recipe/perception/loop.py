@@ -118,6 +118,7 @@ class Run:
         end = min(self.plan.steps, until_step or self.plan.steps)
         saved = started = time.monotonic()
         sums: dict[str, float] = {}
+        summed = 0
         while self.step < end:
             rate = self.plan.rate_at(self.step)
             for group in self.optimizer.param_groups:
@@ -130,13 +131,14 @@ class Run:
                 self.optimizer.step()
             self.step += 1
             self._follow()
+            summed += 1
             for key, figure in {"loss": float(value.detach()), **figures}.items():
                 sums[key] = sums.get(key, 0.0) + figure
             if self.step % log_every == 0:
-                means = {k: round(v / log_every, 4) for k, v in sums.items()}
-                seconds = (time.monotonic() - started) / log_every
+                means = {k: round(v / summed, 4) for k, v in sums.items()}
+                seconds = (time.monotonic() - started) / summed
                 self.log({**means, "rate": rate, "seconds_a_step": round(seconds, 3)})
-                sums, started = {}, time.monotonic()
+                sums, summed, started = {}, 0, time.monotonic()
             if self.step % evaluate_every == 0 or self.step == end:
                 with self.averaged():
                     self.module.eval()

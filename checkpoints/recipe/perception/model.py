@@ -86,10 +86,10 @@ class Perception(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Small normal weights; the last layer of each residual branch smaller still (GPT-2's rule)."""
+        """Normal weights; the last layer of each residual branch smaller (GPT-2's rule)."""
         for name, parameter in self.named_parameters():
             if parameter.dim() >= 2 and not name.startswith(("audio.down.", "vision.stem.", "vision.proj.")):
-                nn.init.normal_(parameter, std=0.02 if "emb" in name else parameter.shape[-1] ** -0.5 * 0.7)
+                nn.init.normal_(parameter, std=0.3 if "emb" in name else parameter.shape[-1] ** -0.5 * 0.7)
         for name, parameter in self.named_parameters():
             if name.endswith(
                 ("attn.o.weight", "down_proj.weight", "out_proj.weight", "linear2.weight", "mlp.2.weight")
@@ -99,10 +99,25 @@ class Perception(nn.Module):
         for block in self.audio.blocks:
             if hasattr(block, "conv"):
                 nn.init.normal_(block.conv.weight, std=0.1)
-        nn.init.normal_(self.vision.pos, std=0.5)
+        self._reset_pixels()
+        nn.init.normal_(self.vision.pos, std=0.3)
         nn.init.normal_(self.vision.cls, std=0.02)
         nn.init.normal_(self.centre_head.linear.weight, std=0.02)
         nn.init.constant_(self.centre_head.linear.bias[:1], -4.0)  # most patches hold no centre
+
+    def _reset_pixels(self) -> None:
+        """Keep what the pixels say as large as the positions are, or only colours are seen for a long time.
+
+        Pixels are 0…1 with contrasts of about a quarter: the first convolution takes them as (x - 0.5) · 4.
+        """
+        convolutions = [m for m in self.vision.stem if isinstance(m, nn.Conv2d)]
+        for conv in (*convolutions, self.vision.proj):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
+        first = convolutions[0]
+        with torch.no_grad():
+            first.weight.mul_(4.0)
+            first.bias.copy_(-0.5 * first.weight.sum(dim=(1, 2, 3)))
 
     def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Bytes or 0…1 floats (B, 3, S, S) -> what the Thinker reads (B, E, D), grid features (B, N, d)."""

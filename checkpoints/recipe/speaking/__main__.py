@@ -11,13 +11,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 
-from . import codec, corpus, talker
+from muomni_export.modules.codec import Codec, CodecSizes
+
+from . import codec, corpus, evaluate, letters, talker, vocoder
 from .espeak import Espeak
 from .inventory import Inventory
-from .mel import log_mel
-from .state import DEFAULT_STATE, load, save
+from .mel import SPEC, log_mel, speech
+from .speak import TorchGraphs, best, sampler, speak
+from .state import DEFAULT_STATE, averaged, load, save
 
 CODEC_SENTENCES = 600  # half an hour of speech: a few hundred frames for each code
 INVENTORY_SENTENCES = 6000
@@ -33,6 +37,14 @@ def main() -> None:
     for name, steps in (("letters", 20_000), ("talker", 20_000), ("vocoder", 20_000)):
         stage = stages.add_parser(name, help=f"train the {name}")
         stage.add_argument("--steps", type=int, default=steps, help="total, over all sittings")
+    say = stages.add_parser("say", help="speak a text")
+    say.add_argument("text")
+    say.add_argument("--out", type=Path, default=Path("speech.wav"))
+    say.add_argument("--temperature", type=float, default=0.0, help="of the base code; 0 takes the likeliest")
+    measure = stages.add_parser("evaluate", help="what a recogniser hears, against the teacher")
+    measure.add_argument("--count", type=int, default=40, help="sentences")
+    measure.add_argument("--seed", type=int, default=0)
+    measure.add_argument("--split", choices=("dev", "evaluation"), default="dev")
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder: Path = options.state / "speaking"
@@ -44,6 +56,27 @@ def main() -> None:
             hours = corpus.write_shard(folder / "corpus", "train", number, trained, load_inventory(folder))
             print(f"shard {number}: {hours:.1f} h", flush=True)
         corpus.write_shard(folder / "corpus", "dev", 0, trained, load_inventory(folder))
+    elif options.stage == "letters":
+        letters.train(folder, load_inventory(folder), options.steps)
+    elif options.stage == "vocoder":
+        vocoder.train(folder, load_codec(folder), options.steps)
+    elif options.stage == "say":
+        model = load_graphs(folder)
+        choose = sampler(options.temperature, seed=0) if options.temperature else best
+        frames = list(speak(model, load_inventory(folder), [options.text], choose))
+        samples = speech(evaluate.decode(load_codec(folder), np.array(frames)))
+        soundfile.write(options.out, samples, SPEC.sample_rate_hz)
+    elif options.stage == "evaluate":
+        result = evaluate.evaluate(
+            load_codec(folder),
+            load_inventory(folder),
+            load_graphs(folder),
+            (folder / "letters.pt").is_file(),
+            options.count,
+            options.split,
+            options.seed,
+        )
+        print(json.dumps(result, indent=1))
     elif options.stage == "talker":
         talker.train(folder, load_inventory(folder).size, options.steps)
 
@@ -64,12 +97,23 @@ def prepare(folder: Path) -> None:
         save(folder / "codec.pt", {"rvq": trained.state_dict()})
 
 
-def load_codec(folder: Path) -> codec.Codec:
+def load_codec(folder: Path) -> Codec:
     weights = load(folder / "codec.pt")["rvq"]
     width, bins = weights["proj_in.weight"].shape
-    trained = codec.Codec(codec.CodecSizes(codec.CODEBOOKS, codec.CODEBOOK_SIZE, width, bins))
+    trained = Codec(CodecSizes(codec.CODEBOOKS, codec.CODEBOOK_SIZE, width, bins))
     trained.load_state_dict(weights)
     return trained
+
+
+def load_graphs(folder: Path) -> TorchGraphs:
+    """The averaged weights of what is trained so far; untrained letters if there are none."""
+    weights, config = averaged(folder / "talker.pt")
+    speaker = talker.from_config(config)
+    speaker.load_state_dict(weights)
+    speller = letters.LettersToSounds(letters.sizes(1 + len(load_inventory(folder).symbols)))
+    if (folder / "letters.pt").is_file():
+        speller.load_state_dict(averaged(folder / "letters.pt")[0])
+    return TorchGraphs(speller, speaker)
 
 
 def load_inventory(folder: Path) -> Inventory:

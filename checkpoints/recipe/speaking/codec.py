@@ -7,8 +7,9 @@ gives each codebook from what the one before leaves over. It takes a minute, and
 from __future__ import annotations
 
 import torch
-from muomni_export.modules.codec import Codec, CodecSizes
 from torch import Tensor
+
+from muomni_export.modules.codec import Codec, CodecSizes
 
 WIDTH = 64  # principal axes kept of the mel bins; the rest is below the quantisation error
 CODEBOOKS, CODEBOOK_SIZE = 2, 512

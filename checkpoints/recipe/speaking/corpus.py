@@ -1,6 +1,6 @@
 """Speech made once and kept as small arrays: codes, sounds and durations, some 5 MB for ten hours.
 
-A shard is a folder of ``.npy`` files read through memory maps. It is a pure function of the voice, the codec and
+A shard is a folder of ``.npy`` files read through memory maps. Its sentences follow from
 its number, so shards can be made in any order, by any run, and training on more of them needs no bookkeeping.
 """
 
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from muomni_export.modules.codec import Codec
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..seeds import Split
+from muomni_export.modules.codec import Codec
+from recipe.seeds import Split
+
 from .alignment import Aligned, say
 from .espeak import Espeak, MismatchError
 from .inventory import Inventory
@@ -83,7 +84,10 @@ class Corpus:
 
     def __init__(self, folder: Path, split: Split) -> None:
         self.shards = [
-            {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in ("codes", "sounds", "frames", "ends")}
+            {
+                name: np.load(path / f"{name}.npy", mmap_mode="r")
+                for name in ("codes", "sounds", "frames", "ends")
+            }
             for path in sorted(folder.glob(f"{split}-????"))
         ]
         if not self.shards:

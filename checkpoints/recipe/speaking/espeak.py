@@ -1,7 +1,9 @@
 """The teacher: espeak-ng through its C library, which says when each sound starts.
 
-The library speaks hundreds of times faster than real time and is deterministic, so speech is made on demand and
-never stored or downloaded. It holds one global voice: use one :class:`Espeak` a process.
+The library speaks hundreds of times faster than real time, so speech is made on demand and never stored or
+downloaded. The same text has the same sounds and timing, but the samples differ a little each time: the library
+carries the phase of the voice over from one utterance to the next. It holds one global voice: use one
+:class:`Espeak` a process.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +146,7 @@ class Espeak:
             sounds.append(SpokenSound(symbol, sample, position - 1))
         if taken != len(written):
             raise MismatchError(text)
-        return Utterance(samples.astype(np.float32) / 32768, self.sample_rate_hz, tuple(sounds))
+        return Utterance((samples / np.float32(32768)).astype(np.float32), self.sample_rate_hz, tuple(sounds))
 
     def phonemes(self, text: str) -> list[str]:
         """The sounds of a text with their stresses, as espeak writes them; it needs no synthesis."""
@@ -159,7 +162,7 @@ class Espeak:
                 words.append([symbol.replace(*GLOTTAL_STOP) for symbol in word.split(SEPARATOR) if symbol])
         return words
 
-    def _receive(self, samples: ctypes._Pointer, count: int, events: ctypes._Pointer) -> int:
+    def _receive(self, samples: Any, count: int, events: Any) -> int:
         if count > 0:
             self._blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         i = 0

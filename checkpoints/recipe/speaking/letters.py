@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from muomni_export.modules.decoder import Block, DecoderSizes, RMSNorm, rope_angles, rotate, split_heads
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..seeds import Split
+from muomni_export.modules.decoder import Block, DecoderSizes, RMSNorm, rope_angles, rotate, split_heads
+from recipe.seeds import Split
+
 from .alignment import name_sounds, sentence_case, split_words
 from .espeak import Espeak, MismatchError, Voice
 from .inventory import Inventory

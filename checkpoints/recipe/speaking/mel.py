@@ -11,9 +11,10 @@ from functools import cache
 
 import librosa
 import numpy as np
+from numpy.typing import NDArray
+
 from muomni.griffin_lim import griffin_lim
 from muomni.stft import hann_window
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

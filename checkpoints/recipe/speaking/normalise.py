@@ -5,6 +5,8 @@ normalised while it is still being written, as soon as a token is complete. Noth
 could be read: a character without a name is spoken as nothing only if it is not a letter, digit or known symbol.
 """
 
+# ruff: noqa: SIM905  word lists read better as text
+
 from __future__ import annotations
 
 import re
@@ -134,21 +136,29 @@ def word(piece: str) -> str:
     """A run of letters -> a-z and apostrophes; capitals that make no word are spelled."""
     piece = piece.replace("’", "'").rstrip("'")
     stem = piece.removesuffix("'s").removesuffix("s") if piece[:1].isupper() else piece
-    if stem.isupper() and stem.isalpha() and stem.isascii() and len(stem) > 1:
-        if stem in ACRONYMS or (len(stem) <= LONGEST_SPELLED and not set(stem) & set("AEIOUY")):
-            return " ".join(LETTER_NAMES[c] for c in stem.lower()) + ("s" if piece != stem else "")
+    if is_initials(stem):
+        return " ".join(LETTER_NAMES[c] for c in stem.lower()) + ("s" if piece != stem else "")
     if stem.lower() in WHOLE_WORDS:
         return WHOLE_WORDS[stem.lower()]
     letters = []
     for c in piece.lower():
         c = LETTERS_OF_OTHER_SCRIPTS.get(c, c)
-        letters.append("".join(d for d in unicodedata.normalize("NFKD", c) if d in "abcdefghijklmnopqrstuvwxyz' "))
+        letters.append(
+            "".join(d for d in unicodedata.normalize("NFKD", c) if d in "abcdefghijklmnopqrstuvwxyz' ")
+        )
     plain = "".join(letters).strip()
     if len(plain) == 1 and plain not in "ai":
         return LETTER_NAMES[plain]
     if plain and not set(plain) & set("aeiouy"):  # km, tv, hmm: no syllable to read
         return " ".join(LETTER_NAMES[c] for c in plain if c != "'")
     return plain
+
+
+def is_initials(stem: str) -> bool:
+    """Capitals read letter by letter."""
+    if not (stem.isupper() and stem.isalpha() and stem.isascii() and len(stem) > 1):
+        return False
+    return stem in ACRONYMS or (len(stem) <= LONGEST_SPELLED and not set(stem) & set("AEIOUY"))
 
 
 def number(digits: str) -> str:

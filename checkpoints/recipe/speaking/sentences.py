@@ -5,6 +5,8 @@ recogniser. The open half strings words of a dictionary together, so that a word
 spellings that were; one word in fifty is held out of training to measure just that.
 """
 
+# ruff: noqa: SIM905  word lists read better as text
+
 from __future__ import annotations
 
 import re
@@ -14,8 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..seeds import Split, generator, is_training
-from ..world import lexicon
+from recipe.seeds import Split, generator, is_training
+from recipe.world import lexicon
+from recipe.world.dialogue import conversation
+from recipe.world.picture_talk import picture_turn
+from recipe.world.scene import draw_scene
+
 from .normalise import MARKS, integer, normalise
 
 DICTIONARY = Path("/usr/share/dict/american-english")  # Debian: wamerican
@@ -134,7 +140,9 @@ def vocabulary() -> tuple[str, ...]:
 def dictionary(held_out: bool) -> tuple[str, ...]:
     """Lower-case English words: those of training, or the one in fifty kept from it."""
     if not DICTIONARY.is_file():
-        raise FileNotFoundError(f"{DICTIONARY} not found: install a word list (Debian: apt install wamerican)")
+        raise FileNotFoundError(
+            f"{DICTIONARY} not found: install a word list (Debian: apt install wamerican)"
+        )
     words = {normalise(w) for w in DICTIONARY.read_text(encoding="utf-8").split()}
     keep = {w for w in words if 1 < len(w) <= LONGEST_WORD and w.replace("'", "").isalpha()}
     keep -= set(FUNCTION_WORDS) | set(vocabulary())
@@ -155,14 +163,30 @@ def open_sentence(rng: np.random.Generator, words: tuple[str, ...]) -> str:
         pool = words if rng.random() < 0.6 else FUNCTION_WORDS
         word = pool[int(rng.integers(len(pool)))]
         if rng.random() < 0.08 and i < count - 1:
-            word += ("," if rng.random() < 0.7 else ".")
+            word += "," if rng.random() < 0.7 else "."
         spoken.append(word)
     return " ".join(spoken) + str(rng.choice([".", ".", ".", "?", "!"]))
 
 
+def world_sentence(split: Split, seed: int, index: int) -> str:
+    """A question or reply of the world the model talks about, as text to be normalised."""
+    rng = generator(split, seed, "spoken world", index)
+    if rng.random() < 0.5:
+        turns = conversation(split, seed, index)
+    else:
+        turns = [picture_turn(draw_scene(rng), rng, split, description=bool(rng.random() < 0.5))]
+    turn = turns[int(rng.integers(len(turns)))]
+    return turn.reply if rng.random() < 0.75 else turn.question
+
+
 def sentence(split: Split, seed: int, index: int, open_share: float = 0.7) -> str:
-    """Sentence ``index`` of a split, normalised. Evaluation's open sentences use held-out words."""
+    """Sentence ``index`` of a split, normalised. Evaluation's open sentences use held-out words.
+
+    What is not open is half the closed grammar and half what the model says and hears in its chats.
+    """
     rng = generator(split, seed, "speaking", index)
     if rng.random() < open_share:
         return open_sentence(rng, dictionary(held_out=not is_training(split)))
+    if rng.random() < 0.5 and (spoken := normalise(world_sentence(split, seed, index))):
+        return spoken
     return closed_sentence(rng)

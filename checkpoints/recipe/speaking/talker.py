@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from muomni_export.modules.decoder import DecoderSizes
-from muomni_export.modules.talker import PADDING, SpokenTextSizes, Talker, TalkerSizes
 from torch import Tensor
 from torch.nn import functional as F
+
+from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.modules.talker import PADDING, SpokenTextSizes, Talker, TalkerSizes
 
 from .corpus import Corpus, collate
 from .mel import SPEC
@@ -87,11 +88,14 @@ def losses(
 @torch.no_grad()
 def evaluate(talker: Talker, corpus: Corpus, frames: int = 20_000) -> dict[str, float]:
     """Losses on the first sentences of a corpus, without noise."""
-    items, total = [], 0
+    items: list[int] = []
+    total = 0
     while total < frames and len(items) < len(corpus):
         total += int(corpus.lengths[len(items)])
         items.append(len(items))
-    batches = [losses(talker, *collate([corpus[i] for i in items[j : j + 16]])) for j in range(0, len(items), 16)]
+    batches = [
+        losses(talker, *collate([corpus[i] for i in items[j : j + 16]])) for j in range(0, len(items), 16)
+    ]
     return {f"dev_{k}": round(float(torch.stack([b[k] for b in batches]).mean()), 4) for k in batches[0]}
 
 

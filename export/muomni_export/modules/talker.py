@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from .decoder import Attend, Block, CausalAttend, DecoderSizes, RMSNorm
 
-
 PADDING = 0  # the sound before the first and after the last
 
 
@@ -108,8 +107,7 @@ class Talker(nn.Module):
         x = embeddings
         for layer, block in enumerate(self.blocks):
             x = block(x, layer, attend)
-        x = self.norm(x)
-        return x
+        return self.norm(x)
 
     def embed_spoken(self, codes: Tensor, vectors: Tensor, elapsed: Tensor, first: bool = True) -> Tensor:
         """What a Talker that is told what to say reads at each frame, (B, T, d).

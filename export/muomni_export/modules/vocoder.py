@@ -1,4 +1,4 @@
-"""The vocoder: the HiFi-GAN generator (Kong et al. 2020, arXiv:2010.05646)."""
+"""Vocoders: the HiFi-GAN generator (Kong et al. 2020, arXiv:2010.05646), and one that predicts a spectrum."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .decoder import RMSNorm
 
 LEAKY_SLOPE = 0.1
 LAST_LEAKY_SLOPE = 0.01  # the original code leaves torch's default before the last convolution
@@ -100,3 +102,93 @@ class Vocoder(nn.Module):
         x = self.conv_post(F.leaky_relu(x, LAST_LEAKY_SLOPE))
         out: Tensor = x.tanh().squeeze(1)
         return out
+
+
+@dataclass(frozen=True)
+class SpectralSizes:
+    """A :class:`SpectralVocoder`; ``n_fft`` and ``hop_samples`` are those of the mel it reads."""
+
+    mel_bins: int
+    width: int
+    hidden: int
+    layers: int
+    kernel: int = 5
+    pre_kernel: int = 7
+    n_fft: int = 1024
+    hop_samples: int = 256
+
+    def receptive_field_frames(self) -> int:
+        """Mel frames to either side of a frame that can change its samples."""
+        overlap = self.n_fft // self.hop_samples // 2
+        return self.pre_kernel // 2 + self.layers * (self.kernel // 2) + overlap
+
+
+class SpectralBlock(nn.Module):
+    """x + MLP(norm(depthwise convolution)): a ConvNeXt block (Liu et al. 2022) over time."""
+
+    def __init__(self, sizes: SpectralSizes) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(
+            sizes.width, sizes.width, sizes.kernel, padding=sizes.kernel // 2, groups=sizes.width
+        )
+        self.norm = RMSNorm(sizes.width)
+        self.fc1 = nn.Linear(sizes.width, sizes.hidden)
+        self.fc2 = nn.Linear(sizes.hidden, sizes.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, d) -> (B, T, d)."""
+        mixed = self.conv(x.transpose(1, 2)).transpose(1, 2)
+        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm(mixed))))
+        return out
+
+
+class SpectralVocoder(nn.Module):
+    """Mel -> magnitudes and phases -> samples by an inverse STFT, as in Vocos (Siuzdak 2023, arXiv:2306.00814).
+
+    All the work is at the frame rate, some hundred times less than HiFi-GAN's. The inverse transform is a
+    transposed convolution with fixed weights, which is exact, and exports as one standard node.
+    """
+
+    basis: Tensor
+
+    def __init__(self, sizes: SpectralSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        bins = sizes.n_fft // 2 + 1
+        self.conv_pre = nn.Conv1d(sizes.mel_bins, sizes.width, sizes.pre_kernel, padding=sizes.pre_kernel // 2)
+        self.blocks = nn.ModuleList(SpectralBlock(sizes) for _ in range(sizes.layers))
+        self.norm = RMSNorm(sizes.width)
+        self.head = nn.Linear(sizes.width, 2 * bins)
+        self.register_buffer("basis", inverse_basis(sizes.n_fft, sizes.hop_samples), persistent=False)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Mel in 0…1 of the codec's fixed range (B, T, M) -> samples in -1…1 (B, T · hop)."""
+        sizes = self.sizes
+        x = self.conv_pre(mel.transpose(1, 2)).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        logs, angles = self.head(self.norm(x)).transpose(1, 2).chunk(2, dim=1)
+        magnitudes = logs.clamp(max=LARGEST_LOG_MAGNITUDE).exp()
+        spectrum = torch.cat((magnitudes * angles.cos(), magnitudes * angles.sin()), dim=1)
+        samples = F.conv_transpose1d(spectrum, self.basis, stride=sizes.hop_samples).squeeze(1)
+        start = sizes.n_fft // 2
+        return samples[:, start : start + mel.shape[1] * sizes.hop_samples].clamp(-1, 1)
+
+
+LARGEST_LOG_MAGNITUDE = 7.0  # full scale is log(n_fft / 4) = 5.5
+
+
+def inverse_basis(n_fft: int, hop: int) -> Tensor:
+    """Windowed inverse DFT (2 · bins, 1, n_fft) of the real and the imaginary parts, for overlap-add at ``hop``.
+
+    Division by the sum of the squared windows is included: that is constant where all windows are there, that is
+    everywhere but in the first and last n_fft / 2 samples, which are quieter than they should be.
+    """
+    bins = n_fft // 2 + 1
+    window = torch.hann_window(n_fft, dtype=torch.float64)
+    turns = torch.arange(bins, dtype=torch.float64)[:, None] * torch.arange(n_fft, dtype=torch.float64) / n_fft
+    weight = torch.full((bins, 1), 2.0, dtype=torch.float64)
+    weight[0] = weight[-1] = 1.0
+    scaled = weight * window * hop / window.square().sum() / n_fft
+    angles = 2 * torch.pi * turns
+    return torch.cat((angles.cos() * scaled, -angles.sin() * scaled))[:, None].float()

@@ -1,0 +1,100 @@
+"""How well it speaks: what an independent recogniser hears, against the teacher, and whether and when it stops.
+
+The stages are measured one after the other, so that a loss can be placed: the teacher, the teacher through the
+codec, the Talker given the teacher's sounds, and the whole from text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from muomni_export.modules.codec import Codec
+from recipe.seeds import Split, generator
+
+from .alignment import Aligned, say
+from .corpus import encode
+from .espeak import Espeak
+from .inventory import Inventory
+from .mel import speech
+from .normalise import MARKS
+from .recognise import Recogniser, word_errors
+from .sentences import closed_sentence
+from .speak import Graphs, speak, speak_sounds
+
+CLOSE_DURATION = 0.25
+Vocode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Mel in 0…1 (T, bins) -> samples (T · hop,)."""
+
+
+@dataclass
+class Score:
+    """Sums over sentences."""
+
+    errors: int = 0
+    loop_errors: int = 0
+    words: int = 0
+    ratios: list[float] = field(default_factory=list)
+
+    def summary(self) -> dict[str, float]:
+        ratios = np.array(self.ratios)
+        return {
+            "wer": round(100 * self.errors / self.words, 1),
+            "wer_any_words": round(100 * self.loop_errors / self.words, 1),
+            "duration_ratio": round(float(ratios.mean()), 3),
+            "duration_within_25_percent": round(100 * float((abs(ratios - 1) < CLOSE_DURATION).mean()), 1),
+        }
+
+
+def evaluate(
+    codec: Codec,
+    inventory: Inventory,
+    graphs: Graphs,
+    from_text: bool,
+    count: int,
+    split: Split = "dev",
+    seed: int = 0,
+    vocode: Vocode = speech,
+) -> dict[str, dict[str, float]]:
+    """Closed sentences never trained, said in every way, through the recogniser.
+
+    ``wer`` allows the sentences of the grammar, ``wer_any_words`` any string of its words.
+    """
+    espeak, strict, loop = Espeak(), Recogniser(), Recogniser(strict=False)
+    scores: dict[str, Score] = {}
+    for index in range(count):
+        text = closed_sentence(generator(split, seed, "speaking evaluation", index))
+        aligned = say(espeak, text)
+        words = text.translate(str.maketrans("", "", MARKS)).split()
+        for name, samples in versions(aligned, codec, inventory, graphs, from_text, vocode).items():
+            score = scores.setdefault(name, Score())
+            score.errors += word_errors(words, strict.words(samples))
+            score.loop_errors += word_errors(words, loop.words(samples))
+            score.words += len(words)
+            score.ratios.append(len(samples) / len(aligned.samples))
+    return {name: score.summary() for name, score in scores.items()}
+
+
+def versions(
+    aligned: Aligned, codec: Codec, inventory: Inventory, graphs: Graphs, from_text: bool, vocode: Vocode
+) -> dict[str, NDArray[np.float32]]:
+    """One sentence said in every way."""
+    spoken = {"teacher": aligned.samples, "codec": vocode(decode(codec, encode(codec, aligned.samples)))}
+    ids = inventory.ids(aligned.sounds)
+    if ids is not None:
+        frames = list(speak_sounds(graphs, [int(i) for i in ids]))
+        spoken["talker"] = vocode(decode(codec, np.array(frames)))
+    if from_text:
+        frames = list(speak(graphs, inventory, [aligned.text]))
+        spoken["text"] = vocode(decode(codec, np.array(frames)))
+    return spoken
+
+
+@torch.no_grad()
+def decode(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+    mel: NDArray[np.float32] = codec.decode(torch.from_numpy(codes)[None])[0].numpy()
+    return mel

@@ -1,0 +1,163 @@
+"""The speaking models: shapes, causality, streaming, and training that stops and goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recipe.speaking import codec, state, talker
+from recipe.speaking.corpus import Example, collate
+from recipe.speaking.inventory import Inventory
+from recipe.speaking.letters import LettersSizes, LettersToSounds
+from recipe.speaking.speak import TorchGraphs, sampler, speak, speak_sounds
+
+from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
+
+INVENTORY = Inventory(("a", "b", "c"))
+DECODER = DecoderSizes(width=32, layers=2, heads=2, kv_heads=1, hidden=32)
+
+
+def small_talker() -> Talker:
+    torch.manual_seed(0)
+    sizes = SpokenTextSizes(INVENTORY.size, kernel=3, dilations=(1, 2), elapsed=8)
+    model = Talker(TalkerSizes(DECODER, 16, 62.5, sizes))
+    torch.nn.init.normal_(model.base_to_res.weight)
+    return model
+
+
+def small_graphs() -> TorchGraphs:
+    torch.manual_seed(1)
+    return TorchGraphs(LettersToSounds(LettersSizes(DECODER, 4)), small_talker())
+
+
+def examples() -> list[Example]:
+    rng = np.random.default_rng(0)
+    result = []
+    for sounds in (3, 5):
+        frames = rng.integers(1, 5, sounds).astype(np.int16)
+        codes = rng.integers(0, 16, (frames.sum(), 2)).astype(np.int16)
+        result.append(Example(codes, rng.integers(1, INVENTORY.size, sounds).astype(np.int16), frames))
+    return result
+
+
+def test_pointers() -> None:
+    pointer, elapsed, last = talker.pointers(torch.tensor([[2, 1, 3], [1, 1, 0]]))
+    assert pointer[0].tolist() == [0, 0, 1, 2, 2, 2]
+    assert elapsed[0].tolist() == [0, 1, 0, 0, 1, 2]
+    assert last[0].tolist() == [False, True, True, False, False, True]
+    assert pointer[1, :2].tolist() == [0, 1]
+    assert last[1, :2].tolist() == [True, True]
+
+
+def test_losses_ignore_what_pads_a_batch() -> None:
+    model = small_talker()
+    both = talker.losses(model, *collate(examples()))
+    alone = [talker.losses(model, *collate([e])) for e in examples()]
+    weights = [len(e.codes) for e in examples()]
+    for name, value in both.items():
+        expected = np.average([a[name].item() for a in alone], weights=weights)
+        assert value.item() == pytest.approx(expected, rel=1e-4), name
+
+
+def test_context_of_a_window_is_that_of_the_whole() -> None:
+    model = small_talker()
+    reach = model.sizes.text.reach
+    sounds = torch.randint(1, INVENTORY.size, (1, 12))
+    whole = model.context(talker.pad_sounds(sounds, reach))
+    padded = talker.pad_sounds(sounds, reach)
+    for i in range(12):
+        assert torch.allclose(model.context(padded[:, i : i + 2 * reach + 1])[:, 0], whole[:, i], atol=1e-5)
+
+
+def test_the_loop_computes_what_training_computes() -> None:
+    """Greedy frames of the loop are the likeliest codes of the training forward over the same frames."""
+    model = small_talker()
+    sounds = [1, 6, 7, 9, 2]
+    frames = list(speak_sounds(TorchGraphs(LettersToSounds(LettersSizes(DECODER, 4)), model), sounds))
+    steps: list[tuple[object, float, int]] = []
+    graphs = small_graphs()
+    inner = graphs.start
+
+    def recording() -> object:
+        step = inner()
+
+        def record(codes: object, vector: object, elapsed: int) -> object:
+            result = step(codes, vector, elapsed)
+            steps.append((result[0].argmax(), result[2], elapsed))
+            return result
+
+        return record
+
+    graphs.start = recording
+    assert list(speak_sounds(graphs, sounds)) == frames
+    starts = [i for i, (_, _, elapsed) in enumerate(steps) if elapsed == 0]
+    lengths = np.diff([*starts, len(steps)])
+    assert len(lengths) == len(sounds)
+    pointer, elapsed, _ = talker.pointers(torch.from_numpy(lengths)[None])
+    vectors = model.context(talker.pad_sounds(torch.tensor([sounds]), model.sizes.text.reach))
+    codes = torch.tensor([frames])
+    embedded = model.embed_spoken(codes[:, :-1], vectors[:, pointer[0]], elapsed)
+    base, residual, advance = model.speak(embedded)
+    assert base[0].argmax(-1).tolist() == [f[0] for f in frames]
+    assert (residual + model.base_to_res(codes[..., 0]))[0].argmax(-1).tolist() == [f[1] for f in frames]
+    assert np.allclose(advance[0].detach().numpy(), [s[1] for s in steps], atol=1e-4)
+
+
+def test_text_in_pieces_gives_the_same_frames_and_early() -> None:
+    graphs = small_graphs()
+    text = "one two three four five, six seven eight nine ten."
+    whole = list(speak(graphs, INVENTORY, [text], sampler(1.0, 0), sampler(1.0, 1)))
+    given = []
+
+    def pieces():  # type: ignore[no-untyped-def]
+        for character in text:
+            given.append(character)
+            yield character
+
+    stream = speak(graphs, INVENTORY, pieces(), sampler(1.0, 0), sampler(1.0, 1))
+    first = next(stream)
+    assert len(given) < len(text), "the first frame must not wait for the whole text"
+    assert [first, *stream] == whole
+
+
+def test_no_text_is_silence() -> None:
+    assert list(speak(small_graphs(), INVENTORY, [])) == []
+
+
+def test_codec_fit_is_deterministic_and_better_with_its_residual() -> None:
+    mel = torch.rand(3000, 20)
+    fitted, again = codec.fit(mel, 0, width=8), codec.fit(mel, 0, width=8)
+    codes = fitted.encode(mel[None])
+    assert torch.equal(codes, again.encode(mel[None]))
+    base_only = fitted.proj_out(fitted.codebooks[0](codes[..., 0]))
+    assert (fitted.decode(codes) - mel).square().mean() < (base_only - mel).square().mean()
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    def go(path: Path, sittings: list[int]) -> dict[str, torch.Tensor]:
+        for until in sittings:
+            model = small_talker()
+            run = state.Run(path, model, 1e-3, 40, {})
+            while run.step < until:
+                generator = torch.Generator().manual_seed(run.step)
+                run.update(sum(talker.losses(model, *collate(examples()), generator).values()))
+            run.save()
+        return state.averaged(path)[0]
+
+    once, twice = go(tmp_path / "a.pt", [6]), go(tmp_path / "b.pt", [3, 6])
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_the_schedule_warms_up_and_ends_at_zero() -> None:
+    assert state.schedule(0, 10_000) < 0.01
+    assert state.schedule(5000, 10_000) == 1
+    assert state.schedule(10_000, 10_000) == 0
+
+
+def test_each_sentence_is_spoken_by_itself() -> None:
+    graphs = small_graphs()
+    one, two = [6, 7, 2], [9, 1, 8, 3]
+    assert list(speak_sounds(graphs, one + two)) == [*speak_sounds(graphs, one), *speak_sounds(graphs, two)]
