@@ -127,10 +127,10 @@ def vision_build(modules: Modules) -> GraphBuild:
     size = encoder.sizes.image_size
     return GraphBuild(
         "vision",
-        VisionGraph(encoder, modules.vision_projector),
+        VisionGraph(encoder, modules.vision_projector, modules.image_pool),
         (torch.zeros(BATCH, 3, size, size),),
         ({0: torch.export.Dim("B")},),
-        vision_check(encoder, modules.vision_projector),
+        vision_check(encoder, modules.vision_projector, modules.image_pool),
     )
 
 

@@ -146,6 +146,7 @@ def _read_omni(found: Located, override: Path | None) -> CheckpointSet:
             continue
         sections |= _torch_sections(_file(place, kind), kind)
         configs[kind] = stage_config(kind, config, config_path, _folder(place), notes)
+        configs[kind] = (configs[kind][0] | _set_keys(kind, config), configs[kind][1])
     if places["talker"] is not None:
         folders = (_folder(places["talker"]), found.folder, found.folder.parent)
         vocoder = find_vocoder(folders, config, config_path, found.folder, notes)
@@ -203,6 +204,7 @@ def _read_merged(found: Located, override: Path | None) -> CheckpointSet:
         base_path = only_config(inner, kind)
         base = read_json(base_path) if base_path else {}
         own = base | section_of(omni, kind) | section_of(config, kind)
+        own |= _set_keys(kind, omni) | _set_keys(kind, config)
         if not own:
             notes.append(f"{kind}: no config in {config_path}; its sizes come from the tensors")
         configs[kind] = (own, config_path if config_path.is_file() else base_path)
@@ -276,6 +278,12 @@ def _assemble(
             state.tensors, config, section.file, section.prefix, state.stored_names, source
         )
     return CheckpointSet(stages, tokenizer, length, tuple(notes), found.folder)
+
+
+def _set_keys(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the config of a whole set says of one stage outside its section."""
+    keys = {"vision": ("image_embeddings", "video_frames")}.get(kind, ())
+    return {key: config[key] for key in keys if key in config}
 
 
 def _names(sections: Mapping[str, Section]) -> str:

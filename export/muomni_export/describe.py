@@ -20,13 +20,17 @@ AUDIO_SHARE_OF_CONTEXT = 4  # the reference lets audio fill at most a quarter of
 GRIFFIN_LIM_ITERATIONS = 32  # the reference's
 AUDIO_FILTERS, VOCODER_FILTERS = "audio_mel_filters.npy", "vocoder_mel_filters.npy"
 
-PROMPT = PromptEntry(
-    layout="[media] [bos] [text]",
-    media_order=("image", "video", "audio"),
-    default_picture_question="Describe what you see concisely.",
-    default_audio_question="What did you hear?",
-    video_frames=4,
-)
+VIDEO_FRAMES = 4  # the reference's
+
+
+def prompt_entry(modules: Modules) -> PromptEntry:
+    return PromptEntry(
+        layout="[media] [bos] [text]",
+        media_order=("image", "video", "audio"),
+        default_picture_question="Describe what you see concisely.",
+        default_audio_question="What did you hear?",
+        video_frames=modules.video_frames or VIDEO_FRAMES,
+    )
 
 
 def thinker_stage(modules: Modules) -> ThinkerStage | None:
@@ -50,13 +54,15 @@ def vision_stage(modules: Modules) -> VisionStage | None:
     if modules.vision is None:
         return None
     sizes = modules.vision.sizes
+    side = sizes.image_size // sizes.patch
+    embeddings = (side // modules.image_pool) ** 2 if modules.image_pool else 1
     return VisionStage(
         graph="vision",
         image_size=sizes.image_size,
         patch=sizes.patch,
         width=sizes.width,
-        patches=(sizes.image_size // sizes.patch) ** 2,
-        embeddings_per_image=0 if modules.vision_projector is None else 1,
+        patches=side**2,
+        embeddings_per_image=0 if modules.vision_projector is None else embeddings,
     )
 
 

@@ -34,10 +34,10 @@ from .build import GraphBuild, graph_builds
 from .checkpoints import read_checkpoint
 from .describe import (
     AUDIO_FILTERS,
-    PROMPT,
     VOCODER_FILTERS,
     audio_stage,
     codec_stage,
+    prompt_entry,
     talker_stage,
     thinker_stage,
     vision_stage,
@@ -187,7 +187,7 @@ def _manifest(
         ),
         files={},
         graphs=graphs,
-        prompt=PROMPT,
+        prompt=prompt_entry(modules),
         recording=RECORDING_NAME,
         tokenizer=tokenizer,
         thinker=thinker_stage(modules),

@@ -5,8 +5,11 @@ Names, types and axes are those of :mod:`muomni.contract`; see its legend.
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .attention import Cache, PackedBlock, RotaryTables
 from .modules.codec import Codec
@@ -67,17 +70,30 @@ class TalkerGraph(nn.Module):
         return (self.base_head(x), self.res_head(x), *cache.present)
 
 
+def image_features(cls: Tensor, grid: Tensor, pool: int) -> Tensor:
+    """What is projected of an image: cls (B, 1, d), or grid (B, side², d) averaged over ``pool`` patches a side.
+
+    Gives (B, 1, d), or (B, (side / pool)², d) row by row.
+    """
+    if pool == 0:
+        return cls  # the reference's choice
+    side = isqrt(grid.shape[1])
+    square = grid.transpose(1, 2).reshape(grid.shape[0], grid.shape[2], side, side)
+    return F.avg_pool2d(square, pool).flatten(2).transpose(1, 2)
+
+
 class VisionGraph(nn.Module):
     """Pixels -> class feature, grid features and, with a projector, what the Thinker reads."""
 
-    def __init__(self, encoder: VisionEncoder, projector: nn.Module | None) -> None:
+    def __init__(self, encoder: VisionEncoder, projector: nn.Module | None, pool: int) -> None:
         super().__init__()
-        self.encoder, self.projector = encoder, projector
+        self.encoder, self.projector, self.pool = encoder, projector, pool
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         cls, grid = self.encoder(pixels)
-        # One embedding an image, of the class feature: the reference's choice.
-        return (cls, grid) if self.projector is None else (cls, grid, self.projector(cls))
+        if self.projector is None:
+            return cls, grid
+        return cls, grid, self.projector(image_features(cls, grid, self.pool))
 
 
 class AudioGraph(nn.Module):

@@ -13,6 +13,7 @@ from torch import nn
 from muomni.errors import CheckpointError
 
 from .checkpoints import CheckpointSet, StageWeights
+from .evidence import Evidence
 from .modules.codec import Codec
 from .modules.listening import AudioEncoder
 from .modules.talker import Talker
@@ -23,6 +24,7 @@ from .sizes import (
     ListeningFrontEnd,
     audio_sizes,
     codec_sizes,
+    image_pool,
     listening_front_end,
     talker_sizes,
     thinker_sizes,
@@ -40,6 +42,8 @@ M = TypeVar("M", bound=nn.Module)
 class Modules:
     """The stages of a checkpoint in evaluation mode, float32, without gradients; None where there is none.
 
+    ``image_pool`` is 0 where the class feature is what the Thinker reads of an image; else so many patches a
+    side are averaged into one embedding. ``video_frames`` is None where the config does not say.
     ``frame_rate_hz`` is the Talker's, None without one; ``context_length`` is in positions, 0 without a
     Thinker; ``sources`` has the file of each stage.
     """
@@ -52,6 +56,8 @@ class Modules:
     talker: Talker | None
     codec: Codec | None
     vocoder: Vocoder | None
+    image_pool: int
+    video_frames: int | None
     listening: ListeningFrontEnd
     speaking: SpeakingFrontEnd
     frame_rate_hz: float | None
@@ -99,6 +105,8 @@ def load_modules(checkpoint: CheckpointSet) -> Modules:
         talker=talker,
         codec=codec,
         vocoder=vocoder,
+        image_pool=image_pool(stages["vision"], vision.sizes, notes) if vision is not None else 0,
+        video_frames=Evidence("vision", stages["vision"], notes).positive("video_frames") if vision else None,
         listening=listening_front_end(stages["audio"], notes) if audio is not None else ListeningFrontEnd(),
         speaking=_speaking(stages, vocoder, notes),
         frame_rate_hz=talker.sizes.frame_rate_hz if talker is not None else None,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from muomni.errors import ParityError
 from muomni.stages import Stages
 
+from .graphs import image_features
 from .modules.codec import Codec
 from .modules.listening import AudioEncoder
 from .modules.talker import Talker
@@ -154,7 +155,7 @@ def talker_check(talker: Talker, start_codes: tuple[int, int]) -> GraphCheck:
     return GraphCheck("talker", _parameters(talker), cases, reference)
 
 
-def vision_check(encoder: VisionEncoder, projector: nn.Module | None) -> GraphCheck:
+def vision_check(encoder: VisionEncoder, projector: nn.Module | None, pool: int) -> GraphCheck:
     random, size = _generator(), encoder.sizes.image_size
 
     def case(batch: int) -> Arrays:
@@ -164,7 +165,7 @@ def vision_check(encoder: VisionEncoder, projector: nn.Module | None) -> GraphCh
     def reference(case: Arrays) -> Arrays:
         with torch.inference_mode():
             cls, grid = encoder(torch.from_numpy(case["pixels"]))
-            projected = {} if projector is None else {"embeds": projector(cls)}
+            projected = {} if projector is None else {"embeds": projector(image_features(cls, grid, pool))}
             return _numpy(cls=cls, grid=grid, **projected)
 
     return GraphCheck("vision", _parameters(encoder, projector), [case(n) for n in (1, 2, 5)], reference)

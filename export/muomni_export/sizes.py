@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isqrt
-from typing import Literal
+from typing import Literal, get_args
 
 from muomni.errors import CheckpointError
 
@@ -12,10 +12,10 @@ from .checkpoints import StageWeights
 from .evidence import Evidence
 from .modules.codec import CodecSizes
 from .modules.decoder import DecoderSizes
-from .modules.listening import AudioSizes
+from .modules.listening import AudioSizes, MelCompression
 from .modules.talker import TalkerSizes
 from .modules.thinker import ThinkerSizes
-from .modules.vision import VisionSizes
+from .modules.vision import STEM_STRIDE, VisionSizes
 
 # The reference's heads, and the widths that go with them.
 THINKER_HEADS, THINKER_WIDTH = 4, 256
@@ -160,11 +160,15 @@ def vision_sizes(weights: StageWeights, notes: list[str]) -> VisionSizes:
         CheckpointError: tensors that are missing or do not fit together, heads that cannot be known.
     """
     found = Evidence("vision", weights, notes)
+    stem, of_patches, stride = 0, 3, 1
+    if found.has("stem.0.weight"):
+        stem, _, _, _ = found.shape("stem.0.weight", 4)
+        of_patches, stride = 2 * stem, STEM_STRIDE
     width, channels, patch, patch_width = found.shape("proj.weight", 4)
-    if channels != 3 or patch != patch_width:
-        raise found.refuse(
-            "proj.weight", "square patches of 3 channels", f"shape {width, channels, patch, patch_width}"
-        )
+    if channels != of_patches or patch != patch_width:
+        expected, got = f"square patches of {of_patches} channels", (width, channels, patch, patch_width)
+        raise found.refuse("proj.weight", expected, f"shape {got}")
+    patch *= stride
     _, positions, _ = found.shape("pos", 3)
     side = isqrt(positions - 1)
     if side < 1 or side * side != positions - 1:
@@ -179,7 +183,28 @@ def vision_sizes(weights: StageWeights, notes: list[str]) -> VisionSizes:
     found.compare("n_layers", layers)
     found.compare("d_ff", hidden)
     heads = found.heads(width, VISION_HEADS, VISION_WIDTH)
-    return VisionSizes(side * patch, patch, width, layers, heads, hidden)
+    return VisionSizes(side * patch, patch, width, layers, heads, hidden, stem)
+
+
+def image_pool(weights: StageWeights, sizes: VisionSizes, notes: list[str]) -> int:
+    """Patches a side that are averaged into one embedding; 0 for the reference's choice, the class feature.
+
+    ``image_embeddings`` of the set's config: ``{"source": "grid", "pool": 2}``; absent, or a source of
+    ``"cls"``, is the reference's.
+
+    Raises:
+        CheckpointError: another source, or a pool that does not divide the patches of a side.
+    """
+    found = Evidence("vision", weights, notes)
+    said = weights.config.get("image_embeddings")
+    if said is None or said == {"source": "cls"}:
+        return 0
+    side = sizes.image_size // sizes.patch
+    pool = said.get("pool") if isinstance(said, dict) and said.get("source") == "grid" else None
+    if isinstance(pool, bool) or not isinstance(pool, int) or pool < 1 or side % pool:
+        expected = f'{{"source": "cls"}}, or {{"source": "grid", "pool": a divisor of {side}}}'
+        raise found.wrong_value("image_embeddings", expected, said)
+    return pool
 
 
 def audio_sizes(weights: StageWeights, notes: list[str]) -> AudioSizes:
@@ -208,7 +233,16 @@ def audio_sizes(weights: StageWeights, notes: list[str]) -> AudioSizes:
     found.compare("n_layers", layers)
     found.compare("d_ff", hidden)
     heads = found.heads(width, AUDIO_HEADS, AUDIO_WIDTH)
-    return AudioSizes(mel_bins, downsampling, channels, width, layers, heads, hidden)
+    compression = found.config.get("mel_compression", "none")
+    if compression not in get_args(MelCompression):
+        raise found.wrong_value(
+            "mel_compression", f"one of {', '.join(get_args(MelCompression))}", compression
+        )
+    kernel = 0
+    if found.has("blocks.0.conv.weight"):
+        _, _, kernel = found.shape("blocks.0.conv.weight", 3)
+    found.compare("convolution_kernel", kernel)
+    return AudioSizes(mel_bins, downsampling, channels, width, layers, heads, hidden, compression, kernel)
 
 
 def listening_front_end(weights: StageWeights, notes: list[str]) -> ListeningFrontEnd:

@@ -1,8 +1,8 @@
 """``python -m recipe.perception``: train the three stages in order, each from where it stopped.
 
 Everything is kept in the state folder: weights and optimiser of each stage, a log a line (``*.jsonl``), the
-tokenizer, and pools of made pictures and speech. Stop it at any time and run the same command again; at most the
-last three minutes are repeated.
+tokenizer, and pools of made pictures and speech. Stop it at any time (Ctrl-C or kill: it saves first) and run the
+same command again.
 """
 
 from __future__ import annotations

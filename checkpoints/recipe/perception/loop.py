@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +41,15 @@ class Plan:
         if step < falling:
             return self.rate
         return self.rate * max(self.steps - step, 1) / max(self.steps - falling, 1)
+
+
+def stop_requests() -> list[int]:
+    """A list that gets an entry when the process is asked to end (Ctrl-C or kill), instead of ending at once."""
+    requests: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, _: requests.append(received))
+    return requests
 
 
 class Run:
@@ -119,6 +130,7 @@ class Run:
         saved = started = time.monotonic()
         sums: dict[str, float] = {}
         summed = 0
+        asked_to_stop = stop_requests()
         while self.step < end:
             rate = self.plan.rate_at(self.step)
             for group in self.optimizer.param_groups:
@@ -145,6 +157,9 @@ class Run:
                     self.log({"evaluation": {k: round(v, 4) for k, v in evaluate().items()}})
                     self.module.train()
                 started = time.monotonic()
+            if asked_to_stop:
+                self.save()
+                raise SystemExit(f"{self.name}: stopped at step {self.step}, saved")
             if time.monotonic() - saved > save_every_s:
                 self.save()
                 saved = time.monotonic()

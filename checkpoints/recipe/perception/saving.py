@@ -35,7 +35,7 @@ def configs(model: Perception) -> dict[str, dict[str, Any]]:
         "ctx_len": sizes.thinker.context_length,
         "dropout": 0.0,
         "use_gqa": True,
-        "kv_groups": decoder.heads // decoder.kv_heads,
+        "kv_groups": decoder.kv_heads,
         "use_swiglu": True,
         "use_moe": False,
     }

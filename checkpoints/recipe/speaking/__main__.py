@@ -45,6 +45,8 @@ def main() -> None:
     measure.add_argument("--count", type=int, default=40, help="sentences")
     measure.add_argument("--seed", type=int, default=0)
     measure.add_argument("--split", choices=("dev", "evaluation"), default="dev")
+    for stage in (say, measure):
+        stage.add_argument("--griffin-lim", action="store_true", help="even if there is a trained vocoder")
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder: Path = options.state / "speaking"
@@ -64,7 +66,8 @@ def main() -> None:
         model = load_graphs(folder)
         choose = sampler(options.temperature, seed=0) if options.temperature else best
         frames = list(speak(model, load_inventory(folder), [options.text], choose))
-        samples = speech(evaluate.decode(load_codec(folder), np.array(frames)))
+        vocode = load_vocoder(folder, options.griffin_lim)
+        samples = vocode(evaluate.decode(load_codec(folder), np.array(frames)))
         soundfile.write(options.out, samples, SPEC.sample_rate_hz)
     elif options.stage == "evaluate":
         result = evaluate.evaluate(
@@ -75,6 +78,7 @@ def main() -> None:
             options.count,
             options.split,
             options.seed,
+            load_vocoder(folder, options.griffin_lim),
         )
         print(json.dumps(result, indent=1))
     elif options.stage == "talker":
@@ -114,6 +118,16 @@ def load_graphs(folder: Path) -> TorchGraphs:
     if (folder / "letters.pt").is_file():
         speller.load_state_dict(averaged(folder / "letters.pt")[0])
     return TorchGraphs(speller, speaker)
+
+
+def load_vocoder(folder: Path, griffin_lim: bool = False) -> evaluate.Vocode:
+    """The trained vocoder if there is one, else Griffin-Lim."""
+    if griffin_lim or not (folder / "vocoder.pt").is_file():
+        return speech
+    weights, config = averaged(folder / "vocoder.pt")
+    model = vocoder.from_config(config)
+    model.load_state_dict(weights)
+    return vocoder.as_function(model)
 
 
 def load_inventory(folder: Path) -> Inventory:

@@ -127,6 +127,7 @@ def automaton() -> tuple[int, list[tuple[int, int, str]]]:
     return states, arcs
 
 
+@cache
 def vocabulary() -> tuple[str, ...]:
     """Every word of the closed world."""
     words: set[str] = set()

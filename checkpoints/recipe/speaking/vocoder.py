@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from muomni_export.modules.codec import Codec
-from muomni_export.modules.vocoder import SpectralSizes, SpectralVocoder
 from numpy.typing import NDArray
 from torch import Tensor
+
+from muomni_export.modules.codec import Codec
+from muomni_export.modules.vocoder import SpectralSizes, SpectralVocoder
+from recipe.seeds import Split
 
 from .corpus import encode, spoken
 from .espeak import Espeak
@@ -44,6 +46,17 @@ def from_config(config: dict[str, Any]) -> SpectralVocoder:
     return SpectralVocoder(SpectralSizes(**config))
 
 
+def as_function(model: SpectralVocoder) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Mel (T, M) -> samples (T · hop,)."""
+
+    @torch.no_grad()
+    def vocode(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        samples: NDArray[np.float32] = model(torch.from_numpy(mel)[None])[0].numpy()
+        return samples
+
+    return vocode
+
+
 def magnitudes(samples: Tensor, n_fft: int, hop: int) -> Tensor:
     """(B, n) -> |STFT| (B, bins, frames); the square root's gradient is kept finite at silence."""
     window = torch.hann_window(n_fft)
@@ -63,11 +76,12 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
     return total / len(RESOLUTIONS)
 
 
-def pool(codec: Codec, first: int, count: int, split: str = "train") -> list[Recording]:
+def pool(codec: Codec, first: int, count: int, split: Split = "train") -> list[Recording]:
+    """Sentences ``first`` … of a split, long enough for a segment."""
     espeak = Espeak()
     return [
         Recording(a.samples, encode(codec, a.samples))
-        for a in spoken(espeak, "train" if split == "train" else "dev", first, count, seed=2)
+        for a in spoken(espeak, split, first, count, seed=2)
         if len(a.samples) > SEGMENT_FRAMES * SPEC.hop_samples
     ]
 
@@ -83,6 +97,22 @@ def segments(recordings: list[Recording], seed: int) -> Iterator[tuple[Tensor, T
             codes.append(r.codes[first : first + SEGMENT_FRAMES])
             samples.append(r.samples[first * SPEC.hop_samples :][: SEGMENT_FRAMES * SPEC.hop_samples])
         yield torch.from_numpy(np.stack(codes)), torch.from_numpy(np.stack(samples))
+
+
+@torch.no_grad()
+def compare(
+    codec: Codec, vocode: Callable[[NDArray[np.float32]], NDArray[np.float32]], count: int = 20
+) -> float:
+    """Mean spectral distance of what a vocoder makes of the teacher's codes from the teacher's samples."""
+    distances = []
+    for r in pool(codec, 0, count, "dev"):
+        made = vocode(codec.decode(torch.from_numpy(r.codes)[None])[0].numpy())
+        # Griffin-Lim's level is its own, so that of all is set to the original's.
+        made = made * float(np.linalg.norm(r.samples) / max(np.linalg.norm(made), 1e-9))
+        distances.append(
+            spectral_loss(torch.from_numpy(made)[None], torch.from_numpy(r.samples)[None]).item()
+        )
+    return float(np.mean(distances))
 
 
 def train(folder: Path, codec: Codec, steps: int, seed: int = 0) -> None:

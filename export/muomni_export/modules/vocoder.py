@@ -155,7 +155,9 @@ class SpectralVocoder(nn.Module):
         super().__init__()
         self.sizes = sizes
         bins = sizes.n_fft // 2 + 1
-        self.conv_pre = nn.Conv1d(sizes.mel_bins, sizes.width, sizes.pre_kernel, padding=sizes.pre_kernel // 2)
+        self.conv_pre = nn.Conv1d(
+            sizes.mel_bins, sizes.width, sizes.pre_kernel, padding=sizes.pre_kernel // 2
+        )
         self.blocks = nn.ModuleList(SpectralBlock(sizes) for _ in range(sizes.layers))
         self.norm = RMSNorm(sizes.width)
         self.head = nn.Linear(sizes.width, 2 * bins)
@@ -186,7 +188,9 @@ def inverse_basis(n_fft: int, hop: int) -> Tensor:
     """
     bins = n_fft // 2 + 1
     window = torch.hann_window(n_fft, dtype=torch.float64)
-    turns = torch.arange(bins, dtype=torch.float64)[:, None] * torch.arange(n_fft, dtype=torch.float64) / n_fft
+    turns = (
+        torch.arange(bins, dtype=torch.float64)[:, None] * torch.arange(n_fft, dtype=torch.float64) / n_fft
+    )
     weight = torch.full((bins, 1), 2.0, dtype=torch.float64)
     weight[0] = weight[-1] = 1.0
     scaled = weight * window * hop / window.square().sum() / n_fft
