@@ -100,17 +100,17 @@ def export_bundle(
         OutputError: the folder cannot be written.
     """
     plan = PrecisionPlan.parse(precision)
-    out = Path(os.path.realpath(out))  # through a link, and for a name where the path ends in a dot
     _check_target(out, force)
+    target = Path(os.path.realpath(out))  # through a link, and for a name where the path ends in a dot
     progress(f"reading {checkpoint}")
     read = read_checkpoint(checkpoint, config)
     modules = load_modules(read)
     for note in modules.notes:
         progress(f"note: {note}")
     portable = replace(modules, notes=tuple(_portable(note, read.root, config) for note in modules.notes))
-    with _temporary_folder(out) as folder:
+    with _temporary_folder(target) as folder:
         rows = _write(folder, portable, checkpoint, plan, precision, progress)
-        _replace(folder, out)
+        _replace(folder, target)
     total = sum(file.stat().st_size for file in out.iterdir())
     return ExportReport(out, tuple(rows), modules.notes, total)
 
@@ -296,5 +296,8 @@ def _replace(folder: Path, out: Path) -> None:
         except BaseException:
             aside.replace(out)
             raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    except BaseException:
+        with contextlib.suppress(OSError):  # gone, or holding what must not be lost
+            aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

@@ -82,7 +82,7 @@ def train_stage(name: str, state: Path, plan: Plan, seed: int, device: str, unti
             maker = CaseMaker("dev", seed)
             return {a: measure(replier, maker, a, DEV_SAMPLES).value for a in ABILITIES}
 
-        run.train(answer.loss, evaluate, evaluate_every=1000, until_step=until_step)
+        run.train(answer.loss, evaluate, evaluate_every=500, until_step=until_step)
 
 
 def load_average(path: Path, part: nn.Module) -> None:

@@ -144,7 +144,8 @@ def hearing_loss(
     labels = batch.sounds[:, moments // 2 :: moments]  # frames 2 and 6 of each 8
     logits = model.sound_head(features).unflatten(-1, (2, -1)).flatten(1, 2)[:, : labels.shape[1]]
     labels = labels[:, : logits.shape[1]].to(logits.device)
-    sound = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=NO_SOUND)
+    total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=NO_SOUND, reduction="sum")
+    sound = total / (labels != NO_SOUND).sum().clamp(min=1)
     return ctc + sound, {"ctc": float(ctc.detach()), "sound": float(sound.detach())}
 
 

@@ -1,0 +1,1 @@
+"""Measurement for ``muomni-bench``: no torch, nothing that only an export needs."""
