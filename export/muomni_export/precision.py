@@ -39,6 +39,8 @@ class PrecisionPlan:
             if name not in PRECISIONS:
                 raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {name!r}")
             chosen = PRECISIONS[PRECISIONS.index(name)]
+            if equals and not graph:
+                raise InputError(f"precision: no name before '=' in {text!r}; expected GRAPH=PRECISION")
             if graph in graphs or (not equals and default is not None):
                 raise InputError(f"precision: two for {graph or 'the default'} in {text!r}; expected one")
             if equals and graph in ALWAYS_FLOAT and chosen.startswith("int"):

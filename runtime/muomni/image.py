@@ -143,10 +143,14 @@ def _from_array(array: NDArray[Any]) -> Image:
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise MediaError(f"image array: at most {MAX_PIXELS:,} pixels can be read, got {array.shape}")
     if np.issubdtype(array.dtype, np.floating):
-        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+        bad = int((~np.isfinite(array)).sum())
+        if bad:
             raise MediaError(
-                f"image array: expected floats from 0 to 1, got {np.nanmin(array):g} to {np.nanmax(array):g}"
-                + ("" if np.isfinite(array).all() else " with NaN or infinity")
+                f"image array: {bad} of {array.size} values are NaN or infinite, expected 0 to 1"
+            )
+        if array.min() < 0 or array.max() > 1:
+            raise MediaError(
+                f"image array: expected floats from 0 to 1, got {array.min():g} to {array.max():g}"
             )
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype == bool:

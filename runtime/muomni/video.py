@@ -145,12 +145,15 @@ def _count_packets(av: Any, stream: BinaryIO, name: str) -> tuple[int, int]:
         video = container.streams.video[0]
         if video.width * video.height > MAX_PIXELS:
             raise MediaError(f"{name}: {video.width} x {video.height} pixels, at most {MAX_PIXELS:,} in all")
-        packets, end = 0, 0.0
+        packets, end, cut = 0, 0.0, False
         for packet in container.demux(video):
             if packet.size > 0:
                 packets += 1
+                cut = packet.is_corrupt  # the last one is, where the file ends in its middle
                 end = max(end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
         seconds = (container.duration or 0) / av.time_base
+        if cut:
+            raise MediaError(f"{name}: the video is truncated: the file ends in the middle of a frame")
         # Matroska counts no frames, but knows how long it lasts; sound may last longer than the picture.
         if len(container.streams) == 1 and packets and end < seconds - CUT_SECONDS:
             raise MediaError(

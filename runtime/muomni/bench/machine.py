@@ -14,7 +14,15 @@ from muomni.threads import available_cores
 
 MEMORY_BYTES = 256 * 2**20
 """Larger than the last-level cache of common machines."""
-RUNTIME_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "sentencepiece", "soundfile", "pillow", "typer")
+RUNTIME_PACKAGES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "sentencepiece",
+    "soundfile",
+    "pillow",
+    "typer",
+)
 
 
 def processor() -> str:
@@ -45,8 +53,8 @@ def describe_machine() -> dict[str, object]:
 def read_bandwidth(size_bytes: int, seconds: float = 0.2) -> float:
     """Best bytes a second at which one thread reads an array of this size again and again.
 
-    numpy's sum is vectorised; the largest value is the least disturbed one. An array that fits a cache gives that
-    cache's bandwidth (or what the sum can add, if that is less).
+    numpy's max is vectorised and adds nothing up; the best pass is the least disturbed one. An array that fits a
+    cache gives that cache's bandwidth (or what one core's comparisons reach, if that is less).
     """
     array = np.ones(max(size_bytes // 4, 1024), dtype=np.float32)
     best = 0.0

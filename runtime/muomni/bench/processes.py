@@ -68,7 +68,11 @@ def run_child(words: Sequence[str]) -> str:
 
 
 def start_seconds(
-    bundle: Path, device: str, threads: int | None, rounds: int, child: Callable[[Sequence[str]], str] = run_child
+    bundle: Path,
+    device: str,
+    threads: int | None,
+    rounds: int,
+    child: Callable[[Sequence[str]], str] = run_child,
 ) -> dict[str, Summary]:
     """Whole processes, interleaved: ``muomni-run`` for one token, and importing what it stands on."""
     run = ["-m", "muomni.cli.run", "-q", "--model", str(bundle), "--device", device]

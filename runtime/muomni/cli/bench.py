@@ -1,0 +1,86 @@
+"""``muomni-bench``: how fast a bundle runs on this machine, and how close that is to what the machine can do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from muomni.errors import InputError, OutputError
+
+from .common import new_app, reporting, start, version_option
+from .console import Console
+from .run import NO_MODEL
+
+COMMAND = "muomni-bench"
+
+app = new_app()
+
+
+@app.command()
+def bench(
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", envvar="MUOMNI_MODEL", help="Folder that muomni-export made."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds that count, after one that warms up.")] = 5,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; by default MUOMNI_THREADS, else by measurement.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="torch", help="Compare with this, in the same rounds.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="CKPT", help="For --against: the checkpoint of the bundle.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the result here too, as JSON.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, not a table.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=version_option(COMMAND), is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Measure a bundle: start, every stage, decode rate, speech, memory, and the limit of this machine."""
+    console = Console(COMMAND, quiet)
+    with reporting(console, debug):
+        if model is None:
+            raise InputError(NO_MODEL)
+        if (against is None) != (checkpoint is None):
+            raise InputError("--against NAME and --checkpoint CKPT go together")
+        from muomni.bench.report import measure, table
+
+        result = measure(
+            model,
+            device=device,
+            threads=threads,
+            rounds=rounds,
+            against=against,
+            checkpoint=checkpoint,
+            progress=console.note,
+        )
+        if out is not None:
+            try:
+                out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            except OSError as error:
+                raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
+        if as_json:
+            console.answer_json(result)
+        else:
+            console.answer("\n".join(table(result)))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script."""
+    start(app, COMMAND, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Sound of every kind becomes the right samples, or a clear error."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from muomni.audio import load_audio
+from muomni.errors import MediaError
+
+RATE = 16_000
+TONE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE // 2) / RATE)).astype(np.float32)
+
+
+def encoded(samples: np.ndarray, rate: int = RATE, kind: str = "WAV", subtype: str | None = None) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, rate, format=kind, subtype=subtype)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "close"),
+    [
+        ("WAV", "PCM_U8", 0.01),
+        ("WAV", "PCM_16", 1e-4),
+        ("WAV", "PCM_24", 1e-6),
+        ("WAV", "PCM_32", 1e-6),
+        ("WAV", "FLOAT", 0),
+        ("WAV", "DOUBLE", 1e-7),
+        ("FLAC", "PCM_16", 1e-4),
+        ("AIFF", "PCM_16", 1e-4),
+        ("OGG", "VORBIS", 0.05),
+    ],
+)
+def test_formats_and_widths(kind: str, subtype: str, close: float) -> None:
+    got = load_audio(encoded(TONE, kind=kind, subtype=subtype), RATE)
+    assert got.dtype == np.float32 and got.shape == TONE.shape
+    assert np.abs(got - TONE).max() <= close
+
+
+def test_mp3_is_heard() -> None:
+    got = load_audio(encoded(TONE, kind="MP3"), RATE)
+    spectrum = np.abs(np.fft.rfft(got[:4096]))
+    assert abs(spectrum.argmax() * RATE / 4096 - 440) < 8
+
+
+@pytest.mark.parametrize("channels", range(1, 7))
+def test_channels_are_averaged(channels: int) -> None:
+    weights = np.linspace(0.1, 1, channels, dtype=np.float32)
+    got = load_audio(encoded(TONE[:, None] * weights, subtype="FLOAT"), RATE)
+    assert np.abs(got - TONE * weights.mean()).max() < 1e-6
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
+def test_rates_are_converted(rate: int) -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32)
+    got = load_audio((tone, rate), RATE)
+    assert len(got) == RATE
+    expected = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+    assert np.abs(got - expected)[200:-200].max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        TONE.astype(np.float64),
+        np.rint(TONE * 2**15).astype(np.int16),
+        np.rint(TONE * 2.0**31).astype(np.int32),
+        np.rint(TONE * 128 + 128).astype(np.uint8),
+        np.stack((TONE, TONE), axis=1),
+    ],
+)
+def test_arrays_of_every_type(array: np.ndarray) -> None:
+    assert np.abs(load_audio((array, RATE), RATE) - TONE).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ((np.zeros(0, np.float32), RATE), "no samples"),
+        ((np.array([0.0, np.nan, np.inf]), RATE), "2 of 3 samples"),
+        ((TONE, 10), "10"),
+        ((TONE, 10**7), "10000000"),
+        ((TONE, 1.5), "1.5"),
+        ((np.zeros((2, 2, 2)), RATE), "(2, 2, 2)"),
+        ((np.zeros((2, 9000)), RATE), "transpose"),
+        ((np.zeros(3, complex), RATE), "complex"),
+        ((np.broadcast_to(np.float32(0), (3601 * 1000,)), 1000), "3601 s"),
+        ((TONE,), "1 values"),
+        (7, "got int"),
+        (b"", "0 bytes"),
+        (b"RIFF but not really", "not audio"),
+        (encoded(TONE[:0]), "no samples"),
+        (encoded(np.array([0, np.nan], np.float32), subtype="FLOAT"), "NaN"),
+        (encoded(TONE)[:2000], "truncated"),
+        (encoded(TONE, kind="FLAC")[:2000], "audio"),
+        (encoded(TONE, rate=500), "500"),
+    ],
+)
+def test_unusable_sound_is_refused(source: Any, says: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        load_audio(source, RATE)
+    assert says in str(caught.value)
+
+
+def test_a_wav_streamed_to_a_pipe_promises_nothing() -> None:
+    data = bytearray(encoded(TONE))
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    assert len(load_audio(bytes(data), RATE)) == len(TONE)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    for path, says in (
+        (tmp_path / "no.wav", "no such file"),
+        (tmp_path, "folder"),
+        (tmp_path / "empty.wav", "empty"),
+    ):
+        with pytest.raises(MediaError, match=says):
+            load_audio(path, RATE)
