@@ -27,7 +27,7 @@ class Contender:
 
     def __init__(self, work: Work, name: str, precision: str, threads: int) -> None:
         words = [str(HERE / "worker.py"), str(work.folder), work.size, name, precision, str(threads)]
-        self.errors = tempfile.TemporaryFile("w+")
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
             [sys.executable, *words],
             stdin=subprocess.PIPE,

@@ -6,6 +6,8 @@ number of positions fed at a time, to which the outputs (B, chunks, …) belong.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,7 @@ def read_recording(path: Path) -> dict[str, tuple[Arrays, Arrays]]:
                 graph, kind, name = key.split("/")
                 case, outputs = recorded.setdefault(graph, ({}, {}))
                 (case if kind == "in" else outputs)[name] = file[key]
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{path}: not a recording ({error})") from error
     return recorded
 

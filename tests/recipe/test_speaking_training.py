@@ -171,3 +171,9 @@ def test_each_sentence_is_spoken_by_itself() -> None:
     graphs = small_graphs()
     one, two = [6, 7, 2], [9, 1, 8, 3]
     assert list(speak_sounds(graphs, one + two)) == [*speak_sounds(graphs, one), *speak_sounds(graphs, two)]
+
+
+def test_a_run_refuses_the_checkpoint_of_another_model(tmp_path: Path) -> None:
+    state.Run(tmp_path / "a.pt", small_talker(), 1e-3, 4, {"width": 32}).save()
+    with pytest.raises(ValueError, match="another model"):
+        state.Run(tmp_path / "a.pt", small_talker(), 1e-3, 4, {"width": 64})

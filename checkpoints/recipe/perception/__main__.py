@@ -27,8 +27,8 @@ from .replying import Replier
 
 DEFAULT_STATE = Path("~/.cache/muomni/training")
 PLANS = {
-    "seeing": Plan(steps=6_000, rate=1e-3),
-    "hearing": Plan(steps=12_000, rate=1e-3),
+    "seeing": Plan(steps=4_000, rate=1e-3),
+    "hearing": Plan(steps=6_000, rate=1e-3),
     "answering": Plan(steps=24_000, rate=8e-4),
 }
 """On two cores of 2024 a step takes about 0.5, 0.4 and 1.5 seconds: thirteen hours in all."""

@@ -16,7 +16,7 @@ import torch
 
 from muomni_export.modules.codec import Codec, CodecSizes
 
-from . import codec, corpus, evaluate, letters, talker, vocoder
+from . import codec, collect, corpus, evaluate, letters, talker, vocoder
 from .espeak import Espeak
 from .inventory import Inventory
 from .mel import SPEC, log_mel, speech
@@ -45,6 +45,9 @@ def main() -> None:
     measure.add_argument("--count", type=int, default=40, help="sentences")
     measure.add_argument("--seed", type=int, default=0)
     measure.add_argument("--split", choices=("dev", "evaluation"), default="dev")
+    gather = stages.add_parser("collect", help="write the averaged weights as checkpoints in μOmni's format")
+    gather.add_argument("--checkpoints", type=Path, default=Path("demo"))
+    gather.add_argument("--configs", type=Path, default=Path("configs"))
     for stage in (say, measure):
         stage.add_argument("--griffin-lim", action="store_true", help="even if there is a trained vocoder")
     options = parser.parse_args()
@@ -60,6 +63,8 @@ def main() -> None:
         corpus.write_shard(folder / "corpus", "dev", 0, trained, load_inventory(folder))
     elif options.stage == "letters":
         letters.train(folder, load_inventory(folder), options.steps)
+    elif options.stage == "collect":
+        collect.collect(folder, options.checkpoints, options.configs, load_inventory(folder))
     elif options.stage == "vocoder":
         vocoder.train(folder, load_codec(folder), options.steps)
     elif options.stage == "say":

@@ -193,6 +193,7 @@ def train(folder: Path, inventory: Inventory, steps: int, seed: int = 0) -> None
     torch.manual_seed(seed)
     model = LettersToSounds(sizes(1 + len(inventory.symbols)))
     run = Run(folder / "letters.pt", model, LEARNING_RATE, steps, asdict(model.sizes))
+    run.stop_when_asked()
     espeak = Espeak(FAST)
     unseen = [w for n in range(8) for w in batch(espeak, inventory, "dev", n, 1.0) if len(w.token) > 5]
     closed = [w for n in range(2) for w in batch(espeak, inventory, "dev", n, 0.0)]

@@ -74,11 +74,14 @@ class Run:
         self.average = Average(model)
         self.step = 0
         self._stopped = False
-        signal.signal(signal.SIGTERM, self._stop)
         self._saved_at = time.monotonic()
         self._log = path.with_suffix(".log.jsonl")
         if path.is_file():
             content = load(path)
+            if content["config"] != config:
+                raise ValueError(
+                    f"{path} is of another model ({content['config']}): move it away to begin anew"
+                )
             model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.average.load_state_dict(content["average"])
@@ -99,8 +102,13 @@ class Run:
         if self._stopped:
             raise SystemExit(f"stopped at step {self.step}; the same command goes on from there")
 
-    def _stop(self, *_: object) -> None:
-        self._stopped = True
+    def stop_when_asked(self) -> None:
+        """On SIGTERM, save after the step under way and exit."""
+
+        def stop(*_: object) -> None:
+            self._stopped = True
+
+        signal.signal(signal.SIGTERM, stop)
 
     def save(self) -> None:
         save(

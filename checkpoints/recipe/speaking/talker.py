@@ -104,6 +104,7 @@ def train(folder: Path, sounds: int, steps: int, seed: int = 0) -> None:
     torch.manual_seed(seed)
     talker = Talker(sizes(sounds))
     run = Run(folder / "talker.pt", talker, LEARNING_RATE, steps, asdict(talker.sizes))
+    run.stop_when_asked()
     corpus, dev = Corpus(folder / "corpus", "train"), Corpus(folder / "corpus", "dev")
     batches = corpus.batches(seed=seed + run.step, frames=FRAMES_PER_BATCH)
     began, heard = time.monotonic(), 0

@@ -120,6 +120,7 @@ def train(folder: Path, codec: Codec, steps: int, seed: int = 0) -> None:
     torch.manual_seed(seed)
     model = SpectralVocoder(sizes())
     run = Run(folder / "vocoder.pt", model, LEARNING_RATE, steps, asdict(model.sizes))
+    run.stop_when_asked()
     recordings = pool(codec, run.step, POOL_SENTENCES)
     margin = model.sizes.receptive_field_frames() * SPEC.hop_samples  # what the cut-off context may change
     began, total, first = time.monotonic(), 0.0, run.step

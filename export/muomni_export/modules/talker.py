@@ -65,7 +65,8 @@ class SoundContext(nn.Module):
             mixed = F.silu(conv(norm(x).transpose(1, 2)).transpose(1, 2))
             edge = (x.shape[1] - mixed.shape[1]) // 2
             x = x[:, edge : x.shape[1] - edge] + mixed
-        return x
+        out: Tensor = x
+        return out
 
 
 class Talker(nn.Module):
@@ -107,7 +108,8 @@ class Talker(nn.Module):
         x = embeddings
         for layer, block in enumerate(self.blocks):
             x = block(x, layer, attend)
-        return self.norm(x)
+        out: Tensor = self.norm(x)
+        return out
 
     def embed_spoken(self, codes: Tensor, vectors: Tensor, elapsed: Tensor, first: bool = True) -> Tensor:
         """What a Talker that is told what to say reads at each frame, (B, T, d).
@@ -122,7 +124,8 @@ class Talker(nn.Module):
         before = self.emb(codes[..., 0]) + self.res_emb(codes[..., 1])
         if first:
             before = torch.cat((self.start.expand(codes.shape[0], -1, -1), before), dim=1)
-        return before + vectors + self.elapsed_emb(elapsed.clamp(max=self.sizes.text.elapsed - 1))
+        out: Tensor = before + vectors + self.elapsed_emb(elapsed.clamp(max=self.sizes.text.elapsed - 1))
+        return out
 
     def speak(self, embeddings: Tensor, attend: Attend | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings (B, T, d) -> logits of base (B, T, K), residual (B, T, K) and advance (B, T).

@@ -63,7 +63,7 @@ def interleave(
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for index in range(-warmups, rounds):
-        names = list(actions) if index % 2 == 0 else list(reversed(actions))
+        names = list(actions) if index % 2 == 0 else list(actions)[::-1]
         for name in names:
             start = clock()
             actions[name]()

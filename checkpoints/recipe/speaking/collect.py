@@ -1,0 +1,73 @@
+"""The averaged weights as checkpoints in μOmni's folders and format, with what speaking adds.
+
+=======================  ===============================================================================
+``talker_tiny/``         ``talker.pt``: ``{"rvq", "talker"}`` as in the reference; ``letters.pt``:
+                         ``{"letters"}``; ``sounds.json``: the inventory
+``vocoder_tiny/``        ``vocoder.pt``: ``{"generator"}`` of a spectral vocoder, if one is trained
+``configs/``             one JSON a folder: the reference's keys, and ``spoken_text``, ``letters``, ``mel``
+                         and ``kind`` for what the reference lacks
+=======================  ===============================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from .corpus import write_json
+from .inventory import Inventory
+from .mel import SPEC
+from .state import averaged, load, save
+
+TALKER, VOCODER = "talker_tiny", "vocoder_tiny"
+
+
+def collect(folder: Path, checkpoints: Path, configs: Path, inventory: Inventory) -> None:
+    """From a training folder to ``checkpoints`` and ``configs``."""
+    mel = asdict(SPEC)
+    talker, sizes = averaged(folder / "talker.pt")
+    letters, letter_sizes = averaged(folder / "letters.pt")
+    rvq = load(folder / "codec.pt")["rvq"]
+    save(checkpoints / TALKER / "talker.pt", {"rvq": rvq, "talker": talker})
+    save(checkpoints / TALKER / "letters.pt", {"letters": letters})
+    write_json(checkpoints / TALKER / "sounds.json", list(inventory.symbols))
+    decoder = sizes["decoder"]
+    write_json(
+        configs / f"{TALKER}.json",
+        {
+            "d_model": decoder["width"],
+            "n_layers": decoder["layers"],
+            "n_heads": decoder["heads"],
+            "d_ff": decoder["hidden"],
+            "use_gqa": True,
+            "use_swiglu": decoder["activation"] == "swiglu",
+            "rope_theta": decoder["rope_theta"],
+            "codebooks": rvq_books(rvq),
+            "codebook_size": sizes["codebook_size"],
+            "frame_rate": sizes["frame_rate_hz"],
+            "sample_rate": SPEC.sample_rate_hz,
+            "n_mels": SPEC.bins,
+            "spoken_text": sizes["text"],
+            "letters": letter_sizes,
+            "mel": mel,
+        },
+    )
+    if (folder / "vocoder.pt").is_file():
+        vocoder, vocoder_sizes = averaged(folder / "vocoder.pt")
+        save(checkpoints / VOCODER / "vocoder.pt", {"generator": vocoder})
+        write_json(
+            configs / f"{VOCODER}.json",
+            {
+                "kind": "spectral",
+                "sample_rate": SPEC.sample_rate_hz,
+                "n_mels": SPEC.bins,
+                "n_fft": SPEC.n_fft,
+                "hop_length": SPEC.hop_samples,
+                "spectral": vocoder_sizes,
+                "mel": mel,
+            },
+        )
+
+
+def rvq_books(weights: dict[str, object]) -> int:
+    return sum(name.startswith("codebooks.") for name in weights)
