@@ -62,4 +62,15 @@ def _against_torch(stages: Stages, checkpoint: Path, config: Path | None) -> dic
             '  pip install "muomni[export,cpu]"'
         ) from error
     builds = graph_builds(load_modules(read_checkpoint(checkpoint, config)))
-    return {build.graph: build.check.measure(stages).error for build in builds}
+    entries, errors = stages.bundle.manifest.graphs, {}
+    for build in builds:
+        entry = entries.get(build.graph)
+        if entry is None:
+            continue
+        if entry.parameters != build.check.parameters:
+            raise ParityError(
+                f"{build.graph}: {entry.parameters:,} parameters in the bundle, {build.check.parameters:,} in "
+                f"{checkpoint}: the bundle was made from another checkpoint"
+            )
+        errors[build.graph] = build.check.measure(stages).error
+    return errors
