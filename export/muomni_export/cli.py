@@ -30,10 +30,14 @@ def root(
         typer.Option("--version", callback=version_option(COMMAND), is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Convert a μOmni checkpoint to an ONNX bundle: muomni-export CHECKPOINT --out BUNDLE"""
+    """Convert a μOmni checkpoint to an ONNX bundle:
+
+    \b
+    muomni-export CHECKPOINT --out BUNDLE
+    """
 
 
-@app.command(CONVERT)
+@app.command(CONVERT, short_help="Convert a checkpoint; this word can be left out.")
 def convert(
     checkpoint: Annotated[
         Path, typer.Argument(help="omni_sft_* folder, stage folder, or folder with model.safetensors.")
@@ -72,7 +76,7 @@ def convert(
         console.answer(f"{report.folder}: {_size(report.total_bytes)} in all")
 
 
-@app.command()
+@app.command(short_help="Check a bundle's files and graphs.")
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
     checkpoint: Annotated[
@@ -99,7 +103,7 @@ def verify(
         console.answer(f"{bundle}: all files and graphs are as exported (compared with {against})")
 
 
-@app.command("random")
+@app.command("random", short_help="Write a checkpoint set with random weights.")
 def random_set(
     folder: Annotated[Path, typer.Argument(help="New folder for checkpoints/ and configs/.")],
     size: Annotated[str, typer.Option(help=SIZES)] = "tiny",

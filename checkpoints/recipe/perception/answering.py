@@ -25,6 +25,7 @@ from .model import VIDEO_FRAMES, Perception, half_precision
 from .prompts import Exchange, reply_loss, tokens_of
 from .seeing import centre_loss, picture_batch
 
+LENGTH_GROUPS = 3
 LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
 
 
@@ -78,7 +79,14 @@ class Answering:
     def _chat(self, step: int) -> tuple[Tensor, float]:
         count = self.mixture.chats
         talks = [conversation("train", self.seed, index) for index in range(step * count, (step + 1) * count)]
-        return self._reply_loss(None, [[(t.question, t.reply) for t in talk] for talk in talks])
+        exchanges = [[(t.question, t.reply) for t in talk] for talk in talks]
+        exchanges.sort(key=lambda turns: sum(len(q) + len(r) for q, r in turns))
+        # Short and long ones apart: in one batch two positions in three would be padding.
+        size = -(-count // LENGTH_GROUPS)
+        groups = [self._reply_loss(None, exchanges[i : i + size]) for i in range(0, count, size)]
+        return torch.stack([loss for loss, _ in groups]).mean(), sum(right for _, right in groups) / len(
+            groups
+        )
 
     def _pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """Several questions on each picture, in one conversation: the picture is encoded once."""
