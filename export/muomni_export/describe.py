@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muomni.bundle import (
+from muomni.manifest import (
     AudioStage,
     CodecStage,
     MelEntry,

@@ -14,7 +14,10 @@ from pathlib import Path
 import numpy as np
 
 import muomni
-from muomni.bundle import (
+from muomni.bundle import open_bundle, sha256_of
+from muomni.contract import graph_contracts
+from muomni.errors import CheckpointError, InputError, OutputError
+from muomni.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
     FileEntry,
@@ -22,11 +25,7 @@ from muomni.bundle import (
     Manifest,
     SourceEntry,
     TokenizerEntry,
-    open_bundle,
-    sha256_of,
 )
-from muomni.contract import graph_contracts
-from muomni.errors import CheckpointError, InputError, OutputError
 from muomni.stages import Stages
 from muomni.threads import thread_policy
 

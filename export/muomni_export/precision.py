@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from muomni.bundle import Precision
 from muomni.errors import InputError
+from muomni.manifest import Precision
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # Relative to the largest value, see :func:`muomni_export.replay.difference`. Float32 graphs reach 1e-6; the

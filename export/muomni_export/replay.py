@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.bundle import TalkerStage, ThinkerStage
 from muomni.decoder import Decoder
 from muomni.errors import BundleError
+from muomni.manifest import TalkerStage, ThinkerStage
 from muomni.stages import Stages
 
 Arrays = dict[str, NDArray[Any]]

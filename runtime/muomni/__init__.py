@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .batch import BatchRequest
-    from .bundle import Manifest
     from .conversation import Conversation
     from .errors import (
         BundleError,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         ParityError,
         StageError,
     )
+    from .manifest import Manifest
     from .omni import Omni
     from .prompt import Request
     from .reply import Reply, Speech
@@ -42,7 +42,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BatchRequest": "batch",
-    "Manifest": "bundle",
+    "Manifest": "manifest",
     "Conversation": "conversation",
     "Omni": "omni",
     "Reply": "reply",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import CodecStage
 from .errors import InputError
+from .manifest import CodecStage
 from .session import GraphSession
 
 

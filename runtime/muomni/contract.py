@@ -25,8 +25,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .bundle import Manifest, TalkerStage, ThinkerStage
 from .errors import GraphError
+from .manifest import Manifest, TalkerStage, ThinkerStage
 
 Axis = str | int
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import TalkerStage, ThinkerStage
 from .contract import past_names, present_names
 from .errors import ContextError
+from .manifest import TalkerStage, ThinkerStage
 from .session import BoundRun, GraphSession
 
 # Buffers grow by this many positions. On the CPU a step reads only the valid part of the buffer, but a

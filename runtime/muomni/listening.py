@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import AudioSource, load_audio
-from .bundle import AudioStage
 from .errors import InputError
+from .manifest import AudioStage
 from .mel import MelParameters, mel_power
 from .session import GraphSession
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from .audio import AudioSource
 from .batch import DEFAULT_ROWS, BatchRequest, BatchRun, OnResult
-from .bundle import Manifest, open_bundle
+from .bundle import open_bundle
 from .codec import Codec
 from .conversation import Conversation
 from .errors import MuomniError
 from .generation import OnText
 from .image import ImageSource
 from .listening import Listening
+from .manifest import Manifest
 from .prompt import Request
 from .reply import Reply
 from .sampling import SamplingOptions

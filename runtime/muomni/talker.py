@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import TalkerStage
 from .decoder import Decoder
 from .errors import ContextError, InputError
+from .manifest import TalkerStage
 from .sampling import Sampler, SamplingOptions
 from .session import GraphSession
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import ThinkerStage
 from .decoder import Decoder, DecoderState
 from .errors import InputError
+from .manifest import ThinkerStage
 from .session import GraphSession
 
 

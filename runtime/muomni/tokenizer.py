@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .bundle import TokenizerEntry
 from .errors import BundleError, InputError
+from .manifest import TokenizerEntry
 
 
 class Tokenizer:

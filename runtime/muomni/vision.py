@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import VisionStage
 from .errors import StageError
 from .image import ImageSource, pixels
+from .manifest import VisionStage
 from .session import GraphSession
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import VocoderStage
 from .errors import InputError
 from .griffin_lim import griffin_lim
+from .manifest import VocoderStage
 from .session import GraphSession
 
 

@@ -18,8 +18,9 @@ import pytest
 import torch
 
 import muomni
-from muomni.bundle import Manifest, open_bundle, parse_manifest
+from muomni.bundle import open_bundle
 from muomni.errors import CheckpointError, InputError, OutputError, ParityError
+from muomni.manifest import Manifest, parse_manifest
 from muomni_export import export, to_onnx
 from muomni_export.export import ExportReport, export_bundle
 from muomni_export.modules.vocoder import VocoderSizes

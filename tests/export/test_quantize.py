@@ -16,8 +16,9 @@ from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 import muomni
-from muomni.bundle import Manifest, open_bundle
+from muomni.bundle import open_bundle
 from muomni.errors import InputError
+from muomni.manifest import Manifest
 from muomni.stages import Stages
 from muomni.threads import thread_policy
 from muomni_export.export import export_bundle

@@ -23,7 +23,18 @@ STAGES = ("vision", "listening", "thinker", "talker", "codec", "vocoder", "token
 # The arrows of the design, errors first. A module may import modules of its own layer and those above it.
 LAYERS = (
     ("errors", "threads", "stopwatch"),
-    ("strict_json", "bundle", "sampling", "stft", "resample", "mel", "griffin_lim", "sources", "wav"),
+    (
+        "strict_json",
+        "manifest",
+        "bundle",
+        "sampling",
+        "stft",
+        "resample",
+        "mel",
+        "griffin_lim",
+        "sources",
+        "wav",
+    ),
     ("contract", "image", "audio", "video"),
     ("session",),
     ("decoder",),

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from muomni.bundle import (
+from muomni.bundle import open_bundle, sha256_of
+from muomni.errors import BundleError, ManifestError
+from muomni.manifest import (
     MANIFEST_NAME,
     FileEntry,
     GraphEntry,
@@ -18,11 +20,8 @@ from muomni.bundle import (
     PromptEntry,
     SourceEntry,
     ThinkerStage,
-    open_bundle,
     parse_manifest,
-    sha256_of,
 )
-from muomni.errors import BundleError, ManifestError
 
 MANIFEST = Manifest(
     schema_version=1,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .model import VIDEO_FRAMES, Perception
 
+TALKER = "checkpoints/talker_tiny"
 DEFAULT_STATE = Path("~/.cache/muomni/training")
 
 
@@ -65,7 +66,6 @@ def configs(model: Perception) -> dict[str, dict[str, Any]]:
         "thinker_ckpt": "checkpoints/thinker_tiny",
         "audio_ckpt": "checkpoints/audio_enc_tiny",
         "vision_ckpt": "checkpoints/vision_tiny",
-        "talker_ckpt": "checkpoints/talker_tiny",
         "ctx_len": sizes.thinker.context_length,
         "thinker": thinker,
         "image_embeddings": {"source": "grid", "pool": sizes.image_pool},
@@ -96,7 +96,10 @@ def save_checkpoints(model: Perception, tokenizer: Path, out: Path) -> None:
     shutil.copyfile(tokenizer, out / "checkpoints/thinker_tiny/tokenizer.model")
     folder = out / "configs"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in configs(model).items():
+    content_by_name = configs(model)
+    if (out / TALKER).is_dir():  # written by the recipe of speaking; without it the model is silent
+        content_by_name["omni_sft_tiny"]["talker_ckpt"] = TALKER
+    for name, content in content_by_name.items():
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 

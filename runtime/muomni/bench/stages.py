@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.bundle import Manifest
+from muomni.manifest import Manifest
 from muomni.omni import Omni
 from muomni.sampling import SamplingOptions
 

@@ -1,0 +1,226 @@
+"""``manifest.json``: everything the runtime knows of a bundle, one dataclass a stage."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from . import strict_json
+from .errors import ManifestError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+
+Precision = Literal["fp32", "fp16", "int8", "int4"]
+"""How weights are stored: ``fp16`` is widened when loaded, ``int8`` and ``int4`` are blocks with scales."""
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size and digest of a file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class GraphEntry:
+    """One ONNX graph and how far it was from its torch module when it was exported.
+
+    ``max_error`` is the largest |graph - torch| over all outputs and inputs tried, divided by the largest
+    |torch| of that output where that is above 1. ``agreement`` is, for the decoders, the share of
+    positions at which both prefer the same token, torch's tokens being fed.
+    """
+
+    file: str
+    parameters: int
+    precision: Precision
+    max_error: float
+    tolerance: float
+    agreement: float | None = None
+
+
+@dataclass(frozen=True)
+class MelEntry:
+    """A mel power spectrogram: Hann window, centred frames, reflect padding, power 2, no logarithm."""
+
+    sample_rate_hz: int
+    n_fft: int
+    window_samples: int
+    hop_samples: int
+    bins: int
+    filters: str
+    """``.npy`` file, float32 (n_fft / 2 + 1, bins)."""
+
+
+@dataclass(frozen=True)
+class TokenizerEntry:
+    """A SentencePiece model and its special ids."""
+
+    file: str
+    pieces: int
+    unk_id: int
+    bos_id: int
+    eos_id: int
+
+
+@dataclass(frozen=True)
+class PromptEntry:
+    """How a prompt is laid out, and what is asked when media come without text."""
+
+    layout: Literal["[media] [bos] [text]"]
+    media_order: tuple[str, ...]
+    default_picture_question: str
+    default_audio_question: str
+    video_frames: int
+
+
+@dataclass(frozen=True)
+class ThinkerStage:
+    """Decoder-only language model; ``context_length`` counts positions, media embeddings included."""
+
+    graph: str
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    context_length: int
+
+
+@dataclass(frozen=True)
+class VisionStage:
+    """Image encoder; ``embeddings_per_image`` rows enter the prompt (0: no projector in the checkpoint)."""
+
+    graph: str
+    image_size: int
+    patch: int
+    width: int
+    patches: int
+    embeddings_per_image: int
+
+
+@dataclass(frozen=True)
+class AudioStage:
+    """Audio encoder; at most ``max_embeddings`` rows enter the prompt (0: no projector)."""
+
+    graph: str
+    mel: MelEntry
+    downsampling: int
+    width: int
+    max_embeddings: int
+
+
+@dataclass(frozen=True)
+class TalkerStage:
+    """Speech-code decoder; codes are frames of ``codebooks`` integers at ``frame_rate_hz``.
+
+    ``start_codes`` is the pseudo frame that stands for the learned start embedding.
+    """
+
+    graph: str
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    codebooks: int
+    codebook_size: int
+    start_codes: tuple[int, ...]
+    frame_rate_hz: float
+    context_length: int
+    reads_text: bool
+
+
+@dataclass(frozen=True)
+class CodecStage:
+    """Codes to mel frames (``graph``) and back (``encoder_graph``)."""
+
+    graph: str
+    encoder_graph: str
+    codebooks: int
+    codebook_size: int
+    mel_bins: int
+
+
+@dataclass(frozen=True)
+class VocoderStage:
+    """Mel to samples; ``graph`` and ``receptive_field_frames`` are for HiFi-GAN, ``filters`` for Griffin-Lim."""
+
+    kind: Literal["hifigan", "griffin_lim"]
+    sample_rate_hz: int
+    hop_samples: int
+    n_fft: int
+    mel_bins: int
+    normalisation: Literal["utterance_min_max"]
+    graph: str | None = None
+    receptive_field_frames: int | None = None
+    filters: str | None = None
+    iterations: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """Where the weights came from."""
+
+    checkpoint: str
+    files: dict[str, str]
+    """Stage -> file name and its sha256, as ``name sha256``."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything the runtime knows of a bundle."""
+
+    schema_version: int
+    muomni_version: str
+    opset: int
+    precision: str
+    """As asked for at export; what each graph got is in ``graphs``."""
+    source: SourceEntry
+    files: dict[str, FileEntry]
+    graphs: dict[str, GraphEntry]
+    prompt: PromptEntry
+    recording: str
+    """``.npz`` file: inputs of every graph with what torch made of them at export."""
+    tokenizer: TokenizerEntry | None = None
+    thinker: ThinkerStage | None = None
+    vision: VisionStage | None = None
+    audio: AudioStage | None = None
+    talker: TalkerStage | None = None
+    codec: CodecStage | None = None
+    vocoder: VocoderStage | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(strict_json.write(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_manifest(text: str, where: str = MANIFEST_NAME) -> Manifest:
+    """Read a manifest strictly.
+
+    Raises:
+        ManifestError: not JSON, another schema version, unknown keys, wrong types, dangling file names.
+    """
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ManifestError(f"{where}: not valid JSON ({error})") from error
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ManifestError(
+            f"{where}: schema version {version!r}, this muomni reads version {SCHEMA_VERSION}; "
+            "export the checkpoint again with muomni-export, or install the muomni that wrote the bundle"
+        )
+    manifest = strict_json.read(Manifest, value, where)
+    for name in manifest.files:
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise ManifestError(f"{where}: file name {name!r} must be a plain name inside the bundle")
+    for name, graph in manifest.graphs.items():
+        if graph.file not in manifest.files:
+            raise ManifestError(f"{where}: graph {name!r} names {graph.file!r}, which is not in 'files'")
+    return manifest
