@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .errors import MediaError
 from .resample import resample
 from .sources import describe, open_source
+from .truncation import require_whole, require_whole_mp3
 
 AudioSource = str | os.PathLike[str] | bytes | tuple[NDArray[Any], int]
 
@@ -69,12 +70,7 @@ def _decode(stream: BinaryIO, name: str) -> tuple[NDArray[np.float32], int]:
     """Samples (n, channels) and rate of an open file."""
     import soundfile  # 30 ms to import: not for those who only chat
 
-    promised = _promised_wav_bytes(stream)
-    if promised is not None and promised[1] < promised[0]:
-        raise MediaError(
-            f"{name}: the file is truncated: its header promises {promised[0]} bytes of samples, "
-            f"{promised[1]} are there"
-        )
+    require_whole(stream, name)
     try:
         with soundfile.SoundFile(stream) as file:
             _check_size(name, file.frames, file.channels, file.samplerate)
@@ -84,7 +80,10 @@ def _decode(stream: BinaryIO, name: str) -> tuple[NDArray[np.float32], int]:
                     f"{name}: the file is truncated: its header promises {file.frames} samples, "
                     f"{len(samples)} can be decoded"
                 )
-            return samples, int(file.samplerate)
+            rate, kind = int(file.samplerate), str(file.format)
+        if kind == "MP3":
+            require_whole_mp3(stream, name, len(samples))
+        return samples, rate
     except MediaError:
         raise
     except Exception as error:  # LibsndfileError, and what a damaged file makes the binding raise
@@ -93,29 +92,6 @@ def _decode(stream: BinaryIO, name: str) -> tuple[NDArray[np.float32], int]:
             f"{name}: not audio, damaged, or of a format that libsndfile cannot read "
             f"({reason[0] if reason else type(error).__name__})"
         ) from error
-
-
-def _promised_wav_bytes(stream: BinaryIO) -> tuple[int, int] | None:
-    """Bytes of samples that a WAV header promises and that are there; None for other files.
-
-    libsndfile repairs a cut WAV silently, which would shorten the input unsaid. A size of 0 or 2^32 - 1 is
-    what programs write that stream to a pipe: it promises nothing.
-    """
-    stream.seek(0, os.SEEK_END)
-    end = stream.tell()
-    stream.seek(0)
-    header = stream.read(12)
-    result = None
-    if header[:4] == b"RIFF" and header[8:12] == b"WAVE":
-        while len(chunk := stream.read(8)) == 8:
-            size = int.from_bytes(chunk[4:8], "little")
-            if chunk[:4] == b"data":
-                if size not in (0, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000) and size < 0xFFFF_FF00:
-                    result = (size, end - stream.tell())
-                break
-            stream.seek(size + size % 2, os.SEEK_CUR)
-    stream.seek(0)
-    return result
 
 
 def _from_array(samples: Any, rate: Any) -> tuple[NDArray[np.float32], int]:

@@ -99,6 +99,10 @@ def test_arrays_of_every_type(array: np.ndarray) -> None:
         (encoded(np.array([0, np.nan], np.float32), subtype="FLOAT"), "NaN"),
         (encoded(TONE)[:2000], "truncated"),
         (encoded(TONE, kind="FLAC")[:2000], "audio"),
+        (encoded(TONE, kind="AIFF")[:2000], "truncated"),
+        (encoded(TONE, kind="AU")[:2000], "truncated"),
+        (encoded(TONE, kind="OGG")[:-100], "truncated"),
+        (encoded(TONE, kind="MP3")[:-100], "truncated"),
         (encoded(TONE, rate=500), "500"),
     ],
 )

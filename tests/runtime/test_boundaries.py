@@ -33,6 +33,7 @@ LAYERS = (
         "mel",
         "griffin_lim",
         "sources",
+        "truncation",
         "wav",
     ),
     ("contract", "image", "audio", "video"),
