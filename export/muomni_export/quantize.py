@@ -31,6 +31,7 @@ SMALLEST_WEIGHT = 1024
 # Products with fewer outputs cost nothing, and among them are the routers of experts, whose rounding would
 # send tokens elsewhere.
 FEWEST_OUTPUTS = 65
+ROTARY_TABLES = "rotary."  # how muomni_export.graphs names them
 # Shrinking the range of a block clips its largest weight and refines all others; the best factor is searched.
 RANGE_FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 
@@ -195,6 +196,8 @@ def halve_file(path: Path) -> None:
     model = onnx.load(path)
     casts: list[onnx.NodeProto] = []
     for tensor in model.graph.initializer:
+        if tensor.name.startswith(ROTARY_TABLES):
+            continue  # half precision is too coarse for the angles of far positions
         if tensor.data_type == onnx.TensorProto.FLOAT and _elements(tensor.dims) >= SMALLEST_WEIGHT:
             name = tensor.name
             half = numpy_helper.to_array(tensor).astype(np.float16)

@@ -18,6 +18,7 @@ AudioSource = str | os.PathLike[str] | bytes | tuple[NDArray[Any], int]
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 MAX_SECONDS = 3600
 MAX_CHANNELS = 64
+UNKNOWN_FRAMES = 1 << 50  # what libsndfile says of a FLAC that was streamed
 
 
 def load_audio(source: AudioSource, sample_rate: int) -> NDArray[np.float32]:
@@ -73,9 +74,12 @@ def _decode(stream: BinaryIO, name: str) -> tuple[NDArray[np.float32], int]:
     require_whole(stream, name)
     try:
         with soundfile.SoundFile(stream) as file:
+            if file.frames >= UNKNOWN_FRAMES:
+                raise MediaError(f"{name}: its header does not tell its length; write it anew as WAV or FLAC")
             _check_size(name, file.frames, file.channels, file.samplerate)
             samples: NDArray[np.float32] = file.read(dtype="float32", always_2d=True)
-            if len(samples) < file.frames:
+            # Of an MP3 libsndfile only estimates the length; its frames are followed below.
+            if file.format != "MP3" and len(samples) < file.frames:
                 raise MediaError(
                     f"{name}: the file is truncated: its header promises {file.frames} samples, "
                     f"{len(samples)} can be decoded"
@@ -98,7 +102,7 @@ def _from_array(samples: Any, rate: Any) -> tuple[NDArray[np.float32], int]:
     array = np.asarray(samples)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise MediaError(f"audio samples: expected (n,) or (n, channels), got {array.shape}")
-    if isinstance(rate, bool) or int(rate) != rate:
+    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)):
         raise MediaError(f"audio samples: expected a whole number of Hz, got {rate!r}")
     channels = 1 if array.ndim == 1 else array.shape[1]
     if array.ndim == 2 and channels > MAX_CHANNELS >= len(array):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contract import past_names, present_names
-from .errors import ContextError
+from .errors import ContextError, InputError
 from .manifest import TalkerStage, ThinkerStage
 from .session import BoundRun, GraphSession
 
@@ -152,7 +152,13 @@ class Decoder:
 
         Raises:
             ContextError: the positions do not fit the context; the state is unchanged.
+            InputError: several rows go on with several positions, which ONNX Runtime's attention cannot do on
+                the CPU; feed such rows alone, or one position at a time.
         """
+        if count > 1 and state.batch > 1 and state.length > 0:
+            raise InputError(
+                f"{self.name}: {state.batch} rows can go on by 1 position at a time, got {count}"
+            )
         state._advance(count)
         step = state._step
         if step is not None and step.fits(feeds):

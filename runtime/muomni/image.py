@@ -27,6 +27,8 @@ else:
 # a few bytes that claims more is refused before any memory is taken.
 MAX_PIXELS = 178_956_970
 _PILLOW_LIMIT = threading.Lock()  # Pillow's limit is a global of its module
+# Not what runs other programs (EPS and WMF need Ghostscript or Windows), and not containers of many pictures.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA", "ICO", "DDS", "QOI")
 BACKGROUND = (255, 255, 255)  # transparent pixels are shown on white, as most viewers do
 
 
@@ -49,12 +51,15 @@ def load_image(source: ImageSource) -> Image:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _to_rgb(source)
+        return _to_rgb(ImageOps.exif_transpose(source))  # a copy: the caller's image stays as it is
     if not isinstance(source, (str, os.PathLike, bytes)):
         raise MediaError(f"image: expected a path, bytes, PIL image or array, got {type(source).__name__}")
-    assert not ImageFile.LOAD_TRUNCATED_IMAGES, "truncated images must be errors"
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise MediaError(
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set: a truncated image would be read unsaid; unset it"
+        )
     try:
-        with open_source(source, "image") as stream, Image.open(stream) as image:
+        with open_source(source, "image") as stream, Image.open(stream, formats=FORMATS) as image:
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
@@ -90,7 +95,7 @@ def _claimed_size(source: FileSource) -> tuple[int, int]:
     with _PILLOW_LIMIT, open_source(source, "image") as stream:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            with Image.open(stream) as image:
+            with Image.open(stream, formats=FORMATS) as image:
                 return image.size
         finally:
             Image.MAX_IMAGE_PIXELS = limit

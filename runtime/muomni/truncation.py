@@ -4,7 +4,7 @@
   while streaming ("unknown": 0, or nearly 2**31 or 2**32) promise nothing and are accepted.
 * Ogg: its last page must be whole (a cut exactly between two pages is not seen).
 * MP3: its last frame must be whole, and without a Xing header all its frames must have been played.
-* FLAC, W64, CAF and the rest have libsndfile's own errors.
+* FLAC has libsndfile's own errors. W64 and CAF are refused: a cut would not be seen.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ def require_whole(stream: BinaryIO, name: str) -> None:
         end = offset + length if length < STREAMED_LENGTH else None
     elif magic == b"OggS":
         end = _ogg_end(stream, size)
+    elif magic in (b"riff", b"caff"):
+        kind = "W64" if magic == b"riff" else "CAF"
+        raise MediaError(f"{name}: {kind} files are not read; write it anew as WAV or FLAC")
     stream.seek(0)
     if end is not None and end > size:
         raise MediaError(f"{name}: the file is truncated: its headers promise {end} bytes, {size} are there")

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .containers import READERS, require_whole_video
 from .errors import InputError, MediaError, MissingPackageError
 from .image import MAX_PIXELS, ImageSource, load_image
 from .sources import describe, open_source
+from .truncation import require_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 else:
     VideoSource = Any
 
+COVER_ART = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: the picture of a record, not a video
 CUT_SECONDS = 0.5  # durations in headers are rounded, by less than this
 MAX_FRAMES = 200_000  # an hour at 50 frames a second
 
@@ -67,14 +70,12 @@ def load_frames(source: VideoSource, count: int = 4) -> list[Image]:
 def _sequence(source: Any) -> Sequence[Any]:
     if isinstance(source, np.ndarray) and source.ndim not in (3, 4):
         raise MediaError(f"video array: expected (T, H, W, 3) or (T, H, W), got {source.shape}")
-    try:
-        length = len(source)
-    except TypeError as error:
+    if not isinstance(source, (np.ndarray, Sequence)):
         kind = type(source).__name__
-        raise MediaError(f"video: expected a path, bytes or a sequence of images, got {kind}") from error
-    if length == 0:
+        raise MediaError(f"video: expected a path, bytes or a sequence of images, got {kind}")
+    if len(source) == 0:
         raise MediaError("video: expected at least one frame, got none")
-    frames: Sequence[Any] = source
+    frames: Sequence[Any] = source  # type: ignore[assignment]
     return frames
 
 
@@ -116,6 +117,8 @@ def _from_container(stream: BinaryIO, name: str, count: int) -> list[Image]:
         raise MissingPackageError(
             f'{name}: reading this video needs PyAV; install it with\n  pip install "muomni[video]"'
         ) from error
+    require_whole(stream, name)  # AVI
+    require_whole_video(stream, name)
     av.logging.set_level(None)  # ffmpeg's remarks would land on stderr beside our own
     try:
         promised, packets = _count_packets(av, stream, name)
@@ -130,19 +133,23 @@ def _from_container(stream: BinaryIO, name: str, count: int) -> list[Image]:
                 raise MediaError(f"{name}: no frame of the video can be decoded")
             _, frames = _pick(av, stream, name, frame_indices(total, count))
         return frames
+    except MemoryError as error:
+        raise MediaError(f"{name}: too little memory for this video; scale it down or cut it") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, MediaError):
             raise
         raise MediaError(f"{name}: not a video, damaged or truncated ({error})") from error
 
 
+def _open(av: Any, stream: BinaryIO) -> Any:
+    stream.seek(0)
+    return av.open(stream, options={"format_whitelist": READERS}, metadata_errors="replace")
+
+
 def _count_packets(av: Any, stream: BinaryIO, name: str) -> tuple[int, int]:
     """Frames that the header promises (0: it does not say) and packets that are there."""
-    stream.seek(0)
-    with av.open(stream) as container:
-        if not container.streams.video:
-            raise MediaError(f"{name}: no video in this file; if it is audio, give it as audio (--audio-in)")
-        video = container.streams.video[0]
+    with _open(av, stream) as container:
+        video = _film(container, name)
         if video.width * video.height > MAX_PIXELS:
             raise MediaError(f"{name}: {video.width} x {video.height} pixels, at most {MAX_PIXELS:,} in all")
         packets, end, cut = 0, 0.0, False
@@ -164,22 +171,29 @@ def _count_packets(av: Any, stream: BinaryIO, name: str) -> tuple[int, int]:
         return int(video.frames), packets
 
 
+def _film(container: Any, name: str) -> Any:
+    """The first video stream that is no cover art."""
+    for stream in container.streams.video:
+        if not int(stream.disposition) & COVER_ART:
+            return stream
+    raise MediaError(f"{name}: no video in this file; if it is audio, give it as audio (--audio-in)")
+
+
 def _pick(av: Any, stream: BinaryIO, name: str, indices: list[int]) -> tuple[int, list[Image]]:
     """Number of frames that decode, and the wanted ones that are among them, upright."""
     wanted = set(indices)
     found: dict[int, Image] = {}
     total = 0
-    for frame in _decode(av, stream):
+    for frame in _decode(av, stream, name):
         if total in wanted:
             found[total] = _upright(frame)
         total += 1
     return total, [found[index] for index in indices if index in found]
 
 
-def _decode(av: Any, stream: BinaryIO) -> Iterator[Any]:
-    stream.seek(0)
-    with av.open(stream) as container:
-        video = container.streams.video[0]
+def _decode(av: Any, stream: BinaryIO, name: str) -> Iterator[Any]:
+    with _open(av, stream) as container:
+        video = _film(container, name)
         video.thread_type = "AUTO"
         yield from container.decode(video)
 

@@ -34,6 +34,7 @@ LAYERS = (
         "griffin_lim",
         "sources",
         "truncation",
+        "containers",
         "wav",
     ),
     ("contract", "image", "audio", "video"),

@@ -82,9 +82,13 @@ def test_frames_that_are_decoded_already() -> None:
         (lambda: b"text, no video", "not a video"),
         (lambda: film()[:600], "truncated"),
         (lambda: film(movflags="faststart")[:-400], "truncated"),
-        (lambda: film(movflags="faststart")[:-50], "middle of a frame"),
+        (lambda: film(movflags="faststart")[:-5], "truncated"),
         (lambda: film("matroska")[:1200], "truncated"),
         (lambda: film("avi")[:-1500], "truncated"),
+        (lambda: film("webm", "libvpx")[:-20], "truncated"),
+        (lambda: b"ffconcat version 1.0\nfile 'secret.ts'\n", "not a video"),
+        (lambda: b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n", "not a video"),
+        (lambda: {"a": 1}, "got dict"),
         (lambda: np.zeros((4, 4)), "(4, 4)"),
         (list, "at least one frame"),
         (lambda: 7, "got int"),
@@ -103,6 +107,14 @@ def test_what_is_no_video_is_sent_where_it_belongs() -> None:
     for stream, says in ((picture, "--image"), (sound, "--audio-in")):
         with pytest.raises(MediaError, match=says):
             load_frames(stream.getvalue(), 4)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF", "JPEG"])
+def test_a_picture_is_no_video(kind: str) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(stream, kind)
+    with pytest.raises(MediaError):
+        load_frames(stream.getvalue(), 4)
 
 
 def test_no_frames_are_refused() -> None:
