@@ -50,25 +50,25 @@ def load_image(source: ImageSource) -> Image:
     name = describe(source)
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    if isinstance(source, Image.Image):
-        return _to_rgb(ImageOps.exif_transpose(source))  # a copy: the caller's image stays as it is
-    if not isinstance(source, (str, os.PathLike, bytes)):
+    if not isinstance(source, (str, os.PathLike, bytes, Image.Image)):
         raise MediaError(f"image: expected a path, bytes, PIL image or array, got {type(source).__name__}")
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise MediaError(
             "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set: a truncated image would be read unsaid; unset it"
         )
     try:
+        if isinstance(source, Image.Image):  # perhaps opened only, and not read yet
+            return _to_rgb(ImageOps.exif_transpose(source))  # a copy: the caller's image stays as it is
         with open_source(source, "image") as stream, Image.open(stream, formats=FORMATS) as image:
+            _check_size(name, *image.size)  # Pillow's own limit may be off, by the caller or by _claimed_size
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise MediaError(f"{name}: not an image, or of a format that Pillow cannot read") from error
     except Image.DecompressionBombError as error:
-        width, height = _claimed_size(source)
-        raise MediaError(
-            f"{name}: {width} x {height} pixels, at most {MAX_PIXELS:,} in all can be read; scale the image down"
-        ) from error
+        assert not isinstance(source, Image.Image), "Pillow checks when it opens a file"
+        _check_size(name, *_claimed_size(source))
+        raise MediaError(f"{name}: {_one_line(error)}") from error  # the caller lowered Pillow's limit
     except MediaError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ValueError and more
@@ -86,6 +86,13 @@ def pixels(source: ImageSource, size: int) -> NDArray[np.float32]:
     image = load_image(source).resize((size, size), Image.Resampling.BILINEAR)
     channels_last = np.asarray(image, dtype=np.float32) / np.float32(255)
     return np.ascontiguousarray(channels_last.transpose(2, 0, 1))
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            f"{name}: {width} x {height} pixels, at most {MAX_PIXELS:,} in all can be read; scale the image down"
+        )
 
 
 def _claimed_size(source: FileSource) -> tuple[int, int]:

@@ -73,7 +73,7 @@ SOCIAL = (  # (kind, reply, sentences, clauses, held out)
          "Repeat what you heard."), (), ("Tell me what you hear.",)),
     Ask("joke", "I am too small to tell jokes.",
         ("Tell me a joke.", "Do you know a joke?", "Say something funny.", "Make me laugh."), (),
-        ("Please tell me a joke.", "Can you tell me a joke?")),
+        ("I want to know a joke.", "Can you tell me a joke?")),
 )  # fmt: skip
 
 UNKNOWN = (
