@@ -199,7 +199,22 @@ def _decode(av: Any, stream: BinaryIO, name: str) -> Iterator[Any]:
 
 
 def _upright(frame: Any) -> Image:
-    """RGB image of a frame, turned as its display matrix says (phones film sideways)."""
+    """RGB image of a frame, turned or mirrored as its display matrix says (phones film sideways)."""
+    from PIL.Image import Transpose
+
     image: Image = frame.to_image()
-    degrees = int(getattr(frame, "rotation", 0))  # counter-clockwise
-    return image.rotate(degrees, expand=True) if degrees % 360 else image
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return image
+    matrix = np.frombuffer(bytes(side_data), dtype=np.int32)  # 3 x 3; x' = m[0] x + m[3] y, y' = m[1] x + m[4] y
+    turns = {
+        (0, 1, -1, 0): Transpose.ROTATE_270,
+        (-1, 0, 0, -1): Transpose.ROTATE_180,
+        (0, -1, 1, 0): Transpose.ROTATE_90,
+        (-1, 0, 0, 1): Transpose.FLIP_LEFT_RIGHT,
+        (1, 0, 0, -1): Transpose.FLIP_TOP_BOTTOM,
+        (0, 1, 1, 0): Transpose.TRANSPOSE,
+        (0, -1, -1, 0): Transpose.TRANSVERSE,
+    }
+    turn = turns.get(tuple(int(sign) for sign in np.sign(matrix[[0, 1, 3, 4]])))
+    return image if turn is None else image.transpose(turn)
