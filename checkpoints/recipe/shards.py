@@ -23,7 +23,6 @@ from .world.scene import Scene, draw_scene
 
 SPEECH_SHARD = 1000
 PICTURE_SHARD = 2000
-FINGERPRINTED = 60  # samples of a shard
 MAX_FRAMES = 620
 """Longest utterance kept, 6.2 s; with pauses at its ends it still fits the audio share of the context."""
 
@@ -66,7 +65,7 @@ class SpeechPool:
 
     def shard(self, k: int) -> SpeechShard:
         if k not in self._open:
-            lines = (training_line(self.seed, k * SPEECH_SHARD + i).text for i in range(FINGERPRINTED))
+            lines = (training_line(self.seed, k * SPEECH_SHARD + i).text for i in range(SPEECH_SHARD))
             path = self.folder / f"speech-{self.seed}-{k:04d}-{fingerprint(lines)}"
             mel, starts = _stored_pair(path, lambda: self._make(k))
             self._open[k] = SpeechShard(k * SPEECH_SHARD, mel, starts)
@@ -94,7 +93,7 @@ class PicturePool:
 
     def shard(self, k: int) -> NDArray[np.uint8]:
         if k not in self._open:
-            scenes = (repr(training_scene(self.seed, k * PICTURE_SHARD + i)) for i in range(FINGERPRINTED))
+            scenes = (repr(training_scene(self.seed, k * PICTURE_SHARD + i)) for i in range(PICTURE_SHARD))
             path = self.folder / f"pictures-{self.side}-{self.seed}-{k:04d}-{fingerprint(scenes)}"
             self._open[k] = _stored_pair(path, lambda: (self._make(k), np.zeros(0, np.int64)))[0]
         return self._open[k]

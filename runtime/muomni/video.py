@@ -200,13 +200,16 @@ def _decode(av: Any, stream: BinaryIO, name: str) -> Iterator[Any]:
 
 def _upright(frame: Any) -> Image:
     """RGB image of a frame, turned or mirrored as its display matrix says (phones film sideways)."""
+    from av.sidedata.sidedata import Type
     from PIL.Image import Transpose
 
     image: Image = frame.to_image()
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    side_data = frame.side_data.get(Type.DISPLAYMATRIX)
     if side_data is None:
         return image
-    matrix = np.frombuffer(bytes(side_data), dtype=np.int32)  # 3 x 3; x' = m[0] x + m[3] y, y' = m[1] x + m[4] y
+    # 3 x 3 in fixed point: x' = m[0] x + m[3] y, y' = m[1] x + m[4] y. A frame's "rotation" knows no mirrors.
+    matrix = np.frombuffer(bytes(side_data), dtype=np.int32)[[0, 1, 3, 4]]
+    a, b, c, d = np.rint(matrix / max(1, np.abs(matrix).max())).astype(int).tolist()
     turns = {
         (0, 1, -1, 0): Transpose.ROTATE_270,
         (-1, 0, 0, -1): Transpose.ROTATE_180,
@@ -216,5 +219,5 @@ def _upright(frame: Any) -> Image:
         (0, 1, 1, 0): Transpose.TRANSPOSE,
         (0, -1, -1, 0): Transpose.TRANSVERSE,
     }
-    turn = turns.get(tuple(int(sign) for sign in np.sign(matrix[[0, 1, 3, 4]])))
+    turn = turns.get((a, b, c, d))
     return image if turn is None else image.transpose(turn)

@@ -115,7 +115,8 @@ def _pcm16(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.int16]:
         raise InputError(
             f"speech to write: expected samples in -1…1, got a peak of {peak:.4g}; divide the samples by their peak"
         )
-    pcm: npt.NDArray[np.int16] = np.rint(np.clip(signal, -1.0, 1.0) * FULL_SCALE).astype("<i2")
+    exact = np.result_type(signal.dtype, np.float32)  # in float16, 1.0 would become 32768 and wrap around
+    pcm: npt.NDArray[np.int16] = np.rint(np.clip(signal.astype(exact), -1.0, 1.0) * FULL_SCALE).astype("<i2")
     return pcm
 
 

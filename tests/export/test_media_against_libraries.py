@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import librosa
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 import muomni
 from muomni.griffin_lim import griffin_lim
+from muomni.mel import MelParameters, mel_power
 from muomni.resample import resample
 from muomni.stft import hann_window, istft, stft
 
@@ -69,7 +71,10 @@ def test_griffin_lim_converges_as_librosas_does(speech: np.ndarray) -> None:
     assert distance(ours) < 1.1 * distance(theirs)
 
 
-@pytest.mark.parametrize(("source", "target"), [(22_050, 16_000), (48_000, 16_000), (8_000, 16_000)])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [(22_050, 16_000), (44_100, 16_000), (48_000, 16_000), (8_000, 16_000), (16_000, 24_000)],
+)
 def test_resampling_is_the_windowed_sinc_in_float32(speech: np.ndarray, source: int, target: int) -> None:
     """The textbook form: one convolution with every phase of the filter."""
     divisor = math.gcd(source, target)
@@ -84,3 +89,56 @@ def test_resampling_is_the_windowed_sinc_in_float32(speech: np.ndarray, source: 
     expected = F.conv1d(padded[None, None], kernel[:, None], stride=step)[0].T.reshape(-1)
     got = resample(speech, source, target)
     assert np.abs(got - expected[: len(got)].numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("samples", [513, 16_000, 16_001, 16_159, 16_160])
+@pytest.mark.parametrize(("n_fft", "window", "hop", "n_mels"), [(1024, 400, 160, 128), (512, 512, 128, 80)])
+def test_spectrograms_of_any_length_are_torchs(
+    samples: int, n_fft: int, window: int, hop: int, n_mels: int
+) -> None:
+    noise = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+    bank = librosa.filters.mel(sr=16_000, n_fft=n_fft, n_mels=n_mels, htk=True, norm=None)
+    spectrum = torch.stft(
+        torch.from_numpy(noise),
+        n_fft,
+        hop,
+        window,
+        torch.hann_window(window),
+        center=True,
+        pad_mode="reflect",
+        return_complex=True,
+    )
+    expected = (spectrum.abs().square().T @ torch.from_numpy(bank.T)).numpy()
+    parameters = MelParameters(n_fft=n_fft, window_samples=window, hop_samples=hop, n_mels=n_mels)
+    got = mel_power(noise, parameters, np.ascontiguousarray(bank.T))
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() < 1e-5 * expected.max()
+
+
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize("hop", [160, 256])
+def test_the_transform_pads_as_librosas_does(
+    speech: np.ndarray, pad_mode: Literal["constant", "reflect"], hop: int
+) -> None:
+    expected = librosa.stft(speech, n_fft=1024, hop_length=hop, pad_mode=pad_mode).T
+    got = stft(speech, hann_window(1024), hop, pad_mode)
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_a_spectrum_that_no_signal_has_becomes_librosas_signal() -> None:
+    """Griffin-Lim lives on the inverse of such spectra."""
+    random = np.random.default_rng(0)
+    spectrum = (random.standard_normal((40, 513)) + 1j * random.standard_normal((40, 513))).astype(
+        np.complex64
+    )
+    spectrum[:, [0, -1]] = spectrum[:, [0, -1]].real
+    length = 39 * 256
+    expected = librosa.istft(spectrum.T, hop_length=256, n_fft=1024, length=length)
+    got = istft(spectrum, hann_window(1024), 256, length)
+    assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_the_windows_are_torchs() -> None:
+    for size in (400, 512, 1024):
+        assert np.abs(hann_window(size) - torch.hann_window(size).numpy()).max() < 1e-6
