@@ -1,9 +1,11 @@
 """Was a sound file cut short? libsndfile plays what is left without a word, which would shorten the input unsaid.
 
 * WAV, RF64, AIFF and AU: the length of the sample data against the size of the file. Lengths that a program writes
-  while streaming ("unknown": 0, or nearly 2**31 or 2**32) promise nothing and are accepted.
+  while streaming ("unknown": 0, or nearly 2**31 or 2**32) promise nothing and are accepted (of 0, libsndfile then
+  reads nothing).
 * Ogg: its last page must be whole (a cut exactly between two pages is not seen).
-* MP3: its last frame must be whole, and without a Xing header all its frames must have been played.
+* MP3: its last frame must be whole; with a Xing header there must be as many frames as it says, and without one
+  all of them must have been played.
 * FLAC has libsndfile's own errors. W64 and CAF are refused: a cut would not be seen.
 """
 
@@ -63,7 +65,7 @@ def require_whole_mp3(stream: BinaryIO, name: str, decoded: int) -> None:
     while data[position : position + 3] == b"ID3" and position + 10 <= len(data):
         a, b, c, d = data[position + 6 : position + 10]  # 7 bits each
         position += 10 + (a << 21 | b << 14 | c << 7 | d) + (10 if data[position + 5] & 0x10 else 0)
-    total = largest = 0
+    total = largest = frames = promised = 0
     counted = False
     while (frame := _mp3_frame(data[position : position + 4])) is not None:
         length, samples = frame
@@ -72,9 +74,16 @@ def require_whole_mp3(stream: BinaryIO, name: str, decoded: int) -> None:
         head = data[position : position + 48]
         if total == 0 and not counted and (b"Xing" in head or b"Info" in head):
             counted = True  # this frame holds the number of frames, no sound; libsndfile trusts it
+            tag = max(head.find(b"Xing"), head.find(b"Info"))
+            if len(head) >= tag + 12 and head[tag + 7] & 1:  # the first flag: the number of frames follows
+                promised = int.from_bytes(head[tag + 8 : tag + 12], "big")
         else:
-            total, largest = total + samples, samples
+            total, largest, frames = total + samples, samples, frames + 1
         position += length
+    if frames < promised:
+        raise MediaError(
+            f"{name}: the file is truncated: its header promises {promised} MP3 frames, {frames} are there"
+        )
     # Decoders may drop their own delay, at most a frame, at either end.
     if not counted and total - decoded > 2 * largest:
         raise MediaError(

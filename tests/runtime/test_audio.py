@@ -215,3 +215,16 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(encoded(TONE)[:1000])
     with pytest.raises(MediaError, match=r"cut\.wav: the file is truncated: .* 1000 are there"):
         load_audio(path, RATE)
+
+
+def test_an_mp3_cut_between_two_frames_is_found() -> None:
+    """Every cut where a frame begins: libsndfile plays what is left without a word."""
+    data = encoded(np.tile(TONE, 4), kind="MP3")
+    starts = [
+        at for at in range(len(data) // 4, len(data) - 4) if data[at : at + 2] == data[:2] == b"\xff\xf3"
+    ]
+    assert len(starts) > 5
+    for at in starts:
+        with pytest.raises(MediaError, match="truncated"):
+            load_audio(data[:at], RATE)
+    assert len(load_audio(data, RATE)) >= 4 * len(TONE)
