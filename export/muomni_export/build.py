@@ -11,13 +11,29 @@ from torch import Tensor, nn
 
 from muomni.contract import GraphContract
 
-from .graphs import AudioGraph, CodecDecoderGraph, CodecEncoderGraph, TalkerGraph, ThinkerGraph, VisionGraph
+from .graphs import (
+    AudioGraph,
+    CodecDecoderGraph,
+    CodecEncoderGraph,
+    SpectralVocoderGraph,
+    SpokenTalkerGraph,
+    TalkerGraph,
+    ThinkerGraph,
+    VisionGraph,
+)
 from .loading import Modules
 from .modules.decoder import DecoderSizes
+from .modules.letters import LettersToSounds
+from .modules.talker import Talker
+from .modules.vocoder import SpectralVocoder
 from .parity import (
     GraphCheck,
     audio_check,
     codec_checks,
+    context_check,
+    letters_check,
+    spectral_check,
+    spoken_talker_check,
     talker_check,
     thinker_check,
     vision_check,
@@ -112,13 +128,46 @@ def talker_build(modules: Modules) -> GraphBuild:
         TalkerGraph(talker, TALKER_POSITIONS),
         (torch.zeros(BATCH, STEP, 2, dtype=torch.int64), *lengths, past),
         ({0: torch.export.Dim("B"), 1: torch.export.Dim("S")}, *length_axes, past_axes),
-        talker_check(talker, start_codes(talker.sizes.codebook_size)),
+        talker_check(talker, start_codes(talker)),
     )
 
 
-def start_codes(codebook_size: int) -> tuple[int, int]:
-    """The pseudo frame of :class:`TalkerGraph`'s learned start."""
-    return codebook_size, codebook_size + 1
+def start_codes(talker: Talker) -> tuple[int, int]:
+    """The pseudo frame of the learned start, see :class:`TalkerGraph` and :class:`SpokenTalkerGraph`."""
+    rows = talker.sizes.codebook_size
+    return (rows, rows + 1) if talker.sizes.text is None else (rows, rows)
+
+
+def spoken_talker_builds(talker: Talker, letters: LettersToSounds) -> list[GraphBuild]:
+    """A Talker that is told what to say, and the two graphs that tell it."""
+    text = talker.sizes.text
+    assert text is not None
+    batch, step = torch.export.Dim("B"), torch.export.Dim("S")
+    past, past_axes = _cache(talker.sizes.decoder)
+    lengths, length_axes = _lengths(STEP)
+    axes = {0: batch, 1: step}
+    told = GraphBuild(
+        "talker",
+        SpokenTalkerGraph(talker, TALKER_POSITIONS),
+        (
+            torch.zeros(BATCH, STEP, 2, dtype=torch.int64),
+            torch.zeros(BATCH, STEP, talker.sizes.decoder.width),
+            torch.zeros(BATCH, STEP, dtype=torch.int64),
+            *lengths,
+            past,
+        ),
+        (axes, axes, axes, *length_axes, past_axes),
+        spoken_talker_check(talker, start_codes(talker)),
+    )
+    around = torch.zeros(BATCH, 2 * text.reach + STEP, dtype=torch.int64)
+    word = torch.zeros(BATCH, STEP, dtype=torch.int64)
+    lengthwise = ({0: torch.export.Dim("B"), 1: torch.export.Dim("L", min=2 * text.reach + 1)},)
+    letterwise = ({0: torch.export.Dim("B"), 1: torch.export.Dim("L")},)
+    return [
+        told,
+        GraphBuild("letters", letters, (word,), letterwise, letters_check(letters)),
+        GraphBuild("context", talker.context, (around,), lengthwise, context_check(talker)),
+    ]
 
 
 def vision_build(modules: Modules) -> GraphBuild:
@@ -163,6 +212,8 @@ def vocoder_build(modules: Modules) -> GraphBuild:
     vocoder = modules.vocoder
     assert vocoder is not None
     mel = torch.zeros(BATCH, FRAMES, vocoder.sizes.mel_bins)
+    if isinstance(vocoder, SpectralVocoder):
+        return _over_time("vocoder", SpectralVocoderGraph(vocoder), mel, spectral_check(vocoder))
     return _over_time("vocoder", vocoder, mel, vocoder_check(vocoder))
 
 
@@ -175,7 +226,9 @@ def graph_builds(modules: Modules) -> list[GraphBuild]:
         builds.append(vision_build(modules))
     if modules.audio is not None:
         builds.append(audio_build(modules))
-    if modules.talker is not None:
+    if modules.talker is not None and modules.letters is not None:
+        builds += spoken_talker_builds(modules.talker, modules.letters)
+    elif modules.talker is not None:
         builds.append(talker_build(modules))
     if modules.codec is not None:
         builds += codec_builds(modules)

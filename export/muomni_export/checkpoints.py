@@ -25,7 +25,7 @@ from .locate import (
     only_config,
 )
 from .reading import read_json, read_safetensors, read_torch_file
-from .renaming import Section, canonical_state, split_sections
+from .renaming import Section, canonical_state, split_sections, strip_wrappers
 
 FILE_PARTS: Mapping[str, Mapping[str, str]] = {
     "omni": {"thinker": "thinker", "proj_a": "audio_projector", "proj_v": "vision_projector"},
@@ -34,6 +34,7 @@ FILE_PARTS: Mapping[str, Mapping[str, str]] = {
     "audio": {"enc": "audio"},
     "talker": {"talker": "talker", "rvq": "codec"},
     "vocoder": {"generator": "vocoder"},
+    "letters": {"letters": "letters"},
 }
 """Kind of file -> names of the parts in it -> stages."""
 
@@ -42,6 +43,7 @@ MERGED_PARTS: Mapping[str, str] = {
     "vision_encoder": "vision",
     "audio_encoder": "audio",
     "talker": "talker",
+    "letters": "letters",
     "rvq": "codec",
     "proj_a": "audio_projector",
     "proj_v": "vision_projector",
@@ -56,6 +58,9 @@ LEFT_OUT = {
     "audio": "the model will not listen",
     "talker": "the model will not speak",
 }
+SOUND_CONTEXT = "context."  # names only a Talker has that is told what to say
+LETTERS_FILE, INVENTORY_FILE = "letters.pt", "sounds.json"
+TOLD = "a Talker that is told what to say"
 OCR_NOTE = "OCR is not exported yet: the OCR model is left out"
 NO_VOCODER_NOTE = "no vocoder checkpoint found: speech is made with Griffin-Lim"
 
@@ -83,7 +88,8 @@ class StageWeights:
 class CheckpointSet:
     """All that was found.
 
-    ``stages`` has some of: thinker, vision, vision_projector, audio, audio_projector, talker, codec, vocoder.
+    ``stages`` has some of: thinker, vision, vision_projector, audio, audio_projector, talker, letters, codec,
+    vocoder. ``inventory`` names the sounds that a Talker which is told what to say knows; None for others.
     ``context_length`` is in positions, 0 where there is no Thinker; ``root`` is the folder that was read.
     """
 
@@ -92,6 +98,7 @@ class CheckpointSet:
     context_length: int
     notes: tuple[str, ...]
     root: Path
+    inventory: Path | None = None
 
 
 def read_checkpoint(path: Path, config: Path | None = None) -> CheckpointSet:
@@ -147,7 +154,9 @@ def _read_omni(found: Located, override: Path | None) -> CheckpointSet:
         sections |= _torch_sections(_file(place, kind), kind)
         configs[kind] = stage_config(kind, config, config_path, _folder(place), notes)
         configs[kind] = (configs[kind][0] | _set_keys(kind, config), configs[kind][1])
+    inventory = None
     if places["talker"] is not None:
+        inventory = _add_reading(_folder(places["talker"]), sections, configs)
         folders = (_folder(places["talker"]), found.folder, found.folder.parent)
         vocoder = find_vocoder(folders, config, config_path, found.folder, notes)
         _add_vocoder(vocoder, sections, configs, config, config_path, notes)
@@ -158,7 +167,7 @@ def _read_omni(found: Located, override: Path | None) -> CheckpointSet:
         notes.append(OCR_NOTE)
     tokenizer = find_tokenizer((thinker_folder, found.folder))
     length = context_length((config, configs["thinker"][0]), config_path, notes)
-    return _assemble(found, sections, configs, tokenizer, length, notes)
+    return _assemble(found, sections, configs, tokenizer, length, notes, inventory)
 
 
 def _read_stage(found: Located, override: Path | None) -> CheckpointSet:
@@ -167,14 +176,16 @@ def _read_stage(found: Located, override: Path | None) -> CheckpointSet:
     whole = read_json(override) if override else {}
     own = (whole_or_section(whole, found.kind), override)
     configs = {found.kind: own if override else stage_config(found.kind, {}, None, found.folder, notes)}
+    inventory = None
     if found.kind == "talker":
+        inventory = _add_reading(found.folder, sections, configs)
         vocoder = find_vocoder((found.folder, found.folder.parent), {}, None, found.folder, notes)
         _add_vocoder(vocoder, sections, configs, {}, configs["talker"][1], notes)
     tokenizer, length = None, 0
     if found.kind == "thinker":
         tokenizer = find_tokenizer((found.folder,))
         length = context_length((whole, configs["thinker"][0]), configs["thinker"][1] or found.file, notes)
-    return _assemble(found, sections, configs, tokenizer, length, notes)
+    return _assemble(found, sections, configs, tokenizer, length, notes, inventory)
 
 
 def _read_merged(found: Located, override: Path | None) -> CheckpointSet:
@@ -208,13 +219,15 @@ def _read_merged(found: Located, override: Path | None) -> CheckpointSet:
         if not own:
             notes.append(f"{kind}: no config in {config_path}; its sizes come from the tensors")
         configs[kind] = (own, config_path if config_path.is_file() else base_path)
+    inventory = None
     if "talker" in sections:
+        inventory = _add_reading(found.folder, sections, configs)
         folders = (found.folder, *(p for p in sorted(found.folder.glob("vocoder*")) if p.is_dir()))
         vocoder = find_vocoder(folders, config, config_path, found.folder, notes)
         _add_vocoder(vocoder, sections, configs, config, config_path, notes)
     tokenizer = find_tokenizer((found.folder,))
     length = context_length((omni | config, configs["thinker"][0]), config_path, notes)
-    return _assemble(found, sections, configs, tokenizer, length, notes)
+    return _assemble(found, sections, configs, tokenizer, length, notes, inventory)
 
 
 def _add_vocoder(
@@ -240,6 +253,24 @@ def _add_vocoder(
     configs["vocoder"] = (own | section, config_path if section else own_path)
 
 
+def _add_reading(folder: Path, sections: dict[str, Section], configs: dict[str, Config]) -> Path | None:
+    """Letters to sounds and the list of sounds, for a Talker that is told what to say; the list."""
+    keys = (strip_wrappers(raw) for raw, _ in sections["talker"].entries.values())
+    if not any(key.startswith(SOUND_CONTEXT) for key in keys):
+        return None
+    letters, inventory = folder / LETTERS_FILE, folder / INVENTORY_FILE
+    if "letters" not in sections:
+        if not letters.is_file():
+            raise CheckpointError(f"{folder}: expected {LETTERS_FILE}, which {TOLD} needs; found none")
+        sections |= _torch_sections(letters, "letters")
+    if not inventory.is_file():
+        raise CheckpointError(f"{folder}: expected {INVENTORY_FILE}, which {TOLD} needs; found none")
+    config, source = configs["talker"]
+    own = config.get("letters")
+    configs["letters"] = (dict(own) if isinstance(own, Mapping) else {}, source)
+    return inventory
+
+
 def _torch_sections(file: Path, kind: str) -> dict[str, Section]:
     """The parts of a stage's file, by stage; at least the one the file is named after (but for omni.pt)."""
     parts = FILE_PARTS[kind]
@@ -262,6 +293,7 @@ def _assemble(
     tokenizer: Path | None,
     length: int,
     notes: list[str],
+    inventory: Path | None,
 ) -> CheckpointSet:
     for stage, needed in NEEDS.items():
         if stage in sections and needed not in sections and found.kind != stage:
@@ -277,12 +309,12 @@ def _assemble(
         stages[stage] = StageWeights(
             state.tensors, config, section.file, section.prefix, state.stored_names, source
         )
-    return CheckpointSet(stages, tokenizer, length, tuple(notes), found.folder)
+    return CheckpointSet(stages, tokenizer, length, tuple(notes), found.folder, inventory)
 
 
 def _set_keys(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """What the config of a whole set says of one stage outside its section."""
-    keys = {"vision": ("image_embeddings", "video_frames")}.get(kind, ())
+    keys = {"vision": ("image_embeddings", "video_frames"), "audio": ("spoken_question",)}.get(kind, ())
     return {key: config[key] for key in keys if key in config}
 
 

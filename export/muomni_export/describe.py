@@ -7,6 +7,7 @@ from muomni.manifest import (
     CodecStage,
     MelEntry,
     PromptEntry,
+    SpokenTextEntry,
     TalkerStage,
     ThinkerStage,
     VisionStage,
@@ -15,10 +16,13 @@ from muomni.manifest import (
 
 from .build import TALKER_POSITIONS, start_codes
 from .loading import Modules
+from .modules.vocoder import SpectralVocoder
 
 AUDIO_SHARE_OF_CONTEXT = 4  # the reference lets audio fill at most a quarter of the context
 GRIFFIN_LIM_ITERATIONS = 32  # the reference's
 AUDIO_FILTERS, VOCODER_FILTERS = "audio_mel_filters.npy", "vocoder_mel_filters.npy"
+INVENTORY, RESIDUAL_BY_BASE = "sounds.json", "residual_by_base.npy"
+PICTURE_QUESTION = "Describe what you see concisely."  # the reference's
 
 VIDEO_FRAMES = 4  # the reference's
 
@@ -27,8 +31,9 @@ def prompt_entry(modules: Modules) -> PromptEntry:
     return PromptEntry(
         layout="[media] [bos] [text]",
         media_order=("image", "video", "audio"),
-        default_picture_question="Describe what you see concisely.",
+        default_picture_question=PICTURE_QUESTION,
         default_audio_question="What did you hear?",
+        default_spoken_question=modules.spoken_question or PICTURE_QUESTION,
         video_frames=modules.video_frames or VIDEO_FRAMES,
     )
 
@@ -102,10 +107,27 @@ def talker_stage(modules: Modules) -> TalkerStage | None:
         head_size=decoder.head_size,
         codebooks=2,
         codebook_size=sizes.codebook_size,
-        start_codes=start_codes(sizes.codebook_size),
+        start_codes=start_codes(modules.talker),
         frame_rate_hz=sizes.frame_rate_hz,
         context_length=TALKER_POSITIONS,
-        reads_text=False,
+        text=_spoken_text(modules),
+    )
+
+
+def _spoken_text(modules: Modules) -> SpokenTextEntry | None:
+    if modules.talker is None or modules.letters is None or modules.talker.sizes.text is None:
+        return None
+    text, letters = modules.talker.sizes.text, modules.letters.sizes
+    return SpokenTextEntry(
+        letters_graph="letters",
+        context_graph="context",
+        inventory=INVENTORY,
+        residual_by_base=RESIDUAL_BY_BASE,
+        symbols=letters.symbols,
+        slots=letters.slots,
+        sounds=text.sounds,
+        reach=text.reach,
+        elapsed=text.elapsed,
     )
 
 
@@ -123,8 +145,20 @@ def codec_stage(modules: Modules) -> CodecStage | None:
 
 
 def vocoder_stage(modules: Modules) -> VocoderStage | None:
-    """HiFi-GAN where the checkpoint has one; else Griffin-Lim for a codec; else nothing."""
+    """The vocoder of the checkpoint; else Griffin-Lim for a codec; else nothing."""
     speech = modules.speaking
+    if isinstance(modules.vocoder, SpectralVocoder):
+        spectral = modules.vocoder.sizes
+        return VocoderStage(
+            kind="spectral",
+            sample_rate_hz=speech.sample_rate_hz,
+            hop_samples=spectral.hop_samples,
+            n_fft=spectral.n_fft,
+            mel_bins=spectral.mel_bins,
+            normalisation="fixed_range",
+            graph="vocoder",
+            receptive_field_frames=spectral.receptive_field_frames(),
+        )
     if modules.vocoder is not None:
         sizes = modules.vocoder.sizes
         return VocoderStage(

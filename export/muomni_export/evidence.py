@@ -79,6 +79,13 @@ class Evidence:
             raise self.wrong_value(key, "a positive number", value)
         return float(value)
 
+    def text(self, key: str) -> str | None:
+        """A text from the config; None where the config does not say."""
+        value = self.config.get(key)
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise self.wrong_value(key, "a text", value)
+        return value
+
     def positives(self, key: str) -> tuple[int, ...] | None:
         """A list of whole numbers above zero from the config; None where the config does not say."""
         value = self.config.get(key)

@@ -33,6 +33,8 @@ from .build import GraphBuild, graph_builds
 from .checkpoints import read_checkpoint
 from .describe import (
     AUDIO_FILTERS,
+    INVENTORY,
+    RESIDUAL_BY_BASE,
     VOCODER_FILTERS,
     audio_stage,
     codec_stage,
@@ -136,6 +138,7 @@ def _write(
     if modules.tokenizer is not None:
         shutil.copyfile(modules.tokenizer, folder / TOKENIZER_NAME)
     _write_filters(folder, manifest)
+    _write_spoken_text(folder, modules, half=plan.of("talker") != "fp32")
     write_recording(folder / RECORDING_NAME, recorded)
     for file in folder.iterdir():
         file.chmod(0o644)  # onnx makes its data files readable to their owner alone
@@ -220,6 +223,15 @@ def _write_filters(folder: Path, manifest: Manifest) -> None:
         # The reference's Griffin-Lim inverts librosa's default (Slaney) filters.
         bank = librosa.filters.mel(sr=vocoder.sample_rate_hz, n_fft=vocoder.n_fft, n_mels=vocoder.mel_bins)
         np.save(folder / VOCODER_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
+
+
+def _write_spoken_text(folder: Path, modules: Modules, half: bool) -> None:
+    """The list of sounds, and the table of a Talker that is told what to say; ``half``: in float16."""
+    if modules.inventory is None or modules.talker is None:
+        return
+    shutil.copyfile(modules.inventory, folder / INVENTORY)
+    table = modules.talker.base_to_res.weight.numpy()
+    np.save(folder / RESIDUAL_BY_BASE, table.astype(np.float16) if half else table)
 
 
 def _portable(note: str, root: Path, config: Path | None) -> str:

@@ -17,6 +17,7 @@ from .modules.listening import AudioEncoder
 from .modules.talker import Talker
 from .modules.thinker import Thinker
 from .modules.vision import VisionEncoder
+from .modules.vocoder import SpectralVocoder
 
 
 class ThinkerGraph(nn.Module):
@@ -54,7 +55,7 @@ class TalkerGraph(nn.Module):
     def __init__(self, talker: Talker, positions: int) -> None:
         super().__init__()
         table = torch.cat((talker.emb.weight, talker.start[0], torch.zeros_like(talker.start[0])))
-        self.emb = nn.Embedding(table.shape[0], table.shape[1], _weight=table.detach())
+        self.emb = _embedding(table)
         self.norm, self.base_head, self.res_head = talker.norm, talker.base_head, talker.res_head
         self.blocks = nn.ModuleList(PackedBlock(block, i) for i, block in enumerate(talker.blocks))
         self.rotary = RotaryTables(positions, talker.sizes.decoder)
@@ -68,6 +69,55 @@ class TalkerGraph(nn.Module):
             x = block(x, cache)
         x = self.norm(x[:, -1])
         return (self.base_head(x), self.res_head(x), *cache.present)
+
+
+class SpokenTalkerGraph(nn.Module):
+    """Code frames, sound vectors and how long each sound has lasted, with a cache -> both codes, and moving on.
+
+    The learned start is row K of the embedding of the base codes; row K of the other is zeros.
+    """
+
+    def __init__(self, talker: Talker, positions: int) -> None:
+        super().__init__()
+        start = talker.start[0]
+        self.emb = _embedding(torch.cat((talker.emb.weight, start)))
+        self.res_emb = _embedding(torch.cat((talker.res_emb.weight, torch.zeros_like(start))))
+        self.elapsed_emb, self.norm, self.advance_head = talker.elapsed_emb, talker.norm, talker.advance_head
+        self.base_head, self.res_head = talker.base_head, talker.res_head
+        self.blocks = nn.ModuleList(PackedBlock(block, i) for i, block in enumerate(talker.blocks))
+        self.rotary = RotaryTables(positions, talker.sizes.decoder)
+
+    def forward(
+        self,
+        codes: Tensor,
+        vectors: Tensor,
+        elapsed: Tensor,
+        seqlens_k: Tensor,
+        total_sequence_length: Tensor,
+        past: list[Tensor],
+    ) -> tuple[Tensor, ...]:
+        cache = Cache(past, seqlens_k, total_sequence_length, self.rotary.cosines, self.rotary.sines)
+        x = self.emb(codes[..., 0]) + self.res_emb(codes[..., 1]) + vectors + self.elapsed_emb(elapsed)
+        for block in self.blocks:
+            x = block(x, cache)
+        x = self.norm(x[:, -1])
+        advance = self.advance_head(x).squeeze(-1)
+        return (self.base_head(x), self.res_head(x), advance, *cache.present)
+
+
+def _embedding(table: Tensor) -> nn.Embedding:
+    return nn.Embedding(table.shape[0], table.shape[1], _weight=table.detach())
+
+
+class SpectralVocoderGraph(nn.Module):
+    """Mel -> real and imaginary parts; the runtime inverts them, which needs no table of cosines in the file."""
+
+    def __init__(self, vocoder: SpectralVocoder) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        return self.vocoder.spectrum(mel)
 
 
 def image_features(cls: Tensor, grid: Tensor, pool: int) -> Tensor:

@@ -10,27 +10,29 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from muomni.errors import CheckpointError
+from muomni.errors import BundleError, CheckpointError
+from muomni.inventory import Inventory
 
 from .checkpoints import CheckpointSet, StageWeights
 from .evidence import Evidence
 from .modules.codec import Codec
+from .modules.letters import LettersToSounds
 from .modules.listening import AudioEncoder
 from .modules.talker import Talker
 from .modules.thinker import Thinker
 from .modules.vision import VisionEncoder
-from .modules.vocoder import Vocoder
+from .modules.vocoder import SpectralVocoder, Vocoder
 from .sizes import (
     ListeningFrontEnd,
     audio_sizes,
     codec_sizes,
     image_pool,
     listening_front_end,
-    talker_sizes,
     thinker_sizes,
     vision_sizes,
 )
-from .vocoder_sizes import SpeakingFrontEnd, speaking_front_end, vocoder_sizes
+from .talker_sizes import letters_sizes, talker_sizes
+from .vocoder_sizes import SpeakingFrontEnd, make_vocoder, speaking_front_end
 
 SHOWN = 5  # names in an error, the rest is counted
 SPECIAL_IDS = {"unk": 0, "bos": 1, "eos": 2}
@@ -43,7 +45,9 @@ class Modules:
     """The stages of a checkpoint in evaluation mode, float32, without gradients; None where there is none.
 
     ``image_pool`` is 0 where the class feature is what the Thinker reads of an image; else so many patches a
-    side are averaged into one embedding. ``video_frames`` is None where the config does not say.
+    side are averaged into one embedding. ``video_frames`` and ``spoken_question`` (asked when a picture comes with
+    a recording and no text) are None where the config does not say. ``letters`` and ``inventory`` belong to a
+    Talker that is told what to say.
     ``frame_rate_hz`` is the Talker's, None without one; ``context_length`` is in positions, 0 without a
     Thinker; ``sources`` has the file of each stage.
     """
@@ -54,10 +58,13 @@ class Modules:
     audio: AudioEncoder | None
     audio_projector: nn.Linear | None
     talker: Talker | None
+    letters: LettersToSounds | None
+    inventory: Path | None
     codec: Codec | None
-    vocoder: Vocoder | None
+    vocoder: Vocoder | SpectralVocoder | None
     image_pool: int
     video_frames: int | None
+    spoken_question: str | None
     listening: ListeningFrontEnd
     speaking: SpeakingFrontEnd
     frame_rate_hz: float | None
@@ -85,7 +92,8 @@ def load_modules(checkpoint: CheckpointSet) -> Modules:
     audio = load("audio", lambda w: AudioEncoder(audio_sizes(w, notes)))
     talker = load("talker", lambda w: Talker(talker_sizes(w, notes)))
     codec = load("codec", lambda w: Codec(codec_sizes(w, notes)))
-    vocoder = load("vocoder", lambda w: Vocoder(vocoder_sizes(w, notes)))
+    letters = load("letters", lambda w: LettersToSounds(letters_sizes(w, notes)))
+    vocoder = load("vocoder", lambda w: make_vocoder(w, notes))
     width = thinker.sizes.decoder.width if thinker is not None else 0
 
     def projector(stage: str, encoder: VisionEncoder | AudioEncoder | None) -> nn.Linear | None:
@@ -94,6 +102,8 @@ def load_modules(checkpoint: CheckpointSet) -> Modules:
         return load(f"{stage}_projector", lambda w: nn.Linear(encoder.sizes.width, width))
 
     _check_speech(stages, talker, codec, vocoder)
+    if talker is not None and talker.sizes.text is not None:
+        _check_reading(checkpoint, talker, letters, vocoder)
     if thinker is not None and checkpoint.tokenizer is not None:
         _check_tokenizer(checkpoint.tokenizer, thinker.sizes.vocabulary, stages["thinker"], notes)
     return Modules(
@@ -103,10 +113,13 @@ def load_modules(checkpoint: CheckpointSet) -> Modules:
         audio=audio,
         audio_projector=projector("audio", audio),
         talker=talker,
+        letters=letters,
+        inventory=checkpoint.inventory,
         codec=codec,
         vocoder=vocoder,
         image_pool=image_pool(stages["vision"], vision.sizes, notes) if vision is not None else 0,
         video_frames=Evidence("vision", stages["vision"], notes).positive("video_frames") if vision else None,
+        spoken_question=Evidence("audio", stages["audio"], notes).text("spoken_question") if audio else None,
         listening=listening_front_end(stages["audio"], notes) if audio is not None else ListeningFrontEnd(),
         speaking=_speaking(stages, vocoder, notes),
         frame_rate_hz=talker.sizes.frame_rate_hz if talker is not None else None,
@@ -143,7 +156,10 @@ def _fit(stage: str, weights: StageWeights, make: Callable[[StageWeights], M]) -
 
 
 def _check_speech(
-    stages: Mapping[str, StageWeights], talker: Talker | None, codec: Codec | None, vocoder: Vocoder | None
+    stages: Mapping[str, StageWeights],
+    talker: Talker | None,
+    codec: Codec | None,
+    vocoder: Vocoder | SpectralVocoder | None,
 ) -> None:
     if talker is not None and codec is not None and talker.sizes.codebook_size != codec.sizes.codebook_size:
         raise _mismatch(
@@ -154,6 +170,36 @@ def _check_speech(
         raise _mismatch(
             *(stages["codec"], "proj_out.weight", f"{codec.sizes.mel_bins} mel bins"),
             *(stages["vocoder"], "conv_pre.weight", f"{vocoder.sizes.mel_bins} mel bins"),
+        )
+
+
+def _check_reading(
+    checkpoint: CheckpointSet,
+    talker: Talker,
+    letters: LettersToSounds | None,
+    vocoder: Vocoder | SpectralVocoder | None,
+) -> None:
+    """A Talker that is told what to say, against its letters to sounds, list of sounds and vocoder."""
+    text, path = talker.sizes.text, checkpoint.inventory
+    assert text is not None and letters is not None and path is not None
+    try:
+        inventory = Inventory.read(path)
+    except BundleError as error:
+        raise CheckpointError(str(error)) from error
+    for stage, name, needed, there in (
+        ("talker", "context.emb.weight", inventory.size, text.sounds),
+        ("letters", "symbol_head.weight", 1 + len(inventory.symbols), letters.sizes.symbols),
+    ):
+        if needed != there:
+            weights = checkpoint.stages[stage]
+            raise CheckpointError(
+                f"{path}: its {len(inventory.symbols)} sounds make {needed} numbers, {weights.stored(name)} in "
+                f"{weights.source} has {there}; they come from different trainings"
+            )
+    if vocoder is None:
+        raise CheckpointError(
+            f"{checkpoint.stages['talker'].source}: a Talker that is told what to say needs a vocoder; expected "
+            "vocoder.pt in a vocoder_* folder beside it, found none"
         )
 
 
@@ -193,7 +239,7 @@ def _check_tokenizer(path: Path, vocabulary: int, weights: StageWeights, notes: 
 
 
 def _speaking(
-    stages: Mapping[str, StageWeights], vocoder: Vocoder | None, notes: list[str]
+    stages: Mapping[str, StageWeights], vocoder: Vocoder | SpectralVocoder | None, notes: list[str]
 ) -> SpeakingFrontEnd:
     """The vocoder's rates; what its config leaves open (or Griffin-Lim needs) comes from the Talker's."""
     if "talker" not in stages and "vocoder" not in stages:

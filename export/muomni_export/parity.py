@@ -18,11 +18,12 @@ from muomni.stages import Stages
 
 from .graphs import image_features
 from .modules.codec import Codec
+from .modules.letters import LettersToSounds
 from .modules.listening import AudioEncoder
 from .modules.talker import Talker
 from .modules.thinker import Thinker
 from .modules.vision import VisionEncoder
-from .modules.vocoder import Vocoder
+from .modules.vocoder import SpectralVocoder, Vocoder
 from .replay import Arrays, difference, run_case
 
 SEED = 20_251_124
@@ -155,6 +156,63 @@ def talker_check(talker: Talker, start_codes: tuple[int, int]) -> GraphCheck:
     return GraphCheck("talker", _parameters(talker), cases, reference)
 
 
+def spoken_talker_check(talker: Talker, start_codes: tuple[int, int]) -> GraphCheck:
+    random, sizes = _generator(), talker.sizes
+    assert sizes.text is not None
+    longest = sizes.text.elapsed
+
+    def case(batch: int, frames: int, *chunks: int) -> Arrays:
+        codes = random.integers(0, sizes.codebook_size, (batch, frames, 2))
+        codes[:, 0] = start_codes
+        return {
+            "codes": codes,
+            "vectors": _normal(random, batch, frames, sizes.decoder.width),
+            "elapsed": random.integers(0, longest, (batch, frames)),
+            "chunks": _split(frames, *chunks),
+        }
+
+    def reference(case: Arrays) -> Arrays:
+        last = torch.from_numpy(case["chunks"].cumsum() - 1)
+        codes, vectors, elapsed = (torch.from_numpy(case[name]) for name in ("codes", "vectors", "elapsed"))
+        with torch.inference_mode():
+            base, residual, advance = talker.speak(talker.embed_spoken(codes[:, 1:], vectors, elapsed))
+            return _numpy(
+                base_logits=base[:, last], residual_logits=residual[:, last], advance=advance[:, last]
+            )
+
+    cases = [case(1, 6, 2), case(1, 1), case(1, 40, 17, 5), case(3, 8, 3), case(1, 150, 140)]
+    step = (talker.context, talker.base_to_res)  # not in this graph
+    return GraphCheck("talker", _parameters(talker) - _parameters(*step), cases, reference)
+
+
+def letters_check(letters: LettersToSounds) -> GraphCheck:
+    random = _generator()
+
+    def case(batch: int, length: int) -> Arrays:
+        return {"letters": random.integers(1, letters.sizes.letters, (batch, length))}
+
+    def reference(case: Arrays) -> Arrays:
+        with torch.inference_mode():
+            return _numpy(symbol_logits=letters(torch.from_numpy(case["letters"])))
+
+    cases = [case(1, 9), case(1, 3), case(4, 14), case(1, 30)]
+    return GraphCheck("letters", _parameters(letters), cases, reference)
+
+
+def context_check(talker: Talker) -> GraphCheck:
+    random, text = _generator(), talker.sizes.text
+    assert text is not None
+
+    def case(batch: int, count: int) -> Arrays:
+        return {"sounds": random.integers(0, text.sounds, (batch, 2 * text.reach + count))}
+
+    def reference(case: Arrays) -> Arrays:
+        with torch.inference_mode():
+            return _numpy(vectors=talker.context(torch.from_numpy(case["sounds"])))
+
+    return GraphCheck("context", _parameters(talker.context), [case(1, 1), case(2, 9)], reference)
+
+
 def vision_check(encoder: VisionEncoder, projector: nn.Module | None, pool: int) -> GraphCheck:
     random, size = _generator(), encoder.sizes.image_size
 
@@ -233,5 +291,19 @@ def vocoder_check(vocoder: Vocoder) -> GraphCheck:
     def reference(case: Arrays) -> Arrays:
         with torch.inference_mode():
             return _numpy(samples=vocoder(torch.from_numpy(case["mel"])))
+
+    return GraphCheck("vocoder", _parameters(vocoder), [case(1, 6), case(1, 1), case(2, 25)], reference)
+
+
+def spectral_check(vocoder: SpectralVocoder) -> GraphCheck:
+    random = _generator()
+
+    def case(batch: int, frames: int) -> Arrays:
+        return {"mel": random.random((batch, frames, vocoder.sizes.mel_bins), dtype=np.float32)}
+
+    def reference(case: Arrays) -> Arrays:
+        with torch.inference_mode():
+            real, imaginary = vocoder.spectrum(torch.from_numpy(case["mel"]))
+            return _numpy(real=real, imaginary=imaginary)
 
     return GraphCheck("vocoder", _parameters(vocoder), [case(1, 6), case(1, 1), case(2, 25)], reference)

@@ -49,15 +49,15 @@ def run_case(stages: Stages, graph: str, case: Arrays) -> Arrays:
 
 def _run_decoder(stages: Stages, stage: ThinkerStage | TalkerStage, case: Arrays) -> Arrays:
     decoder = Decoder(stage.graph, stages.session(stage.graph), stage)
-    token_name = "input_ids" if isinstance(stage, ThinkerStage) else "codes"
-    tokens, media = case[token_name], case.get("media_embeds")
-    state = decoder.start(len(tokens))
+    media = case.get("media_embeds")
+    stepwise = {name: array for name, array in case.items() if name not in ("chunks", "media_embeds")}
+    state = decoder.start(len(next(iter(stepwise.values()))))
     rows: list[Arrays] = []
     at = 0
     for chunk in case["chunks"].tolist():
         media_count = media.shape[1] if media is not None and at == 0 else 0
         take = chunk - media_count
-        feeds: Arrays = {token_name: tokens[:, at : at + take]}
+        feeds: Arrays = {name: array[:, at : at + take] for name, array in stepwise.items()}
         if media is not None:
             feeds["media_embeds"] = media[:, :media_count]
         rows.append({name: array.copy() for name, array in decoder.feed(state, chunk, feeds).items()})

@@ -13,7 +13,6 @@ from .evidence import Evidence
 from .modules.codec import CodecSizes
 from .modules.decoder import DecoderSizes
 from .modules.listening import AudioSizes, MelCompression
-from .modules.talker import TalkerSizes
 from .modules.thinker import ThinkerSizes
 from .modules.vision import STEM_STRIDE, VisionSizes
 
@@ -21,10 +20,8 @@ from .modules.vision import STEM_STRIDE, VisionSizes
 THINKER_HEADS, THINKER_WIDTH = 4, 256
 VISION_HEADS, VISION_WIDTH = 2, 128
 AUDIO_HEADS, AUDIO_WIDTH = 3, 192
-TALKER_HEADS, TALKER_WIDTH = 3, 192
 
 ROTARY_HEAD_MULTIPLE = 16  # what com.microsoft.GroupQueryAttention with do_rotary accepts
-DEFAULT_FRAME_MS = 80.0
 
 
 @dataclass(frozen=True)
@@ -46,34 +43,15 @@ def thinker_sizes(weights: StageWeights, context_length: int, notes: list[str]) 
     found = Evidence("thinker", weights, notes)
     vocabulary, _ = found.shape("tok_emb.weight", 2)
     found.compare("vocab_size", vocabulary)
-    return ThinkerSizes(_decoder_sizes(found, THINKER_HEADS, THINKER_WIDTH), vocabulary, context_length)
+    return ThinkerSizes(decoder_sizes(found, THINKER_HEADS, THINKER_WIDTH), vocabulary, context_length)
 
 
-def talker_sizes(weights: StageWeights, notes: list[str]) -> TalkerSizes:
-    """Sizes of a Talker, and the rate of its frames (``frame_ms``, else ``frame_rate``, else 80 ms).
+def decoder_sizes(found: Evidence, default_heads: int, default_width: int) -> DecoderSizes:
+    """Sizes of a stack of decoder blocks.
 
     Raises:
         CheckpointError: see :func:`thinker_sizes`.
     """
-    found = Evidence("talker", weights, notes)
-    codebook_size, _ = found.shape("emb.weight", 2)
-    found.compare("codebook_size", codebook_size)
-    milliseconds, rate = found.number("frame_ms"), found.number("frame_rate")
-    if milliseconds is None and rate is None:
-        milliseconds = DEFAULT_FRAME_MS
-        found.note("neither frame_ms nor frame_rate is in the config; used 80 ms (12.5 frames a second)")
-    if milliseconds is not None:
-        if rate is not None and abs(rate - 1000 / milliseconds) > 1e-6 * rate:
-            used = 1000 / milliseconds
-            found.note(
-                f"frame_ms ({milliseconds:g}) and frame_rate ({rate:g}) disagree; used {used:g} a second"
-            )
-        rate = 1000 / milliseconds
-    assert rate is not None
-    return TalkerSizes(_decoder_sizes(found, TALKER_HEADS, TALKER_WIDTH), codebook_size, rate)
-
-
-def _decoder_sizes(found: Evidence, default_heads: int, default_width: int) -> DecoderSizes:
     (width,) = found.shape("norm.weight", 1)
     layers = found.count("blocks.")
     found.compare("n_layers", layers)

@@ -1,4 +1,4 @@
-"""Sizes of the vocoder, and the rate of what it (or Griffin-Lim) makes."""
+"""The vocoder and its sizes, and the rate of what it (or Griffin-Lim) makes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from muomni.errors import CheckpointError
 
 from .checkpoints import StageWeights
 from .evidence import Evidence
-from .modules.vocoder import VocoderSizes
+from .modules.vocoder import SpectralSizes, SpectralVocoder, Vocoder, VocoderSizes
 
 HIFI_GAN_DILATIONS = (1, 3, 5)
 
@@ -21,6 +21,39 @@ class SpeakingFrontEnd:
     sample_rate_hz: int = 16_000
     n_fft: int = 1024
     hop_samples: int = 256
+
+
+def make_vocoder(weights: StageWeights, notes: list[str]) -> Vocoder | SpectralVocoder:
+    """The kind of vocoder whose tensors these are, in its size."""
+    if "spectrum_head.weight" in weights.state:
+        return SpectralVocoder(spectral_sizes(weights, notes))
+    return Vocoder(vocoder_sizes(weights, notes))
+
+
+def spectral_sizes(weights: StageWeights, notes: list[str]) -> SpectralSizes:
+    """Sizes of a vocoder that predicts a spectrum; ``hop_length`` comes from the config, or is refused.
+
+    Raises:
+        CheckpointError: tensors that are missing or do not fit together, or a hop that is not known or does not
+            divide the transform.
+    """
+    found = Evidence("vocoder", weights, notes)
+    width, mel_bins, pre_kernel = found.shape("conv_pre.weight", 3)
+    _, _, kernel = found.shape("blocks.0.conv.weight", 3)
+    for name, size in (("conv_pre.weight", pre_kernel), ("blocks.0.conv.weight", kernel)):
+        if size % 2 == 0:
+            raise found.refuse(name, "an odd kernel, which keeps the length", f"{size}")
+    rows, _ = found.shape("spectrum_head.weight", 2)
+    if rows % 2 or rows < 4:
+        raise found.refuse("spectrum_head.weight", "magnitudes and angles, an even number of rows", f"{rows} rows")
+    n_fft = rows - 2
+    found.compare("n_mels", mel_bins)
+    found.compare("n_fft", n_fft)
+    hop = found.positive("hop_length")
+    if hop is None or n_fft % (2 * hop):
+        raise found.wrong_value("hop_length", f"a divisor of {n_fft // 2} (half of the transform)", hop)
+    hidden, _ = found.shape("blocks.0.fc1.weight", 2)
+    return SpectralSizes(mel_bins, width, hidden, found.count("blocks."), kernel, pre_kernel, n_fft, hop)
 
 
 def vocoder_sizes(weights: StageWeights, notes: list[str]) -> VocoderSizes:

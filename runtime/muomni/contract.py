@@ -8,6 +8,7 @@ S     text positions of this step
 M     media embeddings of this step (0 when there are none)
 P     capacity of the key/value buffer; how much of it is valid is ``seqlens_k``
 D     width of the Thinker
+L     letters, or sounds, of a text and its surroundings
 V     vocabulary
 T     time: mel frames, code frames
 E     embeddings that come out of the audio encoder, ceil(T / downsampling)
@@ -26,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import GraphError
-from .manifest import Manifest, TalkerStage, ThinkerStage
+from .manifest import Manifest, SpokenTextEntry, TalkerStage, ThinkerStage
 
 Axis = str | int
 
@@ -99,7 +100,13 @@ def graph_contracts(manifest: Manifest) -> dict[str, GraphContract]:
             TensorSpec(name, "float32", ("B", talker.codebook_size))
             for name in ("base_logits", "residual_logits")
         )
-        contracts.append(_decoder(talker.graph, talker, [codes], [base, residual]))
+        step, result = [codes], [base, residual]
+        if text := talker.text:
+            vectors = TensorSpec("vectors", "float32", ("B", "S", talker.width))
+            step += [vectors, TensorSpec("elapsed", "int64", ("B", "S"))]
+            result.append(TensorSpec("advance", "float32", ("B",)))
+            contracts += _reading(text, vectors)
+        contracts.append(_decoder(talker.graph, talker, step, result))
     if codec := manifest.codec:
         codes = TensorSpec("codes", "int64", ("B", "T", codec.codebooks))
         mel = TensorSpec("mel", "float32", ("B", "T", codec.mel_bins))
@@ -107,9 +114,23 @@ def graph_contracts(manifest: Manifest) -> dict[str, GraphContract]:
         contracts.append(GraphContract(codec.encoder_graph, (mel,), (codes,)))
     if (vocoder := manifest.vocoder) and vocoder.graph:
         mel = TensorSpec("mel", "float32", ("B", "T", vocoder.mel_bins))
-        samples = TensorSpec("samples", "float32", ("B", "samples"))
-        contracts.append(GraphContract(vocoder.graph, (mel,), (samples,)))
+        made = [TensorSpec("samples", "float32", ("B", "samples"))]
+        if vocoder.kind == "spectral":
+            spectrum = ("B", "T", vocoder.n_fft // 2 + 1)
+            made = [TensorSpec(part, "float32", spectrum) for part in ("real", "imaginary")]
+        contracts.append(GraphContract(vocoder.graph, (mel,), tuple(made)))
     return {contract.graph: contract for contract in contracts}
+
+
+def _reading(text: SpokenTextEntry, vectors: TensorSpec) -> list[GraphContract]:
+    """Letters to sounds, and sounds to what the Talker reads."""
+    letters = TensorSpec("letters", "int64", ("B", "L"))
+    logits = TensorSpec("symbol_logits", "float32", ("B", "L", text.slots, text.symbols))
+    sounds = TensorSpec("sounds", "int64", ("B", "L"))
+    return [
+        GraphContract(text.letters_graph, (letters,), (logits,)),
+        GraphContract(text.context_graph, (sounds,), (vectors,)),
+    ]
 
 
 def _embeds(manifest: Manifest, count: Axis) -> TensorSpec:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from .audio import AudioSource
 from .decoder import DecoderState
 from .errors import ContextError, InputError
-from .generation import Generation, OnText, run
+from .generation import Generation, OnText, PieceTap, finish, steps
 from .image import ImageSource
 from .prompt import Prompt, Request, encode, fit
 from .reply import Reply
 from .sampling import SamplingOptions
-from .speaking import SpeechOptions, speak
+from .speaking import OnAudio, Speaker, SpeechOptions
 from .stages import Stages
 from .stopwatch import Stopwatch
 from .video import VideoSource
@@ -68,6 +68,7 @@ class Conversation:
         truncate: bool = False,
         speech: SpeechOptions | None = None,
         on_text: OnText | None = None,
+        on_audio: OnAudio | None = None,
     ) -> Reply:
         """Take one turn. See :meth:`muomni.Omni.generate` for the arguments and errors.
 
@@ -101,7 +102,7 @@ class Conversation:
                 "or start anew with reset"
             ) from None
         return self._answer(
-            turn, max_new_tokens, sampling or SamplingOptions(), stop, speech, on_text, watch, load
+            turn, max_new_tokens, sampling or SamplingOptions(), stop, speech, on_text, on_audio, watch, load
         )
 
     def _answer(
@@ -112,6 +113,7 @@ class Conversation:
         stop: Sequence[str],
         speech: SpeechOptions | None,
         on_text: OnText | None,
+        on_audio: OnAudio | None,
         watch: Stopwatch,
         load: float,
     ) -> Reply:
@@ -123,14 +125,22 @@ class Conversation:
         try:
             with watch.stage("prefill"):
                 logits = self._feed(turn.media, turn.ids)
-            generation = Generation(stages.tokenizer(), turn.ids, allowed, sampling, stop, on_text)
-            made = run(generation, thinker, state, logits)
-            watch.add("decode", watch.now() - made.first_token_time)
-            watch.add("first_token", made.first_token_time - watch.started)
+            speaker = Speaker(stages, speech, watch) if speech is not None else None
+            pieces = PieceTap(on_text) if speaker is not None and on_audio and speaker.reads_text else None
+            generation = Generation(stages.tokenizer(), turn.ids, allowed, sampling, stop, pieces or on_text)
+            going_on = steps(generation, thinker, state, logits)
             spoken = None
-            if speech is not None:
-                spoken, notes = speak(stages, made.text, speech, watch)
-                turn.notes.extend(notes)
+            if speaker is not None and pieces is not None:
+                spoken = speaker.speak(pieces.follow(generation, going_on, watch), on_audio)
+                made = finish(generation, going_on)
+            else:
+                made = finish(generation, going_on)
+                watch.add("decode", watch.now() - made.first_token_time)
+                if speaker is not None:
+                    spoken = speaker.speak([made.text], on_audio)
+            watch.add("first_token", made.first_token_time - watch.started)
+            if speaker is not None:
+                turn.notes.extend(speaker.notes)
         except BaseException:  # KeyboardInterrupt too: an interrupted turn must not stay half in the cache
             state.rewind(before)
             self._pending = pending

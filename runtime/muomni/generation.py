@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .decoder import DecoderState
 from .reply import FinishReason
 from .sampling import Sampler, SamplingOptions
+from .stopwatch import Stopwatch
 from .thinker import Thinker
 from .tokenizer import Tokenizer
 
@@ -119,10 +120,54 @@ class Generation:
         return Generated(self._ids, self._stream.finish(), self._finish_reason, self._first_token_time)
 
 
-def run(
+def steps(
     generation: Generation, thinker: Thinker, state: DecoderState, logits: NDArray[np.float32]
-) -> Generated:
-    """Generate to the end, from the logits that follow the prompt in ``state``."""
+) -> Iterator[None]:
+    """Generate to the end, from the logits that follow the prompt in ``state``; yields after every id."""
     while (token := generation.take(logits)) is not None:
+        yield
         logits = thinker.feed(state, [token])
+
+
+def finish(generation: Generation, going_on: Iterator[None]) -> Generated:
+    """Go through the rest of :func:`steps`."""
+    for _ in going_on:
+        pass
     return generation.result()
+
+
+class PieceTap:
+    """Takes the pieces of text that a generation settles, so that something else can read along.
+
+    Args:
+        on_text: is given every piece too.
+    """
+
+    def __init__(self, on_text: OnText | None) -> None:
+        self._on_text = on_text
+        self._pieces: list[str] = []
+
+    def __call__(self, piece: str) -> None:
+        self._pieces.append(piece)
+        if self._on_text is not None:
+            self._on_text(piece)
+
+    def follow(
+        self, generation: Generation, going_on: Iterator[None], watch: Stopwatch, reader: str = "talker"
+    ) -> Iterator[str]:
+        """Generate and give the text as it settles; the time it takes is ``decode``, not the ``reader``'s."""
+        over = False
+        while not over:
+            start = watch.now()
+            over = next(going_on, _OVER) is _OVER
+            if over:
+                generation.result()  # settles what was held back
+            spent = watch.now() - start
+            watch.add("decode", spent)
+            watch.add(reader, -spent)
+            if self._pieces:
+                yield "".join(self._pieces)
+                self._pieces.clear()
+
+
+_OVER = object()

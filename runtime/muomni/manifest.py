@@ -69,12 +69,16 @@ class TokenizerEntry:
 
 @dataclass(frozen=True)
 class PromptEntry:
-    """How a prompt is laid out, and what is asked when media come without text."""
+    """How a prompt is laid out, and what is asked when media come without text.
+
+    ``default_spoken_question`` is for a picture or video together with a recording.
+    """
 
     layout: Literal["[media] [bos] [text]"]
     media_order: tuple[str, ...]
     default_picture_question: str
     default_audio_question: str
+    default_spoken_question: str
     video_frames: int
 
 
@@ -116,10 +120,33 @@ class AudioStage:
 
 
 @dataclass(frozen=True)
+class SpokenTextEntry:
+    """How a Talker is told what to say: letters become sounds, sounds become vectors that know their neighbours.
+
+    The letters graph gives each letter ``slots`` choices among ``symbols`` (0 is nothing, i is sound i - 1 of the
+    inventory). A vector depends on ``reach`` sounds to either side; ``sounds`` counts their numbers, padding and
+    marks included. Frames of a sound are told apart up to ``elapsed``.
+    """
+
+    letters_graph: str
+    context_graph: str
+    inventory: str
+    """``.json`` file, a list of names."""
+    residual_by_base: str
+    """``.npy`` file (K, K): the row of a frame's base code is added to its residual logits."""
+    symbols: int
+    slots: int
+    sounds: int
+    reach: int
+    elapsed: int
+
+
+@dataclass(frozen=True)
 class TalkerStage:
     """Speech-code decoder; codes are frames of ``codebooks`` integers at ``frame_rate_hz``.
 
-    ``start_codes`` is the pseudo frame that stands for the learned start embedding.
+    ``start_codes`` is the pseudo frame that stands for the learned start embedding. ``text`` is None for a
+    Talker that cannot be told what to say, such as the reference's.
     """
 
     graph: str
@@ -133,7 +160,7 @@ class TalkerStage:
     start_codes: tuple[int, ...]
     frame_rate_hz: float
     context_length: int
-    reads_text: bool
+    text: SpokenTextEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -149,14 +176,19 @@ class CodecStage:
 
 @dataclass(frozen=True)
 class VocoderStage:
-    """Mel to samples; ``graph`` and ``receptive_field_frames`` are for HiFi-GAN, ``filters`` for Griffin-Lim."""
+    """Mel to samples.
 
-    kind: Literal["hifigan", "griffin_lim"]
+    ``hifigan``: the graph gives samples. ``spectral``: it gives a spectrum of ``n_fft``, which is inverted.
+    ``griffin_lim``: no graph, but ``filters`` and ``iterations``. The mel is brought to 0…1 by the range of the
+    utterance, or has come from the codec in a ``fixed_range``.
+    """
+
+    kind: Literal["hifigan", "spectral", "griffin_lim"]
     sample_rate_hz: int
     hop_samples: int
     n_fft: int
     mel_bins: int
-    normalisation: Literal["utterance_min_max"]
+    normalisation: Literal["utterance_min_max", "fixed_range"]
     graph: str | None = None
     receptive_field_frames: int | None = None
     filters: str | None = None

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .audio import AudioSource
 from .batch import DEFAULT_ROWS, BatchRequest, BatchRun, OnResult
 from .bundle import open_bundle
 from .codec import Codec
 from .conversation import Conversation
-from .errors import MuomniError
+from .errors import InputError, MuomniError
 from .generation import OnText
 from .image import ImageSource
 from .listening import Listening
 from .manifest import Manifest
 from .prompt import Request
-from .reply import Reply
+from .reply import Reply, Speech
 from .sampling import SamplingOptions
 from .session import check_device, providers_for
-from .speaking import SpeechOptions
+from .speaking import OnAudio, Speaker, SpeechOptions
 from .stages import Stages
+from .stopwatch import Stopwatch
 from .talker import Talker
+from .text_talker import TextTalker
 from .thinker import Thinker
 from .threads import thread_policy
 from .tokenizer import Tokenizer
@@ -100,6 +102,10 @@ class Omni:
         return self._stages.talker()
 
     @property
+    def text_talker(self) -> TextTalker:
+        return self._stages.text_talker()
+
+    @property
     def codec(self) -> Codec:
         return self._stages.codec()
 
@@ -157,10 +163,11 @@ class Omni:
         stop: str | Sequence[str] = (),
         truncate: bool = False,
         speech: bool = False,
-        speech_temperature: float = 0.8,
+        speech_temperature: float | None = None,
         speech_top_k: int = 50,
         speech_frames: int | None = None,
         on_text: OnText | None = None,
+        on_audio: OnAudio | None = None,
     ) -> Reply:
         """Answer one request; nothing of it is remembered (see :meth:`chat` for that).
 
@@ -179,6 +186,8 @@ class Omni:
             speech: speak as well.
             speech_temperature, speech_top_k, speech_frames: see :class:`muomni.SpeechOptions`.
             on_text: called with each piece of text as it is settled.
+            on_audio: called with float32 samples (m,) of the speech as they are made; where the Talker reads text
+                it begins while the reply is still being written.
 
         Raises:
             InputError: an unusable argument; MediaError: an unreadable file.
@@ -201,4 +210,33 @@ class Omni:
             truncate=truncate,
             speech=options,
             on_text=on_text,
+            on_audio=on_audio,
         )
+
+    def speak(
+        self,
+        text: str | Iterable[str],
+        *,
+        temperature: float | None = None,
+        seed: int | None = None,
+        on_audio: OnAudio | None = None,
+    ) -> Speech:
+        """Say a text as it is.
+
+        Args:
+            text: any English; or pieces of it, which may come while the speech is made.
+            temperature: of the codes; None takes the likeliest ones.
+            seed: makes what is drawn repeatable.
+            on_audio: called with float32 samples (m,) as they are made; they are those of the result.
+
+        Raises:
+            InputError: nothing in the text can be spoken.
+            StageError: the bundle has no Talker that can be told what to say.
+        """
+        self._stages.text_talker()  # refuses a Talker that cannot
+        self._stages.preload_speech()
+        speaker = Speaker(self._stages, SpeechOptions(temperature, seed=seed), Stopwatch())
+        speech = speaker.speak([text] if isinstance(text, str) else text, on_audio)
+        if not len(speech.samples):
+            raise InputError("there is nothing in the text that can be spoken; give words or numbers")
+        return speech

@@ -56,8 +56,9 @@ def question(request: Request, stages: Stages) -> str:
     if request.prompt is not None:
         return request.prompt
     defaults = stages.bundle.manifest.prompt
-    seen = bool(request.images) or request.video is not None
-    return defaults.default_picture_question if seen else defaults.default_audio_question
+    if not request.images and request.video is None:
+        return defaults.default_audio_question
+    return defaults.default_picture_question if request.audio is None else defaults.default_spoken_question
 
 
 def encode(request: Request, stages: Stages, watch: Stopwatch, truncate: bool) -> Prompt:

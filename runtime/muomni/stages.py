@@ -15,9 +15,11 @@ from .bundle import Bundle
 from .codec import Codec
 from .contract import graph_contracts
 from .errors import BundleError, StageError
+from .inventory import Inventory
 from .listening import Listening
 from .session import Device, GraphSession
 from .talker import Talker
+from .text_talker import TextTalker
 from .thinker import Thinker
 from .threads import SessionThreads, ThreadPolicy
 from .tokenizer import Tokenizer
@@ -63,9 +65,21 @@ class Stages:
         if audio:
             self.listening()
         if speech:
+            self.preload_speech()
+
+    def preload_speech(self) -> None:
+        """Load what speaking needs.
+
+        Raises:
+            StageError: the bundle lacks one of the stages.
+        """
+        talker = self.bundle.manifest.talker
+        if talker is not None and talker.text is not None:
+            self.text_talker()
+        else:
             self.talker()
-            self.codec()
-            self.vocoder()
+        self.codec()
+        self.vocoder()
 
     def tokenizer(self) -> Tokenizer:
         entry = self._need("tokenizer", self.bundle.manifest.tokenizer)
@@ -98,8 +112,44 @@ class Stages:
         )
 
     def talker(self) -> Talker:
+        """The Talker of a bundle that cannot be told what to say.
+
+        Raises:
+            StageError: the bundle has none, or one that reads text (see :meth:`text_talker`).
+        """
         stage = self._need("talker", self.bundle.manifest.talker)
+        if stage.text is not None:
+            raise StageError(
+                f"{self.bundle.folder}: this bundle's Talker is told what to say; speak a text with it"
+            )
         return self._once("talker", lambda: Talker(self.session(stage.graph), stage))
+
+    def text_talker(self) -> TextTalker:
+        """The Talker, where it can be told what to say.
+
+        Raises:
+            StageError: the bundle has none, or one that cannot.
+        """
+        stage = self._need("talker", self.bundle.manifest.talker)
+        text = stage.text
+        if text is None:
+            raise StageError(
+                f"{self.bundle.folder}: this bundle's Talker cannot be told what to say; export a checkpoint whose "
+                "Talker reads text"
+            )
+
+        def make() -> TextTalker:
+            return TextTalker(
+                self.session(stage.graph),
+                self.session(text.letters_graph),
+                self.session(text.context_graph),
+                stage,
+                text,
+                Inventory.read(self.bundle.file(text.inventory)),
+                self._array(text.residual_by_base),
+            )
+
+        return self._once("text talker", make)
 
     def codec(self) -> Codec:
         stage = self._need("codec", self.bundle.manifest.codec)
@@ -155,6 +205,8 @@ class Stages:
     def _threads_of(self, graph: str) -> SessionThreads:
         manifest = self.bundle.manifest
         decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
+        if manifest.talker is not None and (text := manifest.talker.text) is not None:
+            decoders |= {text.letters_graph, text.context_graph}  # a word or a sound at a time
         quantised = manifest.graphs[graph].precision in ("int8", "int4")
         return self.threads.of(decodes=graph in decoders, quantised=quantised)
 

@@ -58,6 +58,21 @@ def istft(
     return np.pad(signal, (0, length - signal.size)) if signal.size < length else signal.copy()
 
 
+def synthesise(
+    spectrum: npt.NDArray[np.complex64], window: npt.NDArray[np.float32], hop: int
+) -> npt.NDArray[np.float32]:
+    """Spectrum (T, n_fft // 2 + 1) -> what its frames add up to, float32 (hop * (T - 1) + n_fft,).
+
+    The first sample lies ``n_fft // 2`` before the centre of the first frame. Where all overlapping frames are there
+    this is the inverse of :func:`stft` for a Hann window; nearer to an end it fades out. Results of successive
+    parts of a spectrum, each laid ``hop`` samples a frame later, add up to that of the whole.
+    """
+    n_fft = window.size
+    scale = np.float32(hop / np.square(window, dtype=np.float64).sum())
+    frames = np.fft.irfft(spectrum, n=n_fft, axis=-1).astype(np.float32, copy=False) * (window * scale)
+    return _overlap_add(frames, hop)[: hop * (len(frames) - 1) + n_fft]
+
+
 def _overlap_add(frames: npt.NDArray[np.float32], hop: int) -> npt.NDArray[np.float32]:
     """Frames (T, n_fft), each ``hop`` later than the one before, summed into (hop * (T + ceil(n_fft/hop)),).
 

@@ -1,22 +1,23 @@
-"""The vocoder stage: mel frames to samples, by HiFi-GAN or Griffin-Lim."""
+"""The vocoder stage: mel frames to samples, by HiFi-GAN, by a predicted spectrum, or by Griffin-Lim."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .errors import InputError, StageError
 from .griffin_lim import griffin_lim
 from .manifest import VocoderStage
 from .session import GraphSession
+from .stft import hann_window, synthesise
 
 
 class Vocoder:
     """The vocoder of a bundle.
 
     Args:
-        session: the HiFi-GAN graph; None for Griffin-Lim.
-        filters: mel filters (n_fft / 2 + 1, bins) for Griffin-Lim; None for HiFi-GAN.
+        session: the graph; None for Griffin-Lim.
+        filters: mel filters (n_fft / 2 + 1, bins) for Griffin-Lim; else None.
     """
 
     def __init__(
@@ -35,26 +36,48 @@ class Vocoder:
         Raises:
             InputError: another shape.
         """
+        stage = self.stage
+        if stage.kind == "spectral":
+            whole = synthesise(self.spectrum(mel), hann_window(stage.n_fft), stage.hop_samples)
+            start = stage.n_fft // 2
+            return whole[start : start + len(mel) * stage.hop_samples].clip(-1, 1)
+        self._check(mel)
+        if self._session is not None:
+            samples: NDArray[np.float32] = self._run(mel)["samples"][0]
+            return samples
+        assert self._filters is not None and stage.iterations is not None
+        return griffin_lim(
+            mel, self._filters, n_fft=stage.n_fft, hop=stage.hop_samples, iterations=stage.iterations
+        )
+
+    def spectrum(self, mel: NDArray[np.float32]) -> NDArray[np.complex64]:
+        """Mel in 0…1 (T, bins) -> spectrum (T, n_fft / 2 + 1), of a vocoder that predicts one.
+
+        Raises:
+            InputError: another shape.
+            StageError: this vocoder predicts no spectrum.
+        """
+        if self.stage.kind != "spectral":
+            raise StageError(f"this bundle's vocoder ({self.stage.kind}) predicts no spectrum")
+        self._check(mel)
+        result = self._run(mel)
+        spectrum: NDArray[np.complex64] = result["real"][0] + 1j * result["imaginary"][0]
+        return spectrum
+
+    def speak(self, mel: NDArray[np.float32], frame_rate_hz: float) -> NDArray[np.float32]:
+        """Codec mel (T, bins) at its own frame rate -> samples lasting T / frame_rate_hz seconds."""
+        ranged = mel if self.stage.normalisation == "fixed_range" else normalise(mel)
+        return self.samples(stretch(ranged, frame_rate_hz, self.frame_rate_hz))
+
+    def _check(self, mel: NDArray[np.float32]) -> None:
         if mel.ndim != 2 or mel.shape[1] != self.stage.mel_bins or len(mel) == 0:
             raise InputError(
                 f"mel: expected (T, {self.stage.mel_bins}) with T of at least 1, got {mel.shape}"
             )
-        if self._session is not None:
-            result = self._session.run({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)})
-            samples: NDArray[np.float32] = result["samples"][0]
-            return samples
-        assert self._filters is not None and self.stage.iterations is not None
-        return griffin_lim(
-            mel,
-            self._filters,
-            n_fft=self.stage.n_fft,
-            hop=self.stage.hop_samples,
-            iterations=self.stage.iterations,
-        )
 
-    def speak(self, mel: NDArray[np.float32], frame_rate_hz: float) -> NDArray[np.float32]:
-        """Codec mel (T, bins) at its own frame rate -> samples lasting T / frame_rate_hz seconds."""
-        return self.samples(stretch(normalise(mel), frame_rate_hz, self.frame_rate_hz))
+    def _run(self, mel: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        assert self._session is not None
+        return self._session.run({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)})
 
 
 def normalise(mel: NDArray[np.float32]) -> NDArray[np.float32]:

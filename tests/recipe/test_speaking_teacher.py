@@ -17,9 +17,10 @@ except OSError:
 from recipe.speaking import mel
 from recipe.speaking.alignment import durations, say, sentence_case
 from recipe.speaking.espeak import Espeak
-from recipe.speaking.inventory import Inventory
+from recipe.speaking.inventory import count_sounds
 from recipe.speaking.letters import FAST, words
-from recipe.speaking.normalise import MARKS
+
+from muomni.normalise import MARKS
 
 TEXT = "who are you. the writer of the book, isn't it?"
 
@@ -71,7 +72,7 @@ def test_timing_is_deterministic(espeak: Espeak) -> None:
 
 def test_the_letters_see_the_sounds_the_talker_hears(espeak: Espeak) -> None:
     aligned = say(espeak, TEXT)
-    inventory = Inventory.count([aligned])
+    inventory = count_sounds([aligned])
     fast = Espeak(FAST)
     spelled = [inventory.symbols[s - 1] for word in words(fast, inventory, TEXT) for s in word.symbols]
     assert spelled == [s.symbol for s in aligned.sounds if s.symbol not in MARKS]

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from recipe.seeds import generator
-from recipe.speaking import spelling
-from recipe.speaking.inventory import Inventory
-from recipe.speaking.normalise import MARKS, normalise
-from recipe.speaking.reading import Reader
 from recipe.speaking.sentences import RULES, automaton, closed_sentence, vocabulary
+
+from muomni import spelling
+from muomni.inventory import FIRST_SOUND, Inventory
+from muomni.normalise import MARKS, normalise
+from muomni.reading import Reader
 
 ALPHABET = Inventory(tuple(spelling.LETTERS))
 
@@ -28,7 +29,9 @@ def read(pieces: list[str]) -> str:
     for piece in pieces:
         reader.feed(piece)
     reader.finish()
-    return "".join(ALPHABET.symbol(number) for number in reader.sounds)
+    return "".join(
+        MARKS[n - 1] if n < FIRST_SOUND else ALPHABET.symbols[(n - FIRST_SOUND) // 2] for n in reader.sounds
+    )
 
 
 @pytest.mark.parametrize(

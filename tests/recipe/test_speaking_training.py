@@ -10,11 +10,14 @@ import pytest
 import torch
 from recipe.speaking import codec, state, talker
 from recipe.speaking.corpus import Example, collate
-from recipe.speaking.inventory import Inventory
-from recipe.speaking.letters import LettersSizes, LettersToSounds
-from recipe.speaking.speak import TorchGraphs, sampler, speak, speak_sounds
+from recipe.speaking.speak import TorchGraphs
 
+from muomni.inventory import Inventory
+from muomni.sampling import Sampler, SamplingOptions
+from muomni.spelling import SIZE, SLOTS
+from muomni.spoken_text import Chooser, SpokenSounds, SpokenText
 from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.modules.letters import LettersSizes, LettersToSounds
 from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
 
 INVENTORY = Inventory(("a", "b", "c"))
@@ -30,6 +33,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def sampler(seed: int) -> Chooser:
+    return Sampler(SamplingOptions(temperature=1.0, seed=seed)).pick
+
+
 def small_talker() -> Talker:
     torch.manual_seed(0)
     sizes = SpokenTextSizes(INVENTORY.size, kernel=3, dilations=(1, 2), elapsed=8)
@@ -40,7 +47,7 @@ def small_talker() -> Talker:
 
 def small_graphs() -> TorchGraphs:
     torch.manual_seed(1)
-    return TorchGraphs(LettersToSounds(LettersSizes(DECODER, 4)), small_talker())
+    return TorchGraphs(LettersToSounds(LettersSizes(DECODER, SIZE, SLOTS, 4)), small_talker())
 
 
 def examples() -> list[Example]:
@@ -86,7 +93,9 @@ def test_the_loop_computes_what_training_computes() -> None:
     """Greedy frames of the loop are the likeliest codes of the training forward over the same frames."""
     model = small_talker()
     sounds = [1, 6, 7, 9, 2]
-    frames = list(speak_sounds(TorchGraphs(LettersToSounds(LettersSizes(DECODER, 4)), model), sounds))
+    frames = list(
+        SpokenSounds(TorchGraphs(LettersToSounds(LettersSizes(DECODER, SIZE, SLOTS, 4)), model), sounds)
+    )
     steps: list[tuple[object, float, int]] = []
     graphs = small_graphs()
     inner = graphs.start
@@ -102,7 +111,7 @@ def test_the_loop_computes_what_training_computes() -> None:
         return record
 
     graphs.start = recording
-    assert list(speak_sounds(graphs, sounds)) == frames
+    assert list(SpokenSounds(graphs, sounds)) == frames
     starts = [i for i, (_, _, elapsed) in enumerate(steps) if elapsed == 0]
     lengths = np.diff([*starts, len(steps)])
     assert len(lengths) == len(sounds)
@@ -119,7 +128,7 @@ def test_the_loop_computes_what_training_computes() -> None:
 def test_text_in_pieces_gives_the_same_frames_and_early() -> None:
     graphs = small_graphs()
     text = "one two three four five, six seven eight nine ten."
-    whole = list(speak(graphs, INVENTORY, [text], sampler(1.0, 0), sampler(1.0, 1)))
+    whole = list(SpokenText(graphs, INVENTORY, [text], sampler(0), sampler(1)))
     given = []
 
     def pieces():  # type: ignore[no-untyped-def]
@@ -127,14 +136,14 @@ def test_text_in_pieces_gives_the_same_frames_and_early() -> None:
             given.append(character)
             yield character
 
-    stream = speak(graphs, INVENTORY, pieces(), sampler(1.0, 0), sampler(1.0, 1))
+    stream = iter(SpokenText(graphs, INVENTORY, pieces(), sampler(0), sampler(1)))
     first = next(stream)
     assert len(given) < len(text), "the first frame must not wait for the whole text"
     assert [first, *stream] == whole
 
 
 def test_no_text_is_silence() -> None:
-    assert list(speak(small_graphs(), INVENTORY, [])) == []
+    assert list(SpokenText(small_graphs(), INVENTORY, [])) == []
 
 
 def test_codec_fit_is_deterministic_and_better_with_its_residual() -> None:
@@ -170,7 +179,7 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
 def test_each_sentence_is_spoken_by_itself() -> None:
     graphs = small_graphs()
     one, two = [6, 7, 2], [9, 1, 8, 3]
-    assert list(speak_sounds(graphs, one + two)) == [*speak_sounds(graphs, one), *speak_sounds(graphs, two)]
+    assert list(SpokenSounds(graphs, one + two)) == [*SpokenSounds(graphs, one), *SpokenSounds(graphs, two)]
 
 
 def test_a_run_refuses_the_checkpoint_of_another_model(tmp_path: Path) -> None:

@@ -14,13 +14,17 @@ import numpy as np
 import soundfile
 import torch
 
+from muomni.inventory import Inventory
+from muomni.sampling import Sampler, SamplingOptions
+from muomni.spoken_text import SpokenText, best
 from muomni_export.modules.codec import Codec, CodecSizes
+from muomni_export.modules.letters import LettersToSounds
 
 from . import codec, collect, corpus, evaluate, letters, talker, vocoder
 from .espeak import Espeak
-from .inventory import Inventory
+from .inventory import count_sounds
 from .mel import SPEC, log_mel, speech
-from .speak import TorchGraphs, best, sampler, speak
+from .speak import TorchGraphs
 from .state import DEFAULT_STATE, averaged, load, save
 
 CODEC_SENTENCES = 600  # half an hour of speech: a few hundred frames for each code
@@ -70,8 +74,9 @@ def main() -> None:
         vocoder.train(folder, load_codec(folder), options.steps)
     elif options.stage == "say":
         model = load_graphs(folder)
-        choose = sampler(options.temperature, seed=0) if options.temperature else best
-        frames = list(speak(model, load_inventory(folder), [options.text], choose))
+        sampling = SamplingOptions(temperature=options.temperature, seed=0)
+        choose = Sampler(sampling).pick if options.temperature else best
+        frames = list(SpokenText(model, load_inventory(folder), [options.text], choose))
         vocode = load_vocoder(folder, options.griffin_lim)
         samples = vocode(evaluate.decode(load_codec(folder), np.array(frames)))
         soundfile.write(options.out, samples, SPEC.sample_rate_hz)
@@ -96,7 +101,7 @@ def prepare(folder: Path) -> None:
     """The inventory of sounds and the codec, unless they are there."""
     espeak = Espeak()
     if not (folder / "inventory.json").is_file():
-        inventory = Inventory.count(corpus.spoken(espeak, "train", 0, INVENTORY_SENTENCES))
+        inventory = count_sounds(corpus.spoken(espeak, "train", 0, INVENTORY_SENTENCES))
         corpus.write_json(folder / "inventory.json", list(inventory.symbols))
         print(f"{len(inventory.symbols)} sounds", flush=True)
     if not (folder / "codec.pt").is_file():
@@ -121,7 +126,7 @@ def load_graphs(folder: Path) -> TorchGraphs:
     weights, config = averaged(folder / "talker.pt")
     speaker = talker.from_config(config)
     speaker.load_state_dict(weights)
-    speller = letters.LettersToSounds(letters.sizes(1 + len(load_inventory(folder).symbols)))
+    speller = LettersToSounds(letters.sizes(1 + len(load_inventory(folder).symbols)))
     if (folder / "letters.pt").is_file():
         speller.load_state_dict(averaged(folder / "letters.pt")[0])
     return TorchGraphs(speller, speaker)

@@ -9,9 +9,10 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from muomni.normalise import MARKS
+
 from .espeak import Espeak, SpokenSound, Utterance
 from .mel import SPEC, MelSpec
-from .normalise import MARKS
 
 FINAL_PAUSE_S = 0.2
 PAUSE = "_"

@@ -5,7 +5,7 @@
                          ``{"letters"}``; ``sounds.json``: the inventory
 ``vocoder_tiny/``        ``vocoder.pt``: ``{"generator"}`` of a spectral vocoder, if one is trained
 ``configs/``             one JSON a folder: the reference's keys, and ``spoken_text``, ``letters``, ``mel``
-                         and ``kind`` for what the reference lacks
+                         for what the reference lacks
 =======================  ===============================================================================
 """
 
@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from muomni.inventory import Inventory
 
 from .corpus import write_json
-from .inventory import Inventory
 from .mel import SPEC
 from .state import averaged, load, save
 
@@ -31,42 +33,47 @@ def collect(folder: Path, checkpoints: Path, configs: Path, inventory: Inventory
     save(checkpoints / TALKER / "talker.pt", {"rvq": rvq, "talker": talker})
     save(checkpoints / TALKER / "letters.pt", {"letters": letters})
     write_json(checkpoints / TALKER / "sounds.json", list(inventory.symbols))
-    decoder = sizes["decoder"]
     write_json(
         configs / f"{TALKER}.json",
         {
-            "d_model": decoder["width"],
-            "n_layers": decoder["layers"],
-            "n_heads": decoder["heads"],
-            "d_ff": decoder["hidden"],
-            "use_gqa": True,
-            "use_swiglu": decoder["activation"] == "swiglu",
-            "rope_theta": decoder["rope_theta"],
+            **decoder_config(sizes["decoder"]),
             "codebooks": rvq_books(rvq),
             "codebook_size": sizes["codebook_size"],
             "frame_rate": sizes["frame_rate_hz"],
             "sample_rate": SPEC.sample_rate_hz,
             "n_mels": SPEC.bins,
-            "spoken_text": sizes["text"],
-            "letters": letter_sizes,
+            "spoken_text": {"dilations": sizes["text"]["dilations"]},
+            "letters": decoder_config(letter_sizes["decoder"]),
             "mel": mel,
         },
     )
     if (folder / "vocoder.pt").is_file():
-        vocoder, vocoder_sizes = averaged(folder / "vocoder.pt")
+        vocoder, _ = averaged(folder / "vocoder.pt")
         save(checkpoints / VOCODER / "vocoder.pt", {"generator": vocoder})
         write_json(
             configs / f"{VOCODER}.json",
             {
-                "kind": "spectral",
                 "sample_rate": SPEC.sample_rate_hz,
                 "n_mels": SPEC.bins,
                 "n_fft": SPEC.n_fft,
                 "hop_length": SPEC.hop_samples,
-                "spectral": vocoder_sizes,
                 "mel": mel,
             },
         )
+
+
+def decoder_config(sizes: dict[str, Any]) -> dict[str, Any]:
+    """The reference's keys for a stack of decoder blocks."""
+    return {
+        "d_model": sizes["width"],
+        "n_layers": sizes["layers"],
+        "n_heads": sizes["heads"],
+        "kv_groups": sizes["kv_heads"],
+        "d_ff": sizes["hidden"],
+        "use_gqa": True,
+        "use_swiglu": sizes["activation"] == "swiglu",
+        "rope_theta": sizes["rope_theta"],
+    }
 
 
 def rvq_books(weights: dict[str, object]) -> int:

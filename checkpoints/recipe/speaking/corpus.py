@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from muomni.inventory import Inventory
 from muomni_export.modules.codec import Codec
 from recipe.seeds import Split
 
 from .alignment import Aligned, say
 from .espeak import Espeak, MismatchError
-from .inventory import Inventory
+from .inventory import sound_ids
 from .mel import log_mel
 from .sentences import sentence
 
@@ -55,7 +56,7 @@ def write_shard(folder: Path, split: Split, number: int, codec: Codec, inventory
     espeak = Espeak()
     codes, sounds, frames, ends = [], [], [], []
     for aligned in spoken(espeak, split, number * SHARD_SENTENCES, SHARD_SENTENCES):
-        ids = inventory.ids(aligned.sounds)
+        ids = sound_ids(inventory, aligned.sounds)
         if ids is None:
             continue
         codes.append(encode(codec, aligned.samples))

@@ -13,18 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from muomni.inventory import Inventory
+from muomni.normalise import MARKS
+from muomni.spoken_text import Graphs, SpokenSounds, SpokenText
 from muomni_export.modules.codec import Codec
 from recipe.seeds import Split, generator
 
 from .alignment import Aligned, say
 from .corpus import encode
 from .espeak import Espeak
-from .inventory import Inventory
+from .inventory import sound_ids
 from .mel import speech
-from .normalise import MARKS
 from .recognise import Recogniser, word_errors
 from .sentences import closed_sentence
-from .speak import Graphs, speak, speak_sounds
 
 CLOSE_DURATION = 0.25
 Vocode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -85,12 +86,12 @@ def versions(
 ) -> dict[str, NDArray[np.float32]]:
     """One sentence said in every way."""
     spoken = {"teacher": aligned.samples, "codec": vocode(decode(codec, encode(codec, aligned.samples)))}
-    ids = inventory.ids(aligned.sounds)
+    ids = sound_ids(inventory, aligned.sounds)
     if ids is not None:
-        frames = list(speak_sounds(graphs, [int(i) for i in ids]))
+        frames = list(SpokenSounds(graphs, [int(i) for i in ids]))
         spoken["talker"] = vocode(decode(codec, np.array(frames)))
     if from_text:
-        frames = list(speak(graphs, inventory, [aligned.text]))
+        frames = list(SpokenText(graphs, inventory, [aligned.text]))
         spoken["text"] = vocode(decode(codec, np.array(frames)))
     return spoken
 

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from muomni_export.modules.decoder import Block, DecoderSizes, RMSNorm, rope_angles, rotate, split_heads
+from muomni.inventory import Inventory
+from muomni.normalise import MARKS
+from muomni.spelling import BLANK, PADDING, SIZE, SLOTS, collapse, windows
+from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.modules.letters import LettersSizes, LettersToSounds
 from recipe.seeds import Split
 
 from .alignment import name_sounds, sentence_case, split_words
 from .espeak import Espeak, MismatchError, Voice
-from .inventory import Inventory
-from .normalise import MARKS
 from .sentences import FUNCTION_WORDS, sentence, vocabulary
-from .spelling import BLANK, PADDING, SIZE, SLOTS, collapse, windows
 from .state import Run
 
 LEARNING_RATE = 1.5e-3
@@ -38,52 +39,10 @@ PAUSE_SOUND = "_"
 LOG_EVERY, EVALUATE_EVERY = 100, 500
 
 
-@dataclass(frozen=True)
-class LettersSizes:
-    decoder: DecoderSizes
-    symbols: int
-    """Sounds, with the blank."""
-
-
-class FullAttend:
-    """Attention to both sides; ``real`` (B, T) says which positions are no padding (None: all)."""
-
-    def __init__(self, real: Tensor | None = None) -> None:
-        self.mask = None if real is None else real[:, None, None, :]
-
-    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, sizes: DecoderSizes) -> Tensor:
-        cosines, sines = (a.to(query) for a in rope_angles(query.shape[1], sizes))
-        q = rotate(split_heads(query, sizes.heads), cosines, sines)
-        k = rotate(split_heads(key, sizes.kv_heads), cosines, sines)
-        v = split_heads(value, sizes.kv_heads)
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=self.mask, enable_gqa=sizes.kv_heads != sizes.heads
-        )
-        return out.transpose(1, 2).flatten(2)
-
-
-class LettersToSounds(nn.Module):
-    def __init__(self, sizes: LettersSizes) -> None:
-        super().__init__()
-        self.sizes = sizes
-        self.emb = nn.Embedding(SIZE, sizes.decoder.width)
-        self.blocks = nn.ModuleList(Block(sizes.decoder) for _ in range(sizes.decoder.layers))
-        self.norm = RMSNorm(sizes.decoder.width)
-        self.head = nn.Linear(sizes.decoder.width, SLOTS * sizes.symbols)
-
-    def forward(self, letters: Tensor, real: Tensor | None = None) -> Tensor:
-        """Letters (B, L) of one word's window each -> logits of each letter's slots (B, L, SLOTS, symbols)."""
-        attend = FullAttend(real)
-        x = self.emb(letters)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, layer, attend)
-        out: Tensor = self.head(self.norm(x))
-        return out.unflatten(-1, (SLOTS, self.sizes.symbols))
-
-
 def sizes(symbols: int) -> LettersSizes:
     """1 million parameters."""
-    return LettersSizes(DecoderSizes(width=192, layers=3, heads=6, kv_heads=3, hidden=384), symbols)
+    decoder = DecoderSizes(width=192, layers=3, heads=6, kv_heads=3, hidden=384)
+    return LettersSizes(decoder, SIZE, SLOTS, symbols)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from muomni.normalise import MARKS, integer, normalise
 from recipe.seeds import Split, generator, is_training
 from recipe.world import lexicon
 from recipe.world.dialogue import conversation
 from recipe.world.picture_talk import picture_turn
 from recipe.world.scene import draw_scene
-
-from .normalise import MARKS, integer, normalise
 
 DICTIONARY = Path("/usr/share/dict/american-english")  # Debian: wamerican
 HELD_OUT_SHARE = 50

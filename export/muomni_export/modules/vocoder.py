@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from math import prod
 
 import torch
@@ -146,10 +146,8 @@ class SpectralVocoder(nn.Module):
     """Mel -> magnitudes and phases -> samples by an inverse STFT, as in Vocos (Siuzdak 2023, arXiv:2306.00814).
 
     All the work is at the frame rate, some hundred times less than HiFi-GAN's. The inverse transform is a
-    transposed convolution with fixed weights, which is exact, and exports as one standard node.
+    transposed convolution with fixed weights, which is exact and has a gradient.
     """
-
-    basis: Tensor
 
     def __init__(self, sizes: SpectralSizes) -> None:
         super().__init__()
@@ -160,26 +158,31 @@ class SpectralVocoder(nn.Module):
         )
         self.blocks = nn.ModuleList(SpectralBlock(sizes) for _ in range(sizes.layers))
         self.norm = RMSNorm(sizes.width)
-        self.head = nn.Linear(sizes.width, 2 * bins)
-        self.register_buffer("basis", inverse_basis(sizes.n_fft, sizes.hop_samples), persistent=False)
+        self.spectrum_head = nn.Linear(sizes.width, 2 * bins)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Mel in 0…1 of the codec's fixed range (B, T, M) -> samples in -1…1 (B, T · hop)."""
         sizes = self.sizes
+        spectrum = torch.cat(self.spectrum(mel), dim=-1).transpose(1, 2)
+        basis = inverse_basis(sizes.n_fft, sizes.hop_samples).to(spectrum)
+        samples = F.conv_transpose1d(spectrum, basis, stride=sizes.hop_samples).squeeze(1)
+        start = sizes.n_fft // 2
+        return samples[:, start : start + mel.shape[1] * sizes.hop_samples].clamp(-1, 1)
+
+    def spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Mel (B, T, M) -> real and imaginary parts (B, T, n_fft / 2 + 1) each."""
         x = self.conv_pre(mel.transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
-        logs, angles = self.head(self.norm(x)).transpose(1, 2).chunk(2, dim=1)
+        logs, angles = self.spectrum_head(self.norm(x)).chunk(2, dim=-1)
         magnitudes = logs.clamp(max=LARGEST_LOG_MAGNITUDE).exp()
-        spectrum = torch.cat((magnitudes * angles.cos(), magnitudes * angles.sin()), dim=1)
-        samples = F.conv_transpose1d(spectrum, self.basis, stride=sizes.hop_samples).squeeze(1)
-        start = sizes.n_fft // 2
-        return samples[:, start : start + mel.shape[1] * sizes.hop_samples].clamp(-1, 1)
+        return magnitudes * angles.cos(), magnitudes * angles.sin()
 
 
 LARGEST_LOG_MAGNITUDE = 7.0  # full scale is log(n_fft / 4) = 5.5
 
 
+@cache
 def inverse_basis(n_fft: int, hop: int) -> Tensor:
     """Windowed inverse DFT (2 · bins, 1, n_fft) of the real and the imaginary parts, for overlap-add at ``hop``.
 

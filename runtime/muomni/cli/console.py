@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from muomni.errors import OutputError
 
 if TYPE_CHECKING:
-    from muomni.reply import Reply
+    from muomni.reply import Reply, Speech
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,11 @@ class Console:
         for note in reply.notes:
             self.note(f"note: {note}")
         if reply.speech is not None and audio_out is not None:
-            speech = reply.speech
-            self.note(f"speech: {speech.seconds:.2f} s at {speech.sample_rate} Hz, written to {audio_out}")
+            self.note_of_speech(reply.speech, audio_out)
+
+    def note_of_speech(self, speech: Speech, audio_out: Path) -> None:
+        """Say how long it is and where it went."""
+        self.note(f"speech: {speech.seconds:.2f} s at {speech.sample_rate} Hz, written to {audio_out}")
 
     def _stderr(self, message: str) -> None:
         with suppress(OSError):  # a closed stderr must not cost the answer
@@ -84,24 +87,27 @@ def _abandon_stdout() -> None:
 
 def reply_object(reply: Reply, audio_out: Path | None = None) -> dict[str, Any]:
     """The JSON form of a reply."""
-    speech = None
-    if reply.speech is not None:
-        speech = {
-            "path": None if audio_out is None else str(audio_out),
-            "sample_rate": reply.speech.sample_rate,
-            "seconds": reply.speech.seconds,
-            "codes": reply.speech.codes.tolist(),
-        }
     return {
         "text": reply.text,
         "token_ids": list(reply.token_ids),
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "finish_reason": reply.finish_reason,
-        "speech": speech,
+        "speech": None if reply.speech is None else speech_object(reply.speech, audio_out),
         "timings": {name: round(seconds, 6) for name, seconds in reply.timings.items()},
         "providers": reply.providers,
         "notes": list(reply.notes),
+    }
+
+
+def speech_object(speech: Speech, audio_out: Path | None) -> dict[str, Any]:
+    """The JSON form of speech; its samples are in the file."""
+    return {
+        "path": None if audio_out is None else str(audio_out),
+        "sample_rate": speech.sample_rate,
+        "seconds": speech.seconds,
+        "codes": speech.codes.tolist(),
+        "cut_sounds": speech.cut_sounds,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ import typer
 from muomni.errors import InputError
 
 from .common import new_app, reporting, start, version_option
-from .console import Console, device_line, is_terminal, reply_object
+from .console import Console, device_line, is_terminal, reply_object, speech_object
 
 COMMAND = "muomni-run"
 NO_MODEL = (
@@ -46,6 +46,10 @@ def run(
         Path | None, typer.Option("--audio-in", "--audio_in", metavar="FILE", help="Recording to listen to.")
     ] = None,
     video: Annotated[Path | None, typer.Option(metavar="FILE", help="Video to watch.")] = None,
+    say: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Speak this text as it is, into --audio-out; nothing is asked."),
+    ] = None,
     audio_out: Annotated[
         Path | None,
         typer.Option("--audio-out", "--audio_out", metavar="FILE", help="Speak as well, into this WAV file."),
@@ -69,9 +73,12 @@ def run(
     stop: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Ends the reply; may be given several times.")
     ] = None,
-    speech_temperature: Annotated[float, typer.Option(help="As --temperature, for the speech.")] = 0.8,
+    speech_temperature: Annotated[
+        float | None,
+        typer.Option(help="As --temperature, for the speech; by default what the bundle's Talker needs."),
+    ] = None,
     speech_frames: Annotated[
-        int | None, typer.Option(min=1, help="Length of the speech; by default that of the reply read aloud.")
+        int | None, typer.Option(min=1, help="Longest speech; by default that of the reply read aloud.")
     ] = None,
     video_frames: Annotated[
         int | None, typer.Option(min=1, help="Frames to look at; by default what the bundle says (4).")
@@ -109,6 +116,13 @@ def run(
     with reporting(console, debug):
         if model is None:
             raise InputError(NO_MODEL)
+        if say is not None:
+            asked = {"--text": text, "--image": image, "--audio-in": audio_in, "--video": video}
+            asked |= {"--prompt": prompt, "--batch": batch}
+            speak_text(
+                model, say, audio_out, asked, device, threads, speech_temperature, seed, as_json, console
+            )
+            return
         images: Sequence[Path] = image or ()
         given = {"--text": text, "--image": images or None, "--audio-in": audio_in, "--video": video}
         chatting = batch is None and all(value is None for value in given.values())
@@ -179,6 +193,39 @@ def run(
             console.answer(reply.text)
         console.notes_of(reply, audio_out)
         console.note(device_line(device, reply.providers, omni.threads))
+
+
+def speak_text(
+    model: Path,
+    text: str,
+    audio_out: Path | None,
+    asked: Mapping[str, object],
+    device: str,
+    threads: int | None,
+    temperature: float | None,
+    seed: int | None,
+    as_json: bool,
+    console: Console,
+) -> None:
+    """Say ``text`` into a WAV file."""
+    if excess := [option for option, value in asked.items() if value]:
+        raise InputError(f"--say speaks its own text and asks nothing: leave out {', '.join(excess)}")
+    if audio_out is None:
+        raise InputError("--say TEXT needs --audio-out FILE, the WAV file to speak into")
+    if not text.strip():
+        raise InputError("--say: the text is empty")
+
+    from muomni import Omni, write_wav
+    from muomni.wav import check_writable
+
+    check_writable(audio_out)
+    omni = Omni.load(model, device=device, threads=threads)
+    speech = omni.speak(text, temperature=temperature, seed=seed)
+    write_wav(audio_out, speech.samples, speech.sample_rate)
+    if as_json:
+        console.answer_json(speech_object(speech, audio_out))
+    console.note_of_speech(speech, audio_out)
+    console.note(device_line(device, omni.providers, omni.threads))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,6 +1,6 @@
 """Text as it arrives -> the numbers of its sounds, a word behind.
 
-The torch-free runtime can use this as it is: it needs the letters graph as a function, numpy, and the inventory.
+Needs the letters graph as a function, so that training can use it with torch.
 """
 
 from __future__ import annotations

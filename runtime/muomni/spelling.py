@@ -1,7 +1,7 @@
 """Words as the letters-to-sounds model reads them, one word at a time with a little of its neighbours.
 
 The neighbours matter for a few small words ("the" before a vowel, "of the" said as one); three letters of each are
-enough. Pure numpy, so that the torch-free runtime can run it.
+enough.
 """
 
 from __future__ import annotations
