@@ -17,7 +17,8 @@ from muomni_export.modules.talker import Talker, TalkerSizes
 from muomni_export.modules.thinker import Thinker, ThinkerSizes
 from muomni_export.modules.vision import VisionEncoder, VisionSizes
 from muomni_export.modules.vocoder import Vocoder, VocoderSizes
-from muomni_export.sizes import audio_sizes, listening_front_end, talker_sizes, thinker_sizes, vision_sizes
+from muomni_export.sizes import audio_sizes, listening_front_end, thinker_sizes, vision_sizes
+from muomni_export.talker_sizes import talker_sizes
 from muomni_export.vocoder_sizes import SpeakingFrontEnd, speaking_front_end, vocoder_sizes
 
 DECODER = DecoderSizes(width=64, layers=2, heads=4, kv_heads=2, hidden=96)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "runtime" / "muomni"
 MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 HEAVY = ("torch", "onnx", "librosa", "scipy", "numba", "muomni_export")
-STAGES = ("vision", "listening", "thinker", "talker", "codec", "vocoder", "tokenizer")
+STAGES = ("vision", "listening", "thinker", "talker", "text_talker", "codec", "vocoder", "tokenizer")
 
 # The arrows of the design, errors first. A module may import modules of its own layer and those above it.
 LAYERS = (
@@ -36,12 +36,17 @@ LAYERS = (
         "truncation",
         "containers",
         "wav",
+        "normalise",
+        "spelling",
+        "inventory",
+        "reading",
+        "spoken_text",
     ),
     ("contract", "image", "audio", "video"),
     ("session",),
     ("decoder",),
     STAGES,
-    ("stages", "reply", "prompt", "generation", "speaking", "conversation"),
+    ("stages", "vocoder_stream", "reply", "prompt", "generation", "speaking", "conversation"),
     ("batch",),
     ("omni",),
 )

@@ -31,7 +31,7 @@ MANIFEST = Manifest(
     source=SourceEntry("omni_sft_tiny", {"thinker": "omni.pt 00"}, ("a note",)),
     files={"thinker.onnx": FileEntry(5, "0" * 64)},
     graphs={"thinker": GraphEntry("thinker.onnx", 10, "fp32", 1e-6, 1e-4)},
-    prompt=PromptEntry("[media] [bos] [text]", ("image", "video", "audio"), "See?", "Hear?", 4),
+    prompt=PromptEntry("[media] [bos] [text]", ("image", "video", "audio"), "See?", "Hear?", "Asked?", 4),
     recording="parity.npz",
     thinker=ThinkerStage("thinker", 64, 2, 4, 2, 16, 512, 256),
 )
