@@ -103,8 +103,8 @@ def test_ctc_is_per_piece() -> None:
 def test_saved_checkpoints_load_into_the_stages(model: Perception, tmp_path: Path) -> None:
     tokenizer = tmp_path / "tokenizer.model"
     tokenizer.write_bytes(b"pieces")
-    save_checkpoints(model, tokenizer, tmp_path / "out")
-    folder = tmp_path / "out" / "checkpoints"
+    save_checkpoints(model, tokenizer, tmp_path / "out", torch.float16)
+    folder = tmp_path / "out"
     load = {p.name: torch.load(p, weights_only=True) for p in folder.glob("*/*.pt")}
     sizes = model.sizes
     Thinker(sizes.thinker).load_state_dict(load["omni.pt"]["thinker"], strict=True)
@@ -112,7 +112,8 @@ def test_saved_checkpoints_load_into_the_stages(model: Perception, tmp_path: Pat
     AudioEncoder(sizes.audio).load_state_dict(load["audio_enc.pt"]["enc"], strict=True)
     omni = json.loads((tmp_path / "out/configs/omni_sft_tiny.json").read_text())
     assert omni["image_embeddings"] == {"source": "grid", "pool": 2}
-    assert (tmp_path / "out" / omni["thinker_ckpt"] / "tokenizer.model").read_bytes() == b"pieces"
+    assert (folder / "omni_sft_tiny" / "tokenizer.model").read_bytes() == b"pieces"
+    assert load["omni.pt"]["proj_v"]["weight"].dtype == torch.float16
 
 
 def test_measuring_counts_what_is_right() -> None:

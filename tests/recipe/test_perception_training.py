@@ -11,7 +11,6 @@ pytest.importorskip("torch")
 
 import torch
 from recipe.perception.loop import Plan, Run
-from recipe.perception.model import pooled
 from recipe.perception.prompts import IGNORED, tokens_of
 from recipe.perception.seeing import centre_labels
 from recipe.seeds import generator
@@ -47,11 +46,6 @@ def test_centres_are_labelled_in_their_patch() -> None:
         index, cell = divmod(patch, 144)
         row, column = divmod(cell, 12)
         assert index == b and column <= thing.x * 12 <= column + 1 and row <= thing.y * 12 <= row + 1
-
-
-def test_pooling_averages_squares_of_patches() -> None:
-    grid = torch.arange(16.0).view(1, 16, 1)
-    assert pooled(grid, side=4, pool=2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
 
 
 def run(folder: Path, until: int) -> torch.nn.Module:

@@ -1,5 +1,7 @@
 """``python -m recipe.perception``: train the three stages in order, each from where it stopped.
 
+With ``torchrun --nproc-per-node 2 -m recipe.perception --stage answering`` two processes share the last stage's steps.
+
 Everything is kept in the state folder: weights and optimiser of each stage, a log a line (``*.jsonl``), the
 tokenizer, and pools of made pictures and speech. Stop it at any time (Ctrl-C or kill: it saves first) and run the
 same command again.
@@ -19,7 +21,7 @@ from recipe.evaluate import measure
 from recipe.shards import PicturePool, SpeechPool
 from recipe.tokenizer import load_tokenizer
 
-from . import hearing, seeing
+from . import hearing, seeing, workers
 from .answering import Answering
 from .loop import Plan, Run
 from .model import Perception
@@ -48,6 +50,9 @@ def main() -> None:
     args = parser.parse_args()
     warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
     torch.set_num_threads(args.threads)
+    workers.join()
+    if workers.count() > 1 and (workers.count() > 2 or args.stage != "answering"):
+        parser.error("two processes can share --stage answering; run the others without torchrun")
     torch.manual_seed(args.seed)
     for stage in PLANS if args.stage is None else (args.stage,):
         plan = PLANS[stage]

@@ -24,8 +24,14 @@ from .hearing import SpeechBatches, hearing_loss
 from .model import VIDEO_FRAMES, Perception, half_precision
 from .prompts import Exchange, reply_loss, tokens_of
 from .seeing import centre_loss, picture_batch
+from .workers import count, rank
 
 LENGTH_GROUPS = 3
+PARTS = ("chat", "picture", "film", "heard", "asked")
+PARTS_OF_TWO = (("picture", "asked"), ("chat", "film", "heard"))
+"""Of two workers: they take about the same time."""
+SPEECH_SHARDS, PICTURE_SHARDS = 14, 28
+"""To begin with: the first stages have made them."""
 LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
 
 
@@ -54,18 +60,23 @@ class Answering:
     ) -> None:
         self.model, self.tokenizer, self.pictures, self.mixture = model, tokenizer, pictures, mixture
         self.device, self.seed = device, pictures.seed
-        self.recordings = SpeechBatches(speech)
-        self.on_pictures = SpeechBatches(speech, kinds=("picture",))
+        self.recordings = SpeechBatches(speech, first=SPEECH_SHARDS)
+        self.on_pictures = SpeechBatches(speech, first=SPEECH_SHARDS, kinds=("picture",))
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        rng = generator("train", self.seed, "answering batch", step)
+        """The parts of this worker (all of them where there is one)."""
+        shared = PARTS if count() == 1 else PARTS_OF_TWO[rank()]
+        makers = {
+            "chat": self._chat,
+            "picture": self._pictures,
+            "film": self._films,
+            "heard": self._recordings,
+            "asked": self._questions_on_pictures,
+        }
         with half_precision(self.device):
             parts = {
-                "chat": self._chat(step),
-                "picture": self._pictures(rng, step),
-                "film": self._films(step),
-                "heard": self._recordings(rng, step),
-                "asked": self._questions_on_pictures(rng, step),
+                name: makers[name](generator("train", self.seed, f"answering {name}", step), step)
+                for name in shared
             }
         figures = {}
         for name, (loss, right) in parts.items():
@@ -76,7 +87,7 @@ class Answering:
         room = self.model.sizes.thinker.context_length - (0 if media is None else media.shape[1])
         return reply_loss(self.model, media, tokens_of(conversations, self.tokenizer, room))
 
-    def _chat(self, step: int) -> tuple[Tensor, float]:
+    def _chat(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         count = self.mixture.chats
         talks = [conversation("train", self.seed, index) for index in range(step * count, (step + 1) * count)]
         exchanges = [[(t.question, t.reply) for t in talk] for talk in talks]
@@ -90,16 +101,16 @@ class Answering:
 
     def _pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """Several questions on each picture, in one conversation: the picture is encoded once."""
-        images, scenes = picture_batch(self.pictures, rng, step, self.mixture.pictures)
+        images, scenes = picture_batch(self.pictures, rng, step, self.mixture.pictures, PICTURE_SHARDS)
         media, grid = self.model.see(images.to(self.device))
         loss, right = self._reply_loss(media, [questions_on(scene, rng) for scene in scenes])
         return loss + LABEL_WEIGHT * centre_loss(self.model, grid.float(), scenes)[0], right
 
-    def _films(self, step: int) -> tuple[Tensor, float]:
+    def _films(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         side = self.model.sizes.vision.image_size
         frames, talks = [], []
         for index in range(step * self.mixture.films, (step + 1) * self.mixture.films):
-            rng = generator("train", self.seed, "film", index)
+            rng = generator("train", self.seed, "film", index)  # a film is the same in any batch
             film = draw_film(rng, VIDEO_FRAMES)
             frames += [pixels(image, side) for image in film_frames(film.frames, rng)]
             turns = [film_turn(film, rng, "train") for _ in range(int(rng.integers(1, 4)))]

@@ -47,9 +47,10 @@ class SpeechBatches:
         pool: SpeechPool,
         shards: int = MAX_SHARDS,
         every: int = NEW_SHARD_EVERY,
+        first: int = 1,
         kinds: Container[LineKind] | None = None,
     ) -> None:
-        self.pool, self.shards, self.every, self.kinds = pool, shards, every, kinds
+        self.pool, self.shards, self.every, self.first, self.kinds = pool, shards, every, first, kinds
         self._wanted: list[NDArray[np.bool_]] = []
 
     def _usable(self, k: int) -> NDArray[np.bool_]:
@@ -74,7 +75,7 @@ class SpeechBatches:
         self, rng: np.random.Generator, step: int, count: int, longest: int = MAX_FRAMES, clean: float = 0.0
     ) -> Recordings:
         """Recordings of similar length; a part ``clean`` of them is not disturbed."""
-        order, lengths = self._by_length(min(1 + step // self.every, self.shards))
+        order, lengths = self._by_length(min(self.first + step // self.every, self.shards))
         usable = int(np.searchsorted(lengths, longest))
         first = int(rng.integers(0, max(usable - count, 1)))
         chosen = [int(i) for i in order[first : first + count]]

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .workers import add_gradients, merge, rank
+
 Loss = Callable[[int], tuple[Tensor, dict[str, float]]]
 """Step number -> loss and figures to log. Everything random in it follows from the step number."""
 
@@ -89,6 +91,8 @@ class Run:
         self.step = state["step"]
 
     def save(self) -> None:
+        if rank() != 0:
+            return
         state = {
             "model": self.module.state_dict(),
             "average": self.average,
@@ -100,6 +104,8 @@ class Run:
         partial.replace(self.file)
 
     def log(self, entry: dict[str, Any]) -> None:
+        if rank() != 0:
+            return
         line = json.dumps({"stage": self.name, "step": self.step, **entry})
         with (self.folder / f"{self.name}.jsonl").open("a") as out:
             out.write(line + "\n")
@@ -138,6 +144,7 @@ class Run:
             value, figures = loss(self.step)
             self.optimizer.zero_grad(set_to_none=True)
             value.backward()
+            stopping = add_gradients(self.parameters, bool(asked_to_stop))
             norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip)
             if torch.isfinite(norm):
                 self.optimizer.step()
@@ -147,17 +154,17 @@ class Run:
             for key, figure in {"loss": float(value.detach()), **figures}.items():
                 sums[key] = sums.get(key, 0.0) + figure
             if self.step % log_every == 0:
-                means = {k: round(v / summed, 4) for k, v in sums.items()}
+                means = {k: round(v / summed, 4) for k, v in merge(sums).items()}
                 seconds = (time.monotonic() - started) / summed
                 self.log({**means, "rate": rate, "seconds_a_step": round(seconds, 3)})
                 sums, summed, started = {}, 0, time.monotonic()
-            if self.step % evaluate_every == 0 or self.step == end:
+            if rank() == 0 and (self.step % evaluate_every == 0 or self.step == end):
                 with self.averaged():
                     self.module.eval()
                     self.log({"evaluation": {k: round(v, 4) for k, v in evaluate().items()}})
                     self.module.train()
                 started = time.monotonic()
-            if asked_to_stop:
+            if stopping:
                 self.save()
                 raise SystemExit(f"{self.name}: stopped at step {self.step}, saved")
             if time.monotonic() - saved > save_every_s:

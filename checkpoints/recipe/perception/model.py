@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from muomni_export.graphs import image_features
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.listening import AudioEncoder, AudioSizes
 from muomni_export.modules.thinker import Thinker, ThinkerSizes
@@ -123,19 +123,13 @@ class Perception(nn.Module):
         """Bytes or 0…1 floats (B, 3, S, S) -> what the Thinker reads (B, E, D), grid features (B, N, d)."""
         if pixels.dtype == torch.uint8:
             pixels = pixels.float() / 255
-        _, grid = self.vision(pixels)
-        return self.proj_v(pooled(grid, self.sizes.grid_side, self.sizes.image_pool)), grid
+        cls, grid = self.vision(pixels)
+        return self.proj_v(image_features(cls, grid, self.sizes.image_pool)), grid
 
     def hear(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Mel power (B, T, M) -> what the Thinker reads (B, E, D), audio features (B, E, d)."""
         features = self.audio(mel)
         return self.proj_a(features), features
-
-
-def pooled(grid: Tensor, side: int, pool: int) -> Tensor:
-    """Average ``pool`` by ``pool`` patches: (B, side², d) -> (B, (side/pool)², d), row by row."""
-    square = grid.transpose(1, 2).unflatten(-1, (side, side))
-    return F.avg_pool2d(square, pool).flatten(2).transpose(1, 2)
 
 
 @contextlib.contextmanager

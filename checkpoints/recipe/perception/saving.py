@@ -2,7 +2,8 @@
 
 The additions to the reference's format are config keys: ``mel_compression`` and ``convolution_kernel`` (audio),
 ``stem_channels`` (vision), ``image_embeddings`` (omni: which features go through ``proj_v``, and how many patches a
-side are averaged into one). Without them a config means what it means to the reference.
+side are averaged into one), ``video_frames`` and ``spoken_question`` (omni: what is asked when a picture comes with a
+recording and no text). Without them a config means what it means to the reference. The Thinker is in ``omni.pt``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 
 from .model import VIDEO_FRAMES, Perception
 
-TALKER = "checkpoints/talker_tiny"
+TALKER = "talker_tiny"
+SPOKEN_QUESTION = "Answer the question."
 DEFAULT_STATE = Path("~/.cache/muomni/training")
 
 
@@ -63,37 +65,36 @@ def configs(model: Perception) -> dict[str, dict[str, Any]]:
         "stem_channels": sizes.vision.stem_channels,
     }
     omni = {
-        "thinker_ckpt": "checkpoints/thinker_tiny",
-        "audio_ckpt": "checkpoints/audio_enc_tiny",
-        "vision_ckpt": "checkpoints/vision_tiny",
+        "audio_ckpt": "audio_enc_tiny",
+        "vision_ckpt": "vision_tiny",
         "ctx_len": sizes.thinker.context_length,
         "thinker": thinker,
         "image_embeddings": {"source": "grid", "pool": sizes.image_pool},
         "video_frames": VIDEO_FRAMES,
-        "save_dir": "checkpoints/omni_sft_tiny",
+        "spoken_question": SPOKEN_QUESTION,
+        "save_dir": "omni_sft_tiny",
     }
-    return {"thinker_tiny": thinker, "audio_enc_tiny": audio, "vision_tiny": vision, "omni_sft_tiny": omni}
+    return {"audio_enc_tiny": audio, "vision_tiny": vision, "omni_sft_tiny": omni}
 
 
-def save_checkpoints(model: Perception, tokenizer: Path, out: Path) -> None:
-    """``out/checkpoints/<stage>/…`` and ``out/configs/<stage>.json``; files of other stages are left alone."""
+def save_checkpoints(model: Perception, tokenizer: Path, out: Path, dtype: torch.dtype) -> None:
+    """``out/<stage>/…`` and ``out/configs/<stage>.json``; files of other stages are left alone."""
 
     def write(name: str, content: dict[str, dict[str, Tensor]]) -> None:
-        path = out / "checkpoints" / name
+        path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(content, path)
 
     def weights(module: nn.Module) -> dict[str, Tensor]:
-        return {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+        return {k: v.detach().to("cpu", dtype).contiguous() for k, v in module.state_dict().items()}
 
-    write("thinker_tiny/thinker.pt", {"model": weights(model.thinker)})
     write("vision_tiny/vision.pt", {"vit": weights(model.vision)})
-    write("audio_enc_tiny/audio_enc.pt", {"enc": weights(model.audio), "head": weights(model.ctc_head)})
+    write("audio_enc_tiny/audio_enc.pt", {"enc": weights(model.audio)})
     write(
         "omni_sft_tiny/omni.pt",
         {"thinker": weights(model.thinker), "proj_a": weights(model.proj_a), "proj_v": weights(model.proj_v)},
     )
-    shutil.copyfile(tokenizer, out / "checkpoints/thinker_tiny/tokenizer.model")
+    shutil.copyfile(tokenizer, out / "omni_sft_tiny/tokenizer.model")
     folder = out / "configs"
     folder.mkdir(parents=True, exist_ok=True)
     content_by_name = configs(model)
@@ -106,13 +107,17 @@ def save_checkpoints(model: Perception, tokenizer: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m recipe.perception.saving", description=__doc__)
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
-    parser.add_argument("--out", type=Path, required=True, help="folder that gets checkpoints/ and configs/")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder that gets a folder a stage, and configs/"
+    )
+    parser.add_argument("--half", action="store_true", help="weights in float16, as they ship")
     args = parser.parse_args()
     state = args.state.expanduser()
     model = Perception()
     saved = torch.load(state / "perception/answering.pt", map_location="cpu", weights_only=True)
     model.load_state_dict(saved["average"])
-    save_checkpoints(model, state / "tokenizer.model", args.out)
+    dtype = torch.float16 if args.half else torch.float32
+    save_checkpoints(model, state / "tokenizer.model", args.out, dtype)
     print(f"wrote step {saved['step']} to {args.out}")
 
 

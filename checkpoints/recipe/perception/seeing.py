@@ -128,10 +128,10 @@ class Seeing:
 
 
 def picture_batch(
-    pool: PicturePool, rng: np.random.Generator, step: int, count: int
+    pool: PicturePool, rng: np.random.Generator, step: int, count: int, first_shards: int = 1
 ) -> tuple[Tensor, list[Scene]]:
     """``count`` pictures of one of the shards that exist at ``step``, and their scenes."""
-    k = int(rng.integers(min(1 + step // NEW_SHARD_EVERY, MAX_SHARDS)))
+    k = int(rng.integers(min(first_shards + step // NEW_SHARD_EVERY, MAX_SHARDS)))
     shard = pool.shard(k)
     chosen = np.sort(rng.choice(PICTURE_SHARD, count, replace=False))
     scenes = [training_scene(pool.seed, k * PICTURE_SHARD + int(i)) for i in chosen]

@@ -51,8 +51,8 @@ def main() -> None:
     measure.add_argument("--split", choices=("dev", "evaluation"), default="dev")
     measure.add_argument("--any-words", action="store_true", help="no grammar, only its words: much harder")
     gather = stages.add_parser("collect", help="write the averaged weights as checkpoints in μOmni's format")
-    gather.add_argument("--checkpoints", type=Path, default=Path("demo"))
-    gather.add_argument("--configs", type=Path, default=Path("configs"))
+    gather.add_argument("--out", type=Path, default=Path("demo"))
+    gather.add_argument("--half", action="store_true", help="weights in float16, as they ship")
     for stage in (say, measure):
         stage.add_argument("--griffin-lim", action="store_true", help="even if there is a trained vocoder")
     options = parser.parse_args()
@@ -69,7 +69,8 @@ def main() -> None:
     elif options.stage == "letters":
         letters.train(folder, load_inventory(folder), options.steps)
     elif options.stage == "collect":
-        collect.collect(folder, options.checkpoints, options.configs, load_inventory(folder))
+        dtype = torch.float16 if options.half else torch.float32
+        collect.collect(folder, options.out, load_inventory(folder), dtype)
     elif options.stage == "vocoder":
         vocoder.train(folder, load_codec(folder), options.steps)
     elif options.stage == "say":

@@ -15,6 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from muomni.inventory import Inventory
 
 from .corpus import write_json
@@ -24,15 +27,20 @@ from .state import averaged, load, save
 TALKER, VOCODER = "talker_tiny", "vocoder_tiny"
 
 
-def collect(folder: Path, checkpoints: Path, configs: Path, inventory: Inventory) -> None:
-    """From a training folder to ``checkpoints`` and ``configs``."""
+def collect(folder: Path, out: Path, inventory: Inventory, dtype: torch.dtype) -> None:
+    """From a training folder to ``out``, a folder a stage, and ``out/configs``."""
+
+    def write(path: Path, part: dict[str, dict[str, Tensor]]) -> None:
+        save(path, {name: {k: v.to(dtype) for k, v in state.items()} for name, state in part.items()})
+
+    configs = out / "configs"
     mel = asdict(SPEC)
     talker, sizes = averaged(folder / "talker.pt")
     letters, letter_sizes = averaged(folder / "letters.pt")
     rvq = load(folder / "codec.pt")["rvq"]
-    save(checkpoints / TALKER / "talker.pt", {"rvq": rvq, "talker": talker})
-    save(checkpoints / TALKER / "letters.pt", {"letters": letters})
-    write_json(checkpoints / TALKER / "sounds.json", list(inventory.symbols))
+    write(out / TALKER / "talker.pt", {"rvq": rvq, "talker": talker})
+    write(out / TALKER / "letters.pt", {"letters": letters})
+    write_json(out / TALKER / "sounds.json", list(inventory.symbols))
     write_json(
         configs / f"{TALKER}.json",
         {
@@ -49,7 +57,7 @@ def collect(folder: Path, checkpoints: Path, configs: Path, inventory: Inventory
     )
     if (folder / "vocoder.pt").is_file():
         vocoder, _ = averaged(folder / "vocoder.pt")
-        save(checkpoints / VOCODER / "vocoder.pt", {"generator": vocoder})
+        write(out / VOCODER / "vocoder.pt", {"generator": vocoder})
         write_json(
             configs / f"{VOCODER}.json",
             {
