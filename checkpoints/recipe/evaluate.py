@@ -11,12 +11,12 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cases import ABILITIES, AUDIO_RATE_HZ, Case, CaseMaker
-from .scoring import error_rate, error_rate_interval, is_right, wilson, word_errors
+from .scoring import Result, error_rate, error_rate_interval, is_right, wilson, word_errors
 
 if TYPE_CHECKING:
     from muomni import Omni
@@ -25,25 +25,7 @@ Reply = Callable[[Case], str]
 """Answers a case; the model in training and an exported bundle are measured the same way."""
 
 MISTAKES_KEPT = 12
-
-
-@dataclass(frozen=True)
-class Result:
-    """One ability's figure with its 95 % interval. Word error rates are better when lower."""
-
-    ability: str
-    value: float
-    low: float
-    high: float
-    target: float
-    samples: int
-    wrong_by_kind: dict[str, int] = field(default_factory=dict)
-    mistakes: tuple[tuple[str, str, str], ...] = ()
-    """(question, expected, got) of the first ones."""
-
-    @property
-    def reached(self) -> bool:
-        return self.value <= self.target if "hearing" in self.ability else self.value >= self.target
+SPEAKING = "speaking"
 
 
 def measure(reply: Reply, maker: CaseMaker, ability: str, samples: int, first: int = 0) -> Result:
@@ -68,7 +50,9 @@ def measure(reply: Reply, maker: CaseMaker, ability: str, samples: int, first: i
         value, (low, high) = error_rate(pairs), error_rate_interval(pairs)
     else:
         value, (low, high) = right / samples, wilson(right, samples)
-    return Result(ability, value, low, high, target, samples, dict(wrong), tuple(mistakes[:MISTAKES_KEPT]))
+    kept = tuple(mistakes[:MISTAKES_KEPT])
+    by_words = bool(pairs)
+    return Result(ability, value, low, high, target, samples, by_words, {}, dict(wrong), kept)
 
 
 class BundleReplier:
@@ -98,33 +82,41 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--samples", type=int, default=200, help="cases an ability")
     parser.add_argument(
-        "--ability", action="append", choices=tuple(ABILITIES), help="only this one (repeatable)"
+        "--ability", action="append", choices=(*ABILITIES, SPEAKING), help="only this one (repeatable)"
     )
     parser.add_argument("--mistakes", action="store_true", help="show what was wrong")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     from muomni import Omni
 
-    replier = BundleReplier(Omni.load(args.bundle))
+    omni = Omni.load(args.bundle)
+    replier = BundleReplier(omni)
     maker = CaseMaker("evaluation", args.seed)
     results = []
-    for ability in args.ability or ABILITIES:
-        result = measure(replier, maker, ability, args.samples)
-        results.append(result)
-        if not args.json:
-            print(line(result), flush=True)
-        if args.mistakes:
-            for question, expected, got in result.mistakes:
-                print(f"    {question!r}: expected {expected!r}, got {got!r}", file=sys.stderr)
+    for ability in args.ability or (*ABILITIES, SPEAKING):
+        if ability == SPEAKING:
+            from .speaking.judge import judge_speech  # needs the recogniser, which nothing else does
+
+            measured = judge_speech(omni, args.seed, args.samples)
+        else:
+            measured = [measure(replier, maker, ability, args.samples)]
+        results += measured
+        for result in measured:
+            if not args.json:
+                print(line(result), flush=True)
+            if args.mistakes:
+                for question, expected, got in result.mistakes:
+                    print(f"    {question!r}: expected {expected!r}, got {got!r}", file=sys.stderr)
     if args.json:
         print(json.dumps([{**asdict(r), "reached": r.reached} for r in results], indent=1))
 
 
 def line(result: Result) -> str:
-    sign = "<=" if "hearing" in result.ability else ">="
+    sign = "<=" if result.lower_is_better else ">="
+    beside = "".join(f"  {name} {100 * value:.1f} %" for name, value in result.beside.items())
     return (
-        f"{result.ability:24} {100 * result.value:5.1f} %  (95 %: {100 * result.low:.1f}…{100 * result.high:.1f})  "
-        f"target {sign} {100 * result.target:.0f} %  {'reached' if result.reached else 'not reached'}"
+        f"{result.ability:42} {100 * result.value:5.1f} %  (95 %: {100 * result.low:.1f}…{100 * result.high:.1f})  "
+        f"target {sign} {100 * result.target:.0f} %  {'reached' if result.reached else 'not reached'}{beside}"
     )
 
 

@@ -5,6 +5,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Result:
+    """One ability's figure with its 95 % interval; ``beside`` has figures that belong to it."""
+
+    ability: str
+    value: float
+    low: float
+    high: float
+    target: float
+    samples: int
+    lower_is_better: bool
+    beside: dict[str, float] = field(default_factory=dict)
+    wrong_by_kind: dict[str, int] = field(default_factory=dict)
+    mistakes: tuple[tuple[str, str, str], ...] = ()
+    """(question, expected, got) of the first ones."""
+
+    @property
+    def reached(self) -> bool:
+        return self.value <= self.target if self.lower_is_better else self.value >= self.target
+
 
 Z_95 = 1.959964  # of the normal distribution, two-sided 95 %
 
@@ -44,12 +67,15 @@ def error_rate(pairs: Sequence[tuple[int, int]]) -> float:
     return sum(e for e, _ in pairs) / max(sum(n for _, n in pairs), 1)
 
 
-def error_rate_interval(pairs: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """95 % interval of :func:`error_rate`, a ratio estimator over sentences: errors in one are not independent."""
+def error_rate_interval(pairs: Sequence[tuple[int, int]], lowest: float = 0.0) -> tuple[float, float]:
+    """95 % interval of :func:`error_rate`, a ratio estimator over sentences: errors in one are not independent.
+
+    ``lowest`` is what the rate cannot be below.
+    """
     n, words = len(pairs), sum(w for _, w in pairs)
     if n < 2 or words == 0:
         return 0.0, 1.0
     rate = error_rate(pairs)
     variance = sum((e - rate * w) ** 2 for e, w in pairs) / (n - 1)
     half = Z_95 * math.sqrt(variance * n) / words
-    return max(0.0, rate - half), rate + half
+    return max(lowest, rate - half), rate + half

@@ -24,10 +24,7 @@ from .alignment import Aligned, say
 from .espeak import Espeak, MismatchError
 from .inventory import sound_ids
 from .mel import log_mel
-from .sentences import sentence
-
-SHARD_SENTENCES = 2000  # two to three hours of speech
-SEED = 0
+from .sentences import SEED, SHARD_SENTENCES, sentence
 
 
 @dataclass(frozen=True)

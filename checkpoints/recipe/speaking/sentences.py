@@ -26,6 +26,8 @@ from recipe.world.scene import draw_scene
 DICTIONARY = Path("/usr/share/dict/american-english")  # Debian: wamerican
 HELD_OUT_SHARE = 50
 LONGEST_WORD = 16
+SHARD_SENTENCES = 2000  # of the Talker's corpus, two to three hours of speech
+SEED = 0
 GENITIVE_SHARE = 5  # a fifth of the list is genitives; one in five of them teaches as much
 
 FUNCTION_WORDS = (
