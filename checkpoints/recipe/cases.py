@@ -13,15 +13,19 @@ from PIL import Image
 from .pictures import film_frames, picture
 from .seeds import Split, generator
 from .sound import in_a_room, with_noise
+from .svg_pictures import svg_picture
 from .voices import SAMPLE_RATE_HZ, Readers, draw_reader
 from .world.dialogue import conversation
 from .world.film import draw_film, film_turn
 from .world.lines import Line, spoken_line
 from .world.picture_talk import picture_turn
-from .world.scene import draw_scene
+from .world.scene import Scene, draw_scene
 from .world.spoken_prompts import answer_prompt, transcribe_prompt
 
 VIDEO_FRAMES = 4
+
+
+Draw = Callable[[Scene, np.random.Generator], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,17 @@ class CaseMaker:
     def picture_question(self, index: int) -> Case:
         return self._picture("picture question", index, description=False)
 
-    def _picture(self, ability: str, index: int, description: bool) -> Case:
+    def _picture(self, ability: str, index: int, description: bool, draw: Draw = picture) -> Case:
         rng = generator(self.split, self.seed, ability, index)
         scene = draw_scene(rng)
         turn = picture_turn(scene, rng, self.split, description)
-        return Case(ability, turn.kind, (turn.question,), turn.reply, image=picture(scene, rng))
+        return Case(ability, turn.kind, (turn.question,), turn.reply, image=draw(scene, rng))
+
+    def svg_description(self, index: int) -> Case:
+        return self._picture("picture description, SVG", index, description=True, draw=svg_picture)
+
+    def svg_question(self, index: int) -> Case:
+        return self._picture("picture question, SVG", index, description=False, draw=svg_picture)
 
     def film(self, index: int) -> Case:
         rng = generator(self.split, self.seed, "film", index)
@@ -111,11 +121,15 @@ ABILITIES: dict[str, tuple[Make, float]] = {
     "chat": (CaseMaker.chat, 0.95),
     "picture description": (CaseMaker.description, 0.90),
     "picture question": (CaseMaker.picture_question, 0.95),
+    "picture description, SVG": (CaseMaker.svg_description, 0.90),
+    "picture question, SVG": (CaseMaker.svg_question, 0.95),
     "hearing, voices seen": (lambda maker, i: maker.heard(i, unseen=False), 0.05),
     "hearing, voices unseen": (lambda maker, i: maker.heard(i, unseen=True), 0.20),
     "spoken question": (CaseMaker.spoken_question, 0.90),
     "video": (CaseMaker.film, 0.90),
 }
 """Ability -> (how to make a case, target). Targets of hearing are word error rates: lower is better."""
+
+NEEDS_RSVG = ("picture description, SVG", "picture question, SVG")
 
 AUDIO_RATE_HZ = SAMPLE_RATE_HZ

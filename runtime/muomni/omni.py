@@ -11,6 +11,7 @@ from .batch import DEFAULT_ROWS, BatchRequest, BatchRun, OnResult
 from .bundle import open_bundle
 from .codec import Codec
 from .conversation import Conversation
+from .demo import demo_bundle
 from .errors import InputError, MuomniError
 from .generation import OnText
 from .image import ImageSource
@@ -44,11 +45,13 @@ class Omni:
         self._stages = stages
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str = "auto", threads: int | None = None) -> Omni:
+    def load(
+        cls, path: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None
+    ) -> Omni:
         """Open a bundle.
 
         Args:
-            path: the bundle's folder.
+            path: the bundle's folder; None takes the demo that comes with muomni.
             device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, CUDA where
                 ONNX Runtime offers it, else the CPU.
             threads: threads of each session; None takes ``MUOMNI_THREADS``, or what measurement says for each
@@ -63,7 +66,7 @@ class Omni:
         start = time.perf_counter()
         checked = check_device(device)
         policy = thread_policy(threads)
-        bundle = open_bundle(path)
+        bundle = open_bundle(demo_bundle() if path is None else path)
         providers_for(checked)
         return cls(Stages(bundle, checked, policy, time.perf_counter() - start))
 

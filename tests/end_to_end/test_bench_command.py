@@ -34,12 +34,6 @@ def test_one_round_against_torch_is_one_json_document(
     assert value["limit"]["memory_tokens_per_s"] > 0
 
 
-def test_without_a_model_the_message_says_how(installed: Installed) -> None:
-    result = installed("muomni-bench")
-    assert result.code == 2
-    assert "MUOMNI_MODEL" in result.err and not result.out
-
-
 def test_against_needs_a_checkpoint(installed: Installed, tmp_path: Path) -> None:
     result = installed("muomni-bench", "--model", tmp_path, "--against", "torch")
     assert result.code == 2

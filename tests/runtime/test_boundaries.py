@@ -36,6 +36,7 @@ LAYERS = (
         "truncation",
         "containers",
         "wav",
+        "demo",
         "normalise",
         "spelling",
         "inventory",

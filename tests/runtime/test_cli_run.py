@@ -18,6 +18,7 @@ import pytest
 import muomni
 from muomni.cli.console import device_line
 from muomni.cli.run import main
+from muomni.demo import demo_bundle
 from muomni.errors import BundleError, ContextError, DeviceError, InputError, MediaError
 from muomni.reply import Reply, Speech
 
@@ -253,10 +254,9 @@ def test_wrong_usage(omni: FakeOmni, run: Run, arguments: list[str], fragment: s
     assert not omni.loaded  # found before anything is loaded
 
 
-def test_no_model(run: Run, omni: FakeOmni) -> None:
-    code, out, err = run("--text", "x")
-    assert (code, out) == (2, "")
-    assert "--model BUNDLE" in err and "MUOMNI_MODEL" in err and "muomni-export" in err
+def test_without_a_model_the_demo_answers(run: Run, omni: FakeOmni) -> None:
+    assert run("--text", "x")[0] == 0
+    assert omni.loaded["path"] == demo_bundle()
 
 
 def test_the_model_from_the_environment(run: Run, omni: FakeOmni, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
+from muomni.demo import demo_bundle
 from muomni.errors import InputError, OutputError
 
 from .common import new_app, reporting, start, version_option
 from .console import Console
-from .run import NO_MODEL
 
 COMMAND = "muomni-bench"
 
@@ -24,7 +24,11 @@ app = new_app()
 def bench(
     model: Annotated[
         Path | None,
-        typer.Option(metavar="BUNDLE", envvar="MUOMNI_MODEL", help="Folder that muomni-export made."),
+        typer.Option(
+            metavar="BUNDLE",
+            envvar="MUOMNI_MODEL",
+            help="Folder that muomni-export made; by default the demo that comes with muomni.",
+        ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that count, after one that warms up.")] = 5,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
@@ -51,14 +55,12 @@ def bench(
     """Measure a bundle: start, every stage, decode rate, speech, memory, and the limit of this machine."""
     console = Console(COMMAND, quiet)
     with reporting(console, debug):
-        if model is None:
-            raise InputError(NO_MODEL)
         if (against is None) != (checkpoint is None):
             raise InputError("--against NAME and --checkpoint CKPT go together")
         from muomni.bench.report import measure, table
 
         result = measure(
-            model,
+            model or demo_bundle(),
             device=device,
             threads=threads,
             rounds=rounds,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from muomni import __version__
+from muomni.demo import demo_bundle
 from muomni.errors import MuomniError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Check:
 
 
 def all_checks(model: Path | None, device: str) -> Iterator[Check]:
-    """Every check, each made when it is asked for."""
+    """Every check, each made when it is asked for; ``model`` None takes the demo."""
     yield python()
     yield Check("muomni", "ok", __version__, data={"version": __version__})
     yield from required_packages()
@@ -66,8 +67,12 @@ def all_checks(model: Path | None, device: str) -> Iterator[Check]:
     yield session(device)
     yield video()
     yield for_export()
-    if model is not None:
-        yield from bundle(model, device)
+    try:
+        folder = model or demo_bundle()
+    except MuomniError as error:
+        yield Check("bundle", "problem", str(error), "pip install --force-reinstall muomni")
+    else:
+        yield from bundle(folder, device)
 
 
 def python() -> Check:

@@ -20,7 +20,12 @@ app = new_app()
 @app.command()
 def doctor(
     model: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", envvar="MUOMNI_MODEL", help="Check this bundle as well.")
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE",
+            envvar="MUOMNI_MODEL",
+            help="Check this bundle; by default the demo that comes with muomni.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device to try.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -30,7 +35,7 @@ def doctor(
         typer.Option("--version", callback=version_option(COMMAND), is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Check this installation, and a bundle; exit code 1 when something needs fixing."""
+    """Check this installation and a bundle; exit code 1 when something needs fixing."""
     console = Console(COMMAND)
     with reporting(console, debug):
         from muomni.session import check_device

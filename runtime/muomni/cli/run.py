@@ -10,16 +10,13 @@ from typing import Annotated
 
 import typer
 
+from muomni.demo import demo_bundle
 from muomni.errors import InputError
 
 from .common import new_app, reporting, start, version_option
 from .console import Console, device_line, is_terminal, reply_object, speech_object
 
 COMMAND = "muomni-run"
-NO_MODEL = (
-    "no model: give the folder of a bundle with --model BUNDLE or in the environment variable MUOMNI_MODEL; "
-    "a bundle is made from a μOmni checkpoint with\n  muomni-export CHECKPOINT --out BUNDLE"
-)
 BATCH_ALONE = "--batch takes its questions from the file: leave out"
 NO_QUESTION = "goes with a question: add --text, --image, --audio-in or --video (without them, a chat starts)"
 
@@ -35,7 +32,7 @@ def run(
             "--ckpt_dir",
             metavar="BUNDLE",
             envvar="MUOMNI_MODEL",
-            help="Folder that muomni-export made.",
+            help="Folder that muomni-export made; by default the demo that comes with muomni.",
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Question or instruction.")] = None,
@@ -114,8 +111,7 @@ def run(
     """
     console = Console(COMMAND, quiet)
     with reporting(console, debug):
-        if model is None:
-            raise InputError(NO_MODEL)
+        model = model or demo_bundle()
         if say is not None:
             asked = {"--text": text, "--image": image, "--audio-in": audio_in, "--video": video}
             asked |= {"--prompt": prompt, "--batch": batch}
