@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from .errors import BundleError
-from .manifest import MANIFEST_NAME
 
 NAME = "demo"
 
@@ -16,6 +15,8 @@ def demo_bundle() -> Path:
     Raises:
         BundleError: this installation has none.
     """
+    from .manifest import MANIFEST_NAME  # here: commands name this function before they need a manifest
+
     package = Path(__file__).parent
     # In the wheel it lies in the package; a checkout that is installed for development has it at its top.
     places = (package / NAME, package.parents[1] / "onnx_models" / NAME)

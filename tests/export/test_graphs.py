@@ -208,7 +208,7 @@ def test_talker_in_any_batch(talker: Exported, batch: int) -> None:
     module = talker.modules.talker
     assert module is not None
     codes = np.random.default_rng(batch).integers(0, 32, (batch, 300, 2))
-    codes[:, 0] = start_codes(32)
+    codes[:, 0] = start_codes(module)
     chunks = np.array([290, *[1] * 10])
     got = run_case(talker.stages, "talker", {"codes": codes, "chunks": chunks})
     with torch.no_grad():
