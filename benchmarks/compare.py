@@ -1,110 +1,90 @@
 """muomni and its peers on the same random Thinker, in interleaved rounds: ``python benchmarks/compare.py``.
 
 Every contender is a process of its own, so that its threads and memory are its own; only one of them works at a
-time. A peer that is not installed, or cannot run a precision, is reported and skipped.
+time. A peer that is not installed, or does not work, is named with the reason and skipped.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from contenders import CONTENDERS
-from models import PRECISIONS, Work
+from models import NEW_TOKENS, PROMPT_TOKENS, Work
 from muomni.bench.machine import describe_machine
-from muomni.bench.statistics import summarise
+from process import ContenderError, Process, prepare
+from results import Key, row
+from tables import compare_table
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
+REFERENCE: Key = ("torch modules", "fp32")
 
 
-class Contender:
-    """The other end of ``worker.py``."""
+def versions() -> dict[str, str]:
+    """Of every package that a contender stands on, where it is installed."""
+    found = {}
+    for package in sorted({package for entry in CONTENDERS.values() for package in entry.packages}):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
 
-    def __init__(self, work: Work, name: str, precision: str, threads: int) -> None:
-        words = [str(HERE / "worker.py"), str(work.folder), work.size, name, precision, str(threads)]
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
-        self.process = subprocess.Popen(
-            [sys.executable, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-        )
-        self.rounds: list[dict[str, Any]] = []
-        self._read()
 
-    def _read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            self.errors.seek(0)
-            lines = self.errors.read().strip().splitlines() or ["no message"]
-            raise RuntimeError(lines[-1])
-        return json.loads(line)
+def start_all(work: Work, threads: int, names: list[str]) -> tuple[dict[Key, Process], dict[str, str]]:
+    """Prepare, load and warm up; what runs, and what was skipped with the reason."""
+    running: dict[Key, Process] = {}
+    skipped: dict[str, str] = {}
+    for name in names:
+        for precision in CONTENDERS[name].precisions:
+            try:
+                prepare(work, name, precision)
+                process = Process(work, name, precision, threads)
+                process.ask("round")  # compiles what is compiled lazily
+                running[name, precision] = process
+                print(f"ready: {name} {precision}", file=sys.stderr)
+            except ContenderError as error:
+                skipped[f"{name} {precision}"] = str(error)
+                print(f"skipped: {name} {precision}: {error}", file=sys.stderr)
+    return running, skipped
 
-    def round(self) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        print("round", file=self.process.stdin, flush=True)
-        result: dict[str, Any] = self._read()
-        return result
 
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+def measure(running: dict[Key, Process], rounds: int) -> dict[Key, list[dict[str, Any]]]:
+    """Rounds of all contenders, every second one in reverse order, after one that does not count."""
+    samples: dict[Key, list[dict[str, Any]]] = {key: [] for key in running}
+    for index in range(-1, rounds):
+        for key in list(running) if index % 2 == 0 else list(running)[::-1]:
+            result = running[key].ask("round")
+            if index >= 0:
+                samples[key].append(result)
+        print(f"round {index + 1} of {rounds}", file=sys.stderr)
+    return samples
 
 
 def compare(work: Work, threads: int, rounds: int, names: list[str]) -> dict[str, Any]:
-    """Rows of the table, and what was skipped with the reason."""
-    for precision in PRECISIONS:
-        work.bundle(precision)
-    running: dict[tuple[str, str], Contender] = {}
-    skipped: dict[str, str] = {}
-    for name in names:
-        for precision in CONTENDERS[name][1]:
-            try:
-                contender = Contender(work, name, precision, threads)
-                contender.round()  # warm-up
-                running[name, precision] = contender
-            except RuntimeError as error:
-                skipped[f"{name} {precision}"] = str(error)
-                print(f"skipped {name} {precision}: {error}", file=sys.stderr)
-    for index in range(rounds):
-        order = list(running) if index % 2 == 0 else list(reversed(running))
-        for key in order:
-            running[key].rounds.append(running[key].round())
-    reference = running["muomni", "fp32"].rounds[0]["ids"]
+    """The whole comparison, as JSON."""
+    running, skipped = start_all(work, threads, names)
+    print("all are ready", file=sys.stderr, flush=True)
+    samples = measure(running, rounds)
+    print("all are measured", file=sys.stderr, flush=True)
+    reference = samples[REFERENCE][-1]["ids"] if REFERENCE in samples else None
     rows = []
-    for (name, precision), contender in running.items():
-        rates = [r["tokens_per_s"] for r in contender.rounds]
-        same = sum(a == b for a, b in zip(reference, contender.rounds[0]["ids"], strict=True))
-        ours = running.get(("muomni", precision))
-        ratio = None
-        if ours is not None:
-            ratio = summarise([o["tokens_per_s"] / r for o, r in zip(ours.rounds, rates, strict=True)]).median
-        rows.append(
-            {
-                "name": name,
-                "precision": precision,
-                "tokens_per_s": round(summarise(rates).median, 1),
-                "tokens_per_s_rounds": [round(rate, 1) for rate in rates],
-                "prefill_ms": round(summarise([r["prefill_ms"] for r in contender.rounds]).median, 2),
-                "peak_rss_mb": round(max(r["peak_rss_mb"] for r in contender.rounds), 1),
-                "muomni_is_faster_by": None if ratio is None else round(ratio, 3),
-                "same_tokens_as_muomni_fp32": round(same / len(reference), 4),
-            }
-        )
-        contender.close()
+    for key, process in running.items():
+        forced = None if reference is None else process.ask(reference)
+        rows.append(row(key, samples, forced, reference))
+        process.close()
     return {
         "machine": describe_machine(),
+        "versions": versions(),
         "threads": threads,
         "rounds": rounds,
+        "prompt_tokens": PROMPT_TOKENS,
+        "new_tokens": NEW_TOKENS,
+        "model": work.size,
         "rows": rows,
         "skipped": skipped,
     }
@@ -116,20 +96,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "compare.json")
+    parser.add_argument("--out", type=Path, help="default: results/compare-<threads>.json beside this file")
     options = parser.parse_args()
     result = compare(Work(options.work), options.threads, options.rounds, options.only)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{'':<20}{'':>6}{'tok/s':>9}{'prefill ms':>12}{'peak MB':>9}{'muomni is':>11}")
-    for row in sorted(
-        result["rows"], key=lambda row: (PRECISIONS.index(row["precision"]), -row["tokens_per_s"])
-    ):
-        ratio = row["muomni_is_faster_by"]
-        print(
-            f"{row['name']:<20}{row['precision']:>6}{row['tokens_per_s']:>9,.0f}{row['prefill_ms']:>12.1f}"
-            f"{row['peak_rss_mb']:>9.0f}{'' if ratio is None else f'{ratio:.2f}×':>11}"
-        )
+    out: Path = options.out or RESULTS / f"compare-{options.threads}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    table = compare_table(result)
+    out.with_suffix(".md").write_text(table + "\n")
+    print(table)
 
 
 if __name__ == "__main__":
