@@ -1,5 +1,5 @@
 """The recipe that trains the model muomni ships: data made as it trains, then training, then evaluation.
 
-Run it from the folder above (``checkpoints/``) with ``python -m recipe.…``; ``checkpoints/recipe/README.md``
+Run it from the folder above (``checkpoints/``) with ``python -m recipe.…``; ``checkpoints/README.md``
 lists the commands. Nothing here is imported by the runtime or by the exporter.
 """

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from muomni.manifest import Manifest
 from muomni.omni import Omni
 from muomni.sampling import SamplingOptions
+from muomni.speaking import OnAudio
 
 from .statistics import Summary, interleave, summarise
 
 AUDIO_SECONDS = 4.0
 SPEECH_SECONDS = 4.0
 SPEECH_SAMPLING = SamplingOptions(temperature=0.8, top_k=50, seed=0)
+SPOKEN_TEXT = "The red circle is left of the blue square, and there are three shapes in all."
 REPLY_TOKENS = 16
 
 Action = Callable[[], object]
@@ -61,7 +63,15 @@ def stage_actions(omni: Omni) -> tuple[dict[str, Action], dict[str, float]]:
         units["audio"] = AUDIO_SECONDS
     rate_hz = 12.5 if manifest.talker is None else manifest.talker.frame_rate_hz
     frames = round(SPEECH_SECONDS * rate_hz)
-    if manifest.talker is not None:
+    if manifest.talker is not None and manifest.talker.text is not None:
+
+        def say() -> list[tuple[int, int]]:
+            return list(omni.text_talker.frames([SPOKEN_TEXT], SamplingOptions()))
+
+        frames = len(say())
+        actions["talker"] = say
+        units["talker"] = frames
+    elif manifest.talker is not None:
         frames = max(1, min(frames, omni.talker.max_frames))
         actions["talker"] = lambda: list(omni.talker.frames(frames, SPEECH_SAMPLING))
         units["talker"] = frames
@@ -114,17 +124,27 @@ def measure_requests(omni: Omni, rounds: int) -> dict[str, dict[str, Any]]:
     }
     for index in range(rounds + 1):
         for name, options in inputs.items():
+            heard: list[float] = []
             start = time.perf_counter()
-            reply = omni.generate(**options, max_new_tokens=REPLY_TOKENS, speech=speaks, seed=0)
-            whole = time.perf_counter() - start
+            reply = omni.generate(
+                **options,
+                max_new_tokens=REPLY_TOKENS,
+                speech=speaks,
+                seed=0,
+                on_audio=_noting_the_time(heard),
+            )
             if index:  # the first round loads and warms up
                 samples[name]["first_token"].append(reply.timings["first_token"])
-                if speaks:
-                    samples[name]["first_audio"].append(whole)
+                if heard:  # a reply may have nothing that can be spoken
+                    samples[name]["first_audio"].append(heard[0] - start)
     return {
         name: {f"{what}_ms": scaled(values, 1000).to_json() for what, values in kinds.items() if values}
         for name, kinds in samples.items()
     }
+
+
+def _noting_the_time(heard: list[float]) -> OnAudio:
+    return lambda samples: heard.append(time.perf_counter())
 
 
 def scaled(samples: list[float], factor: float) -> Summary:

@@ -192,7 +192,7 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
 
     try:
         omni = Omni.load(folder, device=device)
-        for stage in ("tokenizer", *stages):
+        for stage in (*(["tokenizer"] if manifest.tokenizer is not None else []), *stages):
             _load(omni, stage)
     except MuomniError as error:
         yield Check("graphs", "problem", str(error))
@@ -203,6 +203,9 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
 
 
 def _load(omni: Omni, stage: str) -> None:
+    talker = omni.manifest.talker
+    if stage == "talker" and talker is not None and talker.text is not None:
+        stage = "text_talker"
     getattr(omni, "listening" if stage == "audio" else stage)
 
 
