@@ -80,5 +80,7 @@ def letters_sizes(weights: StageWeights, notes: list[str]) -> LettersSizes:
         raise found.refuse("emb.weight", f"{SIZE} rows, the letters that a text is read as", f"{letters}")
     rows, _ = found.shape("symbol_head.weight", 2)
     if rows % SLOTS:
-        raise found.refuse("symbol_head.weight", f"{SLOTS} slots a letter, a multiple of {SLOTS} rows", f"{rows}")
+        raise found.refuse(
+            "symbol_head.weight", f"{SLOTS} slots a letter, a multiple of {SLOTS} rows", f"{rows}"
+        )
     return LettersSizes(decoder_sizes(found, LETTERS_HEADS, LETTERS_WIDTH), letters, SLOTS, rows // SLOTS)

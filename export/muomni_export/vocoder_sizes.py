@@ -45,7 +45,9 @@ def spectral_sizes(weights: StageWeights, notes: list[str]) -> SpectralSizes:
             raise found.refuse(name, "an odd kernel, which keeps the length", f"{size}")
     rows, _ = found.shape("spectrum_head.weight", 2)
     if rows % 2 or rows < 4:
-        raise found.refuse("spectrum_head.weight", "magnitudes and angles, an even number of rows", f"{rows} rows")
+        raise found.refuse(
+            "spectrum_head.weight", "magnitudes and angles, an even number of rows", f"{rows} rows"
+        )
     n_fft = rows - 2
     found.compare("n_mels", mel_bins)
     found.compare("n_fft", n_fft)

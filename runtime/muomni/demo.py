@@ -19,7 +19,7 @@ def demo_bundle() -> Path:
 
     package = Path(__file__).parent
     # In the wheel it lies in the package; a checkout that is installed for development has it at its top.
-    places = (package / NAME, package.parents[1] / "onnx_models" / NAME)
+    places = (package / "bundles" / NAME, package.parents[1] / "onnx_models" / NAME)
     for place in places:
         if (place / MANIFEST_NAME).is_file():
             return place

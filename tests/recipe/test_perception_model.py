@@ -12,6 +12,10 @@ pytest.importorskip("torch")
 pytest.importorskip("soxr")
 
 import torch
+
+from muomni_export.modules.listening import AudioEncoder
+from muomni_export.modules.thinker import Thinker
+from muomni_export.modules.vision import VisionEncoder
 from recipe.cases import Case
 from recipe.evaluate import measure
 from recipe.perception.hearing import Recordings, ctc_loss, hearing_loss
@@ -25,10 +29,6 @@ from recipe.sound import NO_SOUND
 from recipe.tokenizer import EOS
 from recipe.world.lines import Line
 from recipe.world.scene import draw_scene
-
-from muomni_export.modules.listening import AudioEncoder
-from muomni_export.modules.thinker import Thinker
-from muomni_export.modules.vision import VisionEncoder
 
 
 class Letters:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import numpy as np
+
 from recipe.pictures import draw, draw_style, outline_points, picture, pixels, shade
 from recipe.seeds import generator
 from recipe.world.film import DIRECTIONS, draw_film, film_turn

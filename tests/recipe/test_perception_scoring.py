@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from recipe.scoring import error_rate, error_rate_interval, is_right, wilson, word_errors
 
 

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+
 from recipe.perception.loop import Plan, Run
 from recipe.perception.prompts import IGNORED, tokens_of
 from recipe.perception.seeing import centre_labels

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+
 from recipe.scoring import plain
 from recipe.seeds import generator
 from recipe.world import dialogue, lexicon

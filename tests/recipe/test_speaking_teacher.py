@@ -14,13 +14,12 @@ try:
 except OSError:
     pytest.skip("espeak-ng is not installed", allow_module_level=True)
 
+from muomni.normalise import MARKS
 from recipe.speaking import mel
 from recipe.speaking.alignment import durations, say, sentence_case
 from recipe.speaking.espeak import Espeak
 from recipe.speaking.inventory import count_sounds
 from recipe.speaking.letters import FAST, words
-
-from muomni.normalise import MARKS
 
 TEXT = "who are you. the writer of the book, isn't it?"
 

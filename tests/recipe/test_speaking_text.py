@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from recipe.seeds import generator
-from recipe.speaking.sentences import RULES, automaton, closed_sentence, vocabulary
 
 from muomni import spelling
 from muomni.inventory import FIRST_SOUND, Inventory
 from muomni.normalise import MARKS, normalise
 from muomni.reading import Reader
+from recipe.seeds import generator
+from recipe.speaking.sentences import RULES, automaton, closed_sentence, vocabulary
 
 ALPHABET = Inventory(tuple(spelling.LETTERS))
 

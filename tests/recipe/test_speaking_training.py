@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recipe.speaking import codec, state, talker
-from recipe.speaking.corpus import Example, collate
-from recipe.speaking.speak import TorchGraphs
 
 from muomni.inventory import Inventory
 from muomni.sampling import Sampler, SamplingOptions
@@ -19,6 +16,9 @@ from muomni.spoken_text import Chooser, SpokenSounds, SpokenText
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.letters import LettersSizes, LettersToSounds
 from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
+from recipe.speaking import codec, state, talker
+from recipe.speaking.corpus import Example, collate
+from recipe.speaking.speak import TorchGraphs
 
 INVENTORY = Inventory(("a", "b", "c"))
 DECODER = DecoderSizes(width=32, layers=2, heads=2, kv_heads=1, hidden=32)

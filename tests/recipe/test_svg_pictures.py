@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import ImageColor
+
+from recipe import svg_pictures
 from recipe.seeds import generator
 from recipe.world.lexicon import COLOURS, SHAPES
 from recipe.world.scene import Scene, Thing, draw_scene
-
-from recipe import svg_pictures
 
 needs_rsvg = pytest.mark.skipif(not svg_pictures.available(), reason="rsvg-convert is not installed")
 
