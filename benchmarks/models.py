@@ -46,14 +46,14 @@ class Work:
             write_random_set(root, self.size, with_vision=False, with_audio=False, with_talker=False)
         return root / "checkpoints" / f"omni_sft_{self.size}"
 
-    def bundle(self, precision: str) -> Path:
+    def bundle(self, precision: str, draft_head: bool = False) -> Path:
         """What ``muomni-export`` makes of it."""
-        target = self.root / precision
+        target = self.root / (f"{precision}-draft" if draft_head else precision)
         if not target.exists():
             from muomni_export.export import export_bundle
 
             print(f"exporting {self.size} {precision}", file=sys.stderr)
-            export_bundle(self.checkpoint(), target, precision=precision)
+            export_bundle(self.checkpoint(), target, precision=precision, draft_head=draft_head)
         return target
 
     def thinker(self) -> Any:

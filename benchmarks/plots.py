@@ -45,7 +45,7 @@ def plot_compare(result: Mapping[str, Any], file: Path) -> None:
     )  # fmt: skip
     for axes, (precision, group) in zip(panels[:, 0], groups, strict=True):
         rates = [row["tokens_per_s"] for row in group]
-        colours = [OUR_COLOUR if row["name"] == OURS else PEER_COLOUR for row in group]
+        colours = [OUR_COLOUR if row["name"].startswith(OURS) else PEER_COLOUR for row in group]
         bars = axes.barh([row["name"] for row in group], rates, color=colours)
         axes.bar_label(bars, [f"{rate:.0f}" for rate in rates], padding=3, fontsize=8)
         axes.set_ylabel(precision)

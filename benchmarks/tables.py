@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models import PRECISIONS
+from results import OURS
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -38,7 +39,7 @@ def compare_table(result: Mapping[str, Any]) -> str:
     rows = []
     for row in sorted_rows(result["rows"]):
         ratio = row["times_the_fastest_peer"]
-        name = f"**{row['name']}**" if row["name"] == "muomni" else row["name"]
+        name = f"**{row['name']}**" if row["name"].startswith(OURS) else row["name"]
         rows.append(
             [
                 name,

@@ -31,6 +31,7 @@ ALL = ("fp32", "int8", "int4")
 
 CONTENDERS: dict[str, Entry] = {
     "muomni": Entry("ours:Muomni", ALL, ("muomni", "onnxruntime")),
+    "muomni, drafting head": Entry("ours:Drafting", ("fp32",), ("muomni", "onnxruntime")),
     "torch modules": Entry("pytorch:Modules", ("fp32",), ("torch",)),
     "transformers": Entry("pytorch:Transformers", ("fp32",), ("transformers", "torch")),
     "transformers, torch.compile": Entry("pytorch:Compiled", ("fp32",), ("transformers", "torch")),

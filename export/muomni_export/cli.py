@@ -47,6 +47,13 @@ def convert(
     precision: Annotated[
         str, typer.Option(help="fp32, fp16, int8, int4; or a default with exceptions: int8,thinker=int4.")
     ] = "fp32",
+    draft_head: Annotated[
+        bool,
+        typer.Option(
+            "--draft-head",
+            help="Draft the Thinker's logits in 4 bits, compute the likeliest exactly: faster greedy decoding.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     debug: Debug = False,
@@ -60,7 +67,7 @@ def convert(
         def progress(line: str) -> None:
             console.note(f"{time.perf_counter() - begin:6.1f} s  {line}")
 
-        report = export.export_bundle(checkpoint, out, config, precision, force, progress)
+        report = export.export_bundle(checkpoint, out, config, precision, force, progress, draft_head)
         if quiet:
             return
         console.answer(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import numpy as np
 import muomni
 from muomni.bundle import open_bundle, sha256_of
 from muomni.contract import graph_contracts
-from muomni.errors import CheckpointError, InputError, OutputError
+from muomni.errors import CheckpointError, InputError
 from muomni.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -44,10 +42,12 @@ from .describe import (
     vision_stage,
     vocoder_stage,
 )
+from .draft_head import CANDIDATES, add_draft_head
 from .loading import Modules, load_modules
-from .parity import require
+from .parity import of_a_drafting_head, require
 from .precision import TOLERANCES, PrecisionPlan, apply
 from .replay import write_recording
+from .target import check_target, put_in_place, temporary_folder
 from .to_onnx import OPSET
 
 RECORDING_NAME = "parity.npz"
@@ -83,6 +83,7 @@ def export_bundle(
     precision: str = "fp32",
     force: bool = False,
     progress: Progress = lambda line: None,
+    draft_head: bool = False,
 ) -> ExportReport:
     """Convert a checkpoint to a bundle.
 
@@ -93,15 +94,18 @@ def export_bundle(
         precision: ``fp32``, ``fp16``, ``int8``, ``int4``, or a default with exceptions by graph, such as
             ``int8,thinker=int4``.
         progress: called with a line per step.
+        draft_head: the Thinker's head drafts in 4 bits and computes the likeliest logits exactly, see
+            :mod:`muomni_export.draft_head`.
 
     Raises:
         CheckpointError: the checkpoint is missing, unreadable or does not fit.
         ParityError: a graph differs from its module; nothing is left behind.
-        InputError: an unknown precision, or ``out`` is taken.
+        InputError: an unknown precision, a drafting head for a quantised Thinker or none, or ``out`` is
+            taken.
         OutputError: the folder cannot be written.
     """
     plan = PrecisionPlan.parse(precision)
-    _check_target(out, force)
+    check_target(out, force)
     target = Path(os.path.realpath(out))  # through a link, and for a name where the path ends in a dot
     progress(f"reading {checkpoint}")
     read = read_checkpoint(checkpoint, config)
@@ -109,21 +113,33 @@ def export_bundle(
     for note in modules.notes:
         progress(f"note: {note}")
     portable = replace(modules, notes=tuple(_portable(note, read.root, config) for note in modules.notes))
-    with _temporary_folder(target) as folder:
-        rows = _write(folder, portable, checkpoint, plan, precision, progress)
-        _replace(folder, target)
+    with temporary_folder(target) as folder:
+        rows = _write(folder, portable, checkpoint, plan, precision, draft_head, progress)
+        put_in_place(folder, target)
     total = sum(file.stat().st_size for file in out.iterdir())
     return ExportReport(out, tuple(rows), modules.notes, total)
 
 
 def _write(
-    folder: Path, modules: Modules, checkpoint: Path, plan: PrecisionPlan, precision: str, progress: Progress
+    folder: Path,
+    modules: Modules,
+    checkpoint: Path,
+    plan: PrecisionPlan,
+    precision: str,
+    draft_head: bool,
+    progress: Progress,
 ) -> list[Row]:
     builds = graph_builds(modules)
     if not builds:
         raise CheckpointError(f"{checkpoint}: nothing to export")
     plan.check([build.graph for build in builds])
     manifest = _manifest(modules, checkpoint, builds, plan, precision)
+    if draft_head:
+        manifest = _with_draft_head(manifest, plan)
+        builds = [
+            replace(build, check=of_a_drafting_head(build.check)) if build.graph == "thinker" else build
+            for build in builds
+        ]
     contracts = graph_contracts(manifest)
     seconds: dict[str, float] = {}
     recorded = {}
@@ -132,6 +148,8 @@ def _write(
         start = time.perf_counter()
         path = folder / manifest.graphs[build.graph].file
         build.write(contracts[build.graph], path)
+        if build.graph == "thinker" and (thinker := manifest.thinker) and thinker.draft_candidates:
+            add_draft_head(path, thinker.draft_candidates)
         apply(path, plan.of(build.graph))
         recorded[build.graph] = build.check.record()
         seconds[build.graph] = time.perf_counter() - start
@@ -201,6 +219,17 @@ def _manifest(
     )
 
 
+def _with_draft_head(manifest: Manifest, plan: PrecisionPlan) -> Manifest:
+    thinker = manifest.thinker
+    if thinker is None:
+        raise InputError("--draft-head: the checkpoint has no Thinker, whose head could draft")
+    if (chosen := plan.of(thinker.graph)).startswith("int"):
+        raise InputError(
+            f"--draft-head: expected fp32 or fp16 for the Thinker, got {chosen}, whose head is fast already"
+        )
+    return replace(manifest, thinker=replace(thinker, draft_candidates=min(CANDIDATES, thinker.vocabulary)))
+
+
 def _pieces(tokenizer: Path) -> int:
     import sentencepiece
 
@@ -251,64 +280,3 @@ def _portable(note: str, root: Path, config: Path | None) -> str:
 
 def _file_entries(folder: Path) -> dict[str, FileEntry]:
     return {file.name: FileEntry(file.stat().st_size, sha256_of(file)) for file in sorted(folder.iterdir())}
-
-
-def _check_target(out: Path, force: bool) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise InputError(f"{out}: a file is in the way; choose another --out")
-    if not any(out.iterdir()):
-        return
-    if not (out / MANIFEST_NAME).is_file():
-        raise InputError(f"{out}: the folder is not empty and not a bundle; choose another --out")
-    if not force:
-        raise InputError(
-            f"{out}: a bundle is already there; replace it with --force, or choose another --out"
-        )
-
-
-@contextlib.contextmanager
-def _temporary_folder(out: Path) -> Iterator[Path]:
-    """A new folder beside ``out`` (so that the rename stays on one disk).
-
-    After a failure neither it nor a folder above that was made for it is there.
-    """
-    new_parents = [parent for parent in out.parents if not parent.exists()]
-    folder: Path | None = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        folder.chmod(0o755)  # mkdtemp's 0700 is for secrets
-        yield folder
-    except OSError as error:
-        reason = error.strerror or error
-        if folder is None:
-            raise OutputError(f"{out}: cannot be written ({reason}); choose another --out") from error
-        raise OutputError(f"{out}: writing failed ({reason}); nothing was left behind") from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # the first that is in use ends it
-            for parent in new_parents:
-                parent.rmdir()
-
-
-def _replace(folder: Path, out: Path) -> None:
-    """Rename the finished folder to ``out``; an old bundle steps aside first and is then removed."""
-    if not out.exists():
-        folder.replace(out)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-    try:
-        out.replace(aside)
-        try:
-            folder.replace(out)
-        except BaseException:
-            aside.replace(out)
-            raise
-    except BaseException:
-        with contextlib.suppress(OSError):  # gone, or holding what must not be lost
-            aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

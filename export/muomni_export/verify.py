@@ -56,6 +56,7 @@ def _against_torch(stages: Stages, checkpoint: Path, config: Path | None) -> dic
         from .build import graph_builds
         from .checkpoints import read_checkpoint
         from .loading import load_modules
+        from .parity import of_a_drafting_head
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"the package {error.name!r} is missing; comparing with torch needs\n"
@@ -63,6 +64,7 @@ def _against_torch(stages: Stages, checkpoint: Path, config: Path | None) -> dic
         ) from error
     builds = graph_builds(load_modules(read_checkpoint(checkpoint, config)))
     entries, errors = stages.bundle.manifest.graphs, {}
+    thinker = stages.bundle.manifest.thinker
     for build in builds:
         entry = entries.get(build.graph)
         if entry is None:
@@ -72,5 +74,7 @@ def _against_torch(stages: Stages, checkpoint: Path, config: Path | None) -> dic
                 f"{build.graph}: {entry.parameters:,} parameters in the bundle, {build.check.parameters:,} in "
                 f"{checkpoint}: the bundle was made from another checkpoint"
             )
-        errors[build.graph] = build.check.measure(stages).error
+        drafts = thinker is not None and build.graph == thinker.graph and thinker.draft_candidates > 0
+        check = of_a_drafting_head(build.check) if drafts else build.check
+        errors[build.graph] = check.measure(stages).error
     return errors

@@ -84,7 +84,10 @@ class PromptEntry:
 
 @dataclass(frozen=True)
 class ThinkerStage:
-    """Decoder-only language model; ``context_length`` counts positions, media embeddings included."""
+    """Decoder-only language model; ``context_length`` counts positions, media embeddings included.
+
+    ``draft_candidates`` above 0: so many logits, those of the likeliest tokens, are exact; the others are drafts.
+    """
 
     graph: str
     width: int
@@ -94,6 +97,7 @@ class ThinkerStage:
     head_size: int
     vocabulary: int
     context_length: int
+    draft_candidates: int = 0
 
 
 @dataclass(frozen=True)
