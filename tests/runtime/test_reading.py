@@ -10,8 +10,6 @@ from muomni import spelling
 from muomni.inventory import FIRST_SOUND, Inventory
 from muomni.normalise import MARKS, normalise
 from muomni.reading import Reader
-from recipe.seeds import generator
-from recipe.speaking.sentences import RULES, automaton, closed_sentence, vocabulary
 
 ALPHABET = Inventory(tuple(spelling.LETTERS))
 
@@ -57,14 +55,13 @@ def test_normalise(written: str, spoken: str) -> None:
     assert normalise(written) == spoken
 
 
-def test_normalised_text_stays_as_it_is_and_has_few_characters() -> None:
+def test_normalised_text_has_few_characters() -> None:
     allowed = set(spelling.LETTERS + MARKS + " ")
     rng = np.random.default_rng(0)
     for _ in range(300):
         text = "".join(chr(c) for c in rng.integers(32, 600, 30))
         spoken = normalise(text)
         assert set(spoken) <= allowed, text
-        assert normalise(closed := closed_sentence(rng)) == closed
 
 
 def test_pieces_make_no_difference() -> None:
@@ -100,24 +97,3 @@ def test_window_names_its_word_and_neighbours() -> None:
 def test_collapse_is_ctc() -> None:
     assert spelling.collapse(np.array([0, 3, 3, 0, 3, 5, 5, 0])) == [3, 3, 5]
     assert spelling.collapse(np.array([], dtype=np.int64)) == []
-
-
-def test_closed_sentences_are_in_the_automaton() -> None:
-    _, arcs = automaton()
-    follow: dict[tuple[int, str], set[int]] = {}
-    for start, end, word in arcs:
-        follow.setdefault((start, word), set()).add(end)
-    for index in range(100):
-        states = {0}
-        sentence = closed_sentence(generator("dev", 0, "test", index))
-        for word in sentence.translate(str.maketrans("", "", MARKS)).split():
-            states = set().union(*(follow.get((state, word), set()) for state in states))
-        assert 1 in states, sentence
-    assert {word for _, _, word in arcs} <= set(vocabulary())
-
-
-def test_every_rule_a_rule_names_exists() -> None:
-    for choices in RULES.values():
-        for choice in choices:
-            for part in choice.split("<")[1:]:
-                assert part.split(">")[0] in RULES
