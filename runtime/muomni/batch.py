@@ -22,8 +22,6 @@ from .stages import Stages
 from .stopwatch import Stopwatch
 from .thinker import Thinker
 
-DEFAULT_ROWS = 16
-
 
 @dataclass(frozen=True)
 class BatchRequest:
@@ -58,7 +56,7 @@ class BatchRun:
         on_result: called with the index of a request and its reply, or its error, as it is finished.
     """
 
-    def __init__(self, stages: Stages, rows: int = DEFAULT_ROWS, on_result: OnResult | None = None) -> None:
+    def __init__(self, stages: Stages, rows: int, on_result: OnResult | None = None) -> None:
         if rows < 1:
             raise InputError(f"rows: expected at least 1, got {rows}")
         self._stages, self._rows_at_once, self._on_result = stages, rows, on_result

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioSource
 from .decoder import DecoderState
 from .errors import ContextError, InputError
 from .generation import Generation, OnText, PieceTap, finish, steps
-from .image import ImageSource
 from .prompt import Prompt, Request, encode, fit
 from .reply import Reply
 from .sampling import SamplingOptions
-from .speaking import OnAudio, Speaker, SpeechOptions
 from .stages import Stages
 from .stopwatch import Stopwatch
-from .video import VideoSource
+
+if TYPE_CHECKING:
+    from .audio import AudioSource
+    from .image import ImageSource
+    from .speaking import OnAudio, Speaker, SpeechOptions
+    from .video import VideoSource
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Conversation:
         try:
             with watch.stage("prefill"):
                 logits = self._feed(turn.media, turn.ids)
-            speaker = Speaker(stages, speech, watch) if speech is not None else None
+            speaker = _speaker(stages, speech, watch) if speech is not None else None
             pieces = PieceTap(on_text) if speaker is not None and on_audio and speaker.reads_text else None
             generation = Generation(stages.tokenizer(), turn.ids, allowed, sampling, stop, pieces or on_text)
             going_on = steps(generation, thinker, state, logits)
@@ -179,3 +182,9 @@ class Conversation:
                 self._feed(None, turn.reply_ids[:-1])
             self._pending = turn.reply_ids[-1:]
         self._turns = turns
+
+
+def _speaker(stages: Stages, options: SpeechOptions, watch: Stopwatch) -> Speaker:
+    from .speaking import Speaker  # a text chat needs none of it
+
+    return Speaker(stages, options, watch)

@@ -5,33 +5,39 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from .audio import AudioSource
-from .batch import DEFAULT_ROWS, BatchRequest, BatchRun, OnResult
 from .bundle import open_bundle
-from .codec import Codec
 from .conversation import Conversation
 from .demo import demo_bundle
 from .errors import InputError, MuomniError
-from .generation import OnText
-from .image import ImageSource
-from .listening import Listening
 from .manifest import Manifest
 from .prompt import Request
-from .reply import Reply, Speech
+from .reply import Reply
 from .sampling import SamplingOptions
 from .session import check_device, providers_for
-from .speaking import OnAudio, Speaker, SpeechOptions
 from .stages import Stages
 from .stopwatch import Stopwatch
-from .talker import Talker
-from .text_talker import TextTalker
-from .thinker import Thinker
 from .threads import thread_policy
-from .tokenizer import Tokenizer
-from .video import VideoSource
-from .vision import Vision
-from .vocoder import Vocoder
+
+if TYPE_CHECKING:
+    from .audio import AudioSource
+    from .batch import BatchRequest, OnResult
+    from .codec import Codec
+    from .generation import OnText
+    from .image import ImageSource
+    from .listening import Listening
+    from .reply import Speech
+    from .speaking import OnAudio
+    from .talker import Talker
+    from .text_talker import TextTalker
+    from .thinker import Thinker
+    from .tokenizer import Tokenizer
+    from .video import VideoSource
+    from .vision import Vision
+    from .vocoder import Vocoder
+
+DEFAULT_ROWS = 16  # of a batch
 
 
 class Omni:
@@ -145,6 +151,8 @@ class Omni:
         Returns:
             For each request its reply, or the error that it met; one bad request does not stop the rest.
         """
+        from .batch import BatchRequest, BatchRun
+
         wanted = [BatchRequest(Request(text=r)) if isinstance(r, str) else r for r in requests]
         return BatchRun(self._stages, rows, on_result).run(wanted)
 
@@ -199,7 +207,11 @@ class Omni:
             BundleError: a file of the bundle changed.
         """
         sampling = SamplingOptions(temperature, top_k, top_p, repetition_penalty, seed)
-        options = SpeechOptions(speech_temperature, speech_top_k, speech_frames, seed) if speech else None
+        options = None
+        if speech:
+            from .speaking import SpeechOptions
+
+            options = SpeechOptions(speech_temperature, speech_top_k, speech_frames, seed)
         return self.chat().say(
             text,
             images=images,
@@ -236,6 +248,8 @@ class Omni:
             InputError: nothing in the text can be spoken.
             StageError: the bundle has no Talker that can be told what to say.
         """
+        from .speaking import Speaker, SpeechOptions
+
         self._stages.text_talker()  # refuses a Talker that cannot
         self._stages.preload_speech()
         speaker = Speaker(self._stages, SpeechOptions(temperature, seed=seed), Stopwatch())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioSource
 from .errors import ContextError, InputError, StageError
-from .image import ImageSource
 from .stages import Stages
 from .stopwatch import Stopwatch
-from .video import VideoSource, load_frames
+
+if TYPE_CHECKING:
+    from .audio import AudioSource
+    from .image import ImageSource
+    from .video import VideoSource
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ def encode(request: Request, stages: Stages, watch: Stopwatch, truncate: bool) -
         with watch.stage("vision"):
             parts.append(stages.vision().embed(request.images))
     if request.video is not None:
+        from .video import load_frames  # a text chat needs none of it
+
         with watch.stage("video"):
             wanted = request.video_frames
             default = stages.bundle.manifest.prompt.video_frames

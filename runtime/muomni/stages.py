@@ -1,4 +1,7 @@
-"""The stages of one bundle, each loaded when it is first used."""
+"""The stages of one bundle, each loaded when it is first used.
+
+Their modules are imported then, too: a text chat starts without the code for media and speech.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,26 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import Bundle
-from .codec import Codec
 from .contract import graph_contracts
 from .errors import BundleError, StageError
-from .inventory import Inventory
-from .listening import Listening
 from .session import Device, GraphSession
-from .talker import Talker
-from .text_talker import TextTalker
 from .thinker import Thinker
 from .threads import SessionThreads, ThreadPolicy
 from .tokenizer import Tokenizer
-from .vision import Vision
-from .vocoder import Vocoder
+
+if TYPE_CHECKING:
+    from .codec import Codec
+    from .listening import Listening
+    from .talker import Talker
+    from .text_talker import TextTalker
+    from .vision import Vision
+    from .vocoder import Vocoder
 
 S = TypeVar("S")
 
@@ -102,10 +106,14 @@ class Stages:
         return self._once("batch thinker", lambda: Thinker(self._make_session(stage.graph, threads), stage))
 
     def vision(self) -> Vision:
+        from .vision import Vision
+
         stage = self._need("vision", self.bundle.manifest.vision)
         return self._once("vision", lambda: Vision(self.session(stage.graph), stage))
 
     def listening(self) -> Listening:
+        from .listening import Listening
+
         stage = self._need("audio", self.bundle.manifest.audio)
         return self._once(
             "audio", lambda: Listening(self.session(stage.graph), stage, self._array(stage.mel.filters))
@@ -117,6 +125,8 @@ class Stages:
         Raises:
             StageError: the bundle has none, or one that reads text (see :meth:`text_talker`).
         """
+        from .talker import Talker
+
         stage = self._need("talker", self.bundle.manifest.talker)
         if stage.text is not None:
             raise StageError(
@@ -130,6 +140,9 @@ class Stages:
         Raises:
             StageError: the bundle has none, or one that cannot.
         """
+        from .inventory import Inventory
+        from .text_talker import TextTalker
+
         stage = self._need("talker", self.bundle.manifest.talker)
         text = stage.text
         if text is None:
@@ -152,12 +165,16 @@ class Stages:
         return self._once("text talker", make)
 
     def codec(self) -> Codec:
+        from .codec import Codec
+
         stage = self._need("codec", self.bundle.manifest.codec)
         return self._once(
             "codec", lambda: Codec(self.session(stage.graph), self.session(stage.encoder_graph), stage)
         )
 
     def vocoder(self) -> Vocoder:
+        from .vocoder import Vocoder
+
         stage = self._need("vocoder", self.bundle.manifest.vocoder)
 
         def make() -> Vocoder:

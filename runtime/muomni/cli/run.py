@@ -134,12 +134,17 @@ def run(
         if text is not None and prompt is not None:
             console.note("note: --prompt is not used, because --text is the question")
 
-        from muomni import Omni, SamplingOptions, SpeechOptions, write_wav
-        from muomni.wav import check_writable
+        from muomni import Omni, SamplingOptions
 
         sampling = SamplingOptions(temperature, top_k, top_p, repetition_penalty, seed)
-        speech = SpeechOptions(temperature=speech_temperature, frames=speech_frames, seed=seed)
+        speech = None
+        if (audio_out, speech_temperature, speech_frames) != (None, None, None):
+            from muomni import SpeechOptions
+
+            speech = SpeechOptions(temperature=speech_temperature, frames=speech_frames, seed=seed)
         if audio_out is not None:
+            from muomni.wav import check_writable
+
             check_writable(audio_out)  # now, not after minutes of work
         omni = Omni.load(model, device=device, threads=threads)
         if batch is not None and out is not None:
@@ -176,12 +181,14 @@ def run(
             video=video,
             prompt=prompt,
             video_frames=video_frames,
-            speech=None if audio_out is None else speech,
+            speech=speech if audio_out is not None else None,
             on_text=console.stream if streaming else None,
         )
         if streaming:
             console.answer("")
         if reply.speech is not None and audio_out is not None:
+            from muomni import write_wav
+
             write_wav(audio_out, reply.speech.samples, reply.speech.sample_rate)
         if as_json:
             console.answer_json(reply_object(reply, audio_out))
