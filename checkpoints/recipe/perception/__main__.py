@@ -88,7 +88,7 @@ def train_stage(name: str, state: Path, plan: Plan, seed: int, device: str, unti
             abilities = [a for a in ABILITIES if a not in NEEDS_RSVG]
             return {a: measure(replier, maker, a, DEV_SAMPLES).value for a in abilities}
 
-        run.train(answer.loss, evaluate, evaluate_every=500, until_step=until_step)
+        run.train(answer.loss, evaluate, evaluate_every=2000, until_step=until_step)
 
 
 def load_average(path: Path, part: nn.Module) -> None:
