@@ -28,8 +28,9 @@ from .workers import count, rank
 
 LENGTH_GROUPS = 3
 PARTS = ("chat", "picture", "film", "heard", "asked")
-PARTS_OF_TWO = (("picture", "asked"), ("chat", "film", "heard"))
-"""Of two workers: they take about the same time."""
+PARTS_OF_TWO = (("picture", "asked", "chat"), ("chat", "film", "heard"))
+CHAT_GROUPS_OF_TWO = (slice(0, 1), slice(1, None))
+"""Of two workers, who take about the same time so: the first has the shortest of the chats."""
 SPEECH_SHARDS, PICTURE_SHARDS = 14, 28
 """To begin with: the first stages have made them."""
 LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
@@ -88,16 +89,18 @@ class Answering:
         return reply_loss(self.model, media, tokens_of(conversations, self.tokenizer, room))
 
     def _chat(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
-        count = self.mixture.chats
-        talks = [conversation("train", self.seed, index) for index in range(step * count, (step + 1) * count)]
+        talks_in_all = self.mixture.chats
+        indices = range(step * talks_in_all, (step + 1) * talks_in_all)
+        talks = [conversation("train", self.seed, index) for index in indices]
         exchanges = [[(t.question, t.reply) for t in talk] for talk in talks]
         exchanges.sort(key=lambda turns: sum(len(q) + len(r) for q, r in turns))
         # Short and long ones apart: in one batch two positions in three would be padding.
-        size = -(-count // LENGTH_GROUPS)
-        groups = [self._reply_loss(None, exchanges[i : i + size]) for i in range(0, count, size)]
-        return torch.stack([loss for loss, _ in groups]).mean(), sum(right for _, right in groups) / len(
-            groups
-        )
+        size = -(-talks_in_all // LENGTH_GROUPS)
+        groups = [exchanges[i : i + size] for i in range(0, talks_in_all, size)]
+        mine = groups if count() == 1 else groups[CHAT_GROUPS_OF_TWO[rank()]]
+        parts = [self._reply_loss(None, group) for group in mine]
+        loss = torch.stack([loss for loss, _ in parts]).sum() / len(groups)
+        return loss, sum(right for _, right in parts) / len(groups)
 
     def _pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """Several questions on each picture, in one conversation: the picture is encoded once."""
