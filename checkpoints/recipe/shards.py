@@ -7,6 +7,7 @@ shards as it goes, until a limit: which ones exist at a step depends on the step
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,9 @@ def _stored_pair(
     if not data.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made, index = make()
-        np.save(extra, index)
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, made)
-        partial.replace(data)  # last, so that a data file is always whole
+        # Another process may be making the same shard; both make the same, and each writes a file of its own.
+        for target, content in ((extra, index), (data, made)):  # data last: where it is, all is
+            partial = path.with_suffix(f".{os.getpid()}.npy")
+            np.save(partial, content)
+            partial.replace(target)
     return np.load(data, mmap_mode="r"), np.load(extra)

@@ -33,6 +33,7 @@ CHAT_GROUPS_OF_TWO = (slice(0, 1), slice(1, None))
 """Of two workers, who take about the same time so: the first has the shortest of the chats."""
 SPEECH_SHARDS, PICTURE_SHARDS = 14, 28
 """To begin with: the first stages have made them."""
+NEW_SHARD_EVERY = 900  # steps
 LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
 
 
@@ -61,8 +62,10 @@ class Answering:
     ) -> None:
         self.model, self.tokenizer, self.pictures, self.mixture = model, tokenizer, pictures, mixture
         self.device, self.seed = device, pictures.seed
-        self.recordings = SpeechBatches(speech, first=SPEECH_SHARDS)
-        self.on_pictures = SpeechBatches(speech, first=SPEECH_SHARDS, kinds=("picture",))
+        self.recordings = SpeechBatches(speech, first=SPEECH_SHARDS, every=NEW_SHARD_EVERY)
+        self.on_pictures = SpeechBatches(
+            speech, first=SPEECH_SHARDS, every=NEW_SHARD_EVERY, kinds=("picture",)
+        )
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """The parts of this worker (all of them where there is one)."""
