@@ -35,8 +35,6 @@ PLANS = {
 }
 """On two cores of 2024 a step takes about 0.5, 0.4 and 1.5 seconds: thirteen hours in all."""
 
-DEV_SAMPLES = 40  # an ability, at each evaluation while training
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m recipe.perception", description=__doc__)
@@ -44,6 +42,9 @@ def main() -> None:
     parser.add_argument("--stage", choices=tuple(PLANS), help="train this stage only")
     parser.add_argument("--steps", type=int, help="length of the (last) stage's plan, instead of the default")
     parser.add_argument("--until-step", type=int, help="stop there; the plan stays the same")
+    parser.add_argument(
+        "--dev-samples", type=int, default=40, help="an ability, when the last stage is evaluated"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
@@ -58,11 +59,12 @@ def main() -> None:
         plan = PLANS[stage]
         if args.steps and (args.stage or stage == "answering"):
             plan = Plan(**{**vars(plan), "steps": args.steps})
-        train_stage(stage, args.state.expanduser(), plan, args.seed, args.device, args.until_step)
+        train_stage(stage, args.state.expanduser(), plan, args)
 
 
-def train_stage(name: str, state: Path, plan: Plan, seed: int, device: str, until_step: int | None) -> None:
+def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace) -> None:
     """Go on with one stage; a finished one returns at once."""
+    seed, device, until_step = options.seed, options.device, options.until_step
     model = Perception().to(device)
     tokenizer = load_tokenizer(state / "tokenizer.model")
     pictures = PicturePool(state / "pools", seed, model.sizes.vision.image_size)
@@ -86,7 +88,7 @@ def train_stage(name: str, state: Path, plan: Plan, seed: int, device: str, unti
         def evaluate() -> dict[str, float]:
             maker = CaseMaker("dev", seed)
             abilities = [a for a in ABILITIES if a not in NEEDS_RSVG]
-            return {a: measure(replier, maker, a, DEV_SAMPLES).value for a in abilities}
+            return {a: measure(replier, maker, a, options.dev_samples).value for a in abilities}
 
         run.train(answer.loss, evaluate, evaluate_every=2000, until_step=until_step)
 

@@ -28,9 +28,8 @@ from .workers import count, rank
 
 LENGTH_GROUPS = 3
 PARTS = ("chat", "picture", "film", "heard", "asked")
-PARTS_OF_TWO = (("picture", "asked", "chat"), ("chat", "film", "heard"))
-CHAT_GROUPS_OF_TWO = (slice(0, 1), slice(1, None))
-"""Of two workers, who take about the same time so: the first has the shortest of the chats."""
+PARTS_OF_TWO = (("picture", "asked", "chat"), ("film", "heard"))
+"""Of two workers, who take about the same time so."""
 SPEECH_SHARDS, PICTURE_SHARDS = 14, 28
 """To begin with: the first stages have made them."""
 NEW_SHARD_EVERY = 900  # steps
@@ -41,9 +40,9 @@ LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first s
 class Mixture:
     """Samples of each kind in one step; their losses are added with equal weight."""
 
-    chats: int = 64
+    chats: int = 48
     pictures: int = 16
-    films: int = 3
+    films: int = 8
     recordings: int = 16
     questions_on_pictures: int = 6
 
@@ -99,11 +98,9 @@ class Answering:
         exchanges.sort(key=lambda turns: sum(len(q) + len(r) for q, r in turns))
         # Short and long ones apart: in one batch two positions in three would be padding.
         size = -(-talks_in_all // LENGTH_GROUPS)
-        groups = [exchanges[i : i + size] for i in range(0, talks_in_all, size)]
-        mine = groups if count() == 1 else groups[CHAT_GROUPS_OF_TWO[rank()]]
-        parts = [self._reply_loss(None, group) for group in mine]
-        loss = torch.stack([loss for loss, _ in parts]).sum() / len(groups)
-        return loss, sum(right for _, right in parts) / len(groups)
+        groups = [self._reply_loss(None, exchanges[i : i + size]) for i in range(0, talks_in_all, size)]
+        right = sum(right for _, right in groups) / len(groups)
+        return torch.stack([loss for loss, _ in groups]).mean(), right
 
     def _pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """Several questions on each picture, in one conversation: the picture is encoded once."""
