@@ -197,8 +197,8 @@ class Omni:
             speech: speak as well.
             speech_temperature, speech_top_k, speech_frames: see :class:`muomni.SpeechOptions`.
             on_text: called with each piece of text as it is settled.
-            on_audio: called with float32 samples (m,) of the speech as they are made; where the Talker reads text
-                it begins while the reply is still being written.
+            on_audio: with ``speech``, called with float32 samples (m,) as they are made; where the Talker reads
+                text, it begins while the reply is still being written.
 
         Raises:
             InputError: an unusable argument; MediaError: an unreadable file.
