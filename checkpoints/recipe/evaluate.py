@@ -73,7 +73,8 @@ class BundleReplier:
                     "audio": (case.audio, AUDIO_RATE_HZ) if case.audio is not None else None,
                     "video": list(case.video) if case.video is not None else None,
                 }
-            text = conversation.say(turn, **media).text
+            # Recordings longer than the context takes are shortened, as a user would do it; what is lost counts.
+            text = conversation.say(turn, truncate=True, **media).text
         return text
 
 

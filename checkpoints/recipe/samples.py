@@ -1,6 +1,7 @@
 """``python -m recipe.samples``: the files that the README's commands look at and listen to.
 
-They are drawn by librsvg and read by a voice that training never used (Flite's slt).
+They are drawn by librsvg, which training never used. The question about the picture is read by a voice that it never
+used either (Flite's slt), the other one by one that it did (rms).
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ SHAPES = Scene(
     "white",
 )
 FILM_STEPS = (0.2, 0.4, 0.6, 0.8)
-READER = Reader("flite", "slt", words_per_minute=160, pitch=50, pitch_range=50, word_gap=0, speed=1.0)
-QUESTIONS = {"how_many": "How many shapes are there?", "days": "What day comes after Monday?"}
+QUESTIONS = {"question": ("slt", "What do you see?"), "days": ("rms", "What day comes after Monday?")}
+"""File -> voice and words."""
+
 SILENCE_S = 0.3
 
 
@@ -43,8 +45,9 @@ def main() -> None:
     frames[0].save(out / "film.gif", save_all=True, append_images=frames[1:], duration=400, loop=0)
     readers = Readers()
     quiet = np.zeros(int(SILENCE_S * SAMPLE_RATE_HZ), np.float32)
-    for name, text in QUESTIONS.items():
-        samples = np.concatenate((quiet, readers.read(text, READER), quiet))
+    for name, (voice, text) in QUESTIONS.items():
+        reader = Reader("flite", voice, words_per_minute=150, pitch=50, pitch_range=50, word_gap=0, speed=1.0)
+        samples = np.concatenate((quiet, readers.read(text, reader), quiet))
         soundfile.write(out / f"{name}.wav", samples, SAMPLE_RATE_HZ, subtype="PCM_16")
 
 
