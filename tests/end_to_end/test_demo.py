@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tests.end_to_end.conftest import Installed
 
 import muomni
 from muomni.demo import demo_bundle
-
-from tests.end_to_end.conftest import Installed
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "demo"
 SAMPLES = CHECKPOINT / "samples"
@@ -87,7 +86,9 @@ def test_questions_about_a_picture(omni: muomni.Omni, question: str, answer: str
 
 
 def test_what_is_heard_is_written_down(omni: muomni.Omni) -> None:
-    assert omni.generate(audio=SAMPLES / "days.wav").text.lower().rstrip("?.") == "what day comes after monday"
+    assert (
+        omni.generate(audio=SAMPLES / "days.wav").text.lower().rstrip("?.") == "what day comes after monday"
+    )
 
 
 def test_a_film(omni: muomni.Omni) -> None:

@@ -26,6 +26,7 @@ from muomni_export.export import ExportReport, export_bundle
 from muomni_export.modules.vocoder import VocoderSizes
 from muomni_export.parity import GraphCheck
 from muomni_export.random_set import set_sizes, write_random_set
+from muomni_export.target import put_in_place
 from muomni_export.verify import verify_bundle
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -192,7 +193,7 @@ def test_a_bundle_survives_a_rename_that_fails(
 
     monkeypatch.setattr(Path, "replace", replace)
     with pytest.raises(PermissionError):
-        export._replace(new, out)
+        put_in_place(new, out)
     assert contents(out) == contents(vision_bundle)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "new"]
 
