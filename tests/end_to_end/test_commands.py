@@ -213,7 +213,8 @@ class Terminal:
 
 
 def _take_terminal() -> None:
-    """Make stdin the controlling terminal, so that Ctrl-C becomes a signal."""
+    """Make stdin the controlling terminal, so that Ctrl-C becomes a signal, and one that is heard."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background of a shell ignores it
     import fcntl
     import termios
 

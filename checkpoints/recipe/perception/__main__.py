@@ -60,6 +60,7 @@ def main() -> None:
         if args.steps and (args.stage or stage == "answering"):
             plan = Plan(**{**vars(plan), "steps": args.steps})
         train_stage(stage, args.state.expanduser(), plan, args)
+    workers.leave()
 
 
 def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace) -> None:

@@ -19,6 +19,13 @@ def join() -> None:
         distributed.init_process_group("gloo")
 
 
+def leave() -> None:
+    """Part from the others; without this a process may abort as it ends."""
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def rank() -> int:
     """0 is the worker that logs, evaluates and saves."""
     return distributed.get_rank() if distributed.is_initialized() else 0
