@@ -27,7 +27,8 @@ loss.backward()
 stop = workers.add_gradients(parameters, stop=workers.rank() == 1)
 figures = workers.merge({"both": 1.0, f"own {workers.rank()}": 2.0})
 if workers.rank() == 0:
-    print(json.dumps({"gradients": [p.grad.flatten().tolist() for p in parameters], "stop": stop, "figures": figures}), flush=True)
+    gradients = [p.grad.flatten().tolist() for p in parameters]
+    print(json.dumps({"gradients": gradients, "stop": stop, "figures": figures}), flush=True)
 workers.leave()
 """
 
