@@ -26,17 +26,14 @@ from .modules.decoder import DecoderSizes
 from .modules.letters import LettersToSounds
 from .modules.talker import Talker
 from .modules.vocoder import SpectralVocoder
-from .parity import (
-    GraphCheck,
-    audio_check,
+from .parity import GraphCheck, audio_check, thinker_check, vision_check
+from .parity_speech import (
     codec_checks,
     context_check,
     letters_check,
     spectral_check,
     spoken_talker_check,
     talker_check,
-    thinker_check,
-    vision_check,
     vocoder_check,
 )
 from .to_onnx import export_graph

@@ -17,13 +17,9 @@ from muomni.errors import ParityError
 from muomni.stages import Stages
 
 from .graphs import image_features
-from .modules.codec import Codec
-from .modules.letters import LettersToSounds
 from .modules.listening import AudioEncoder
-from .modules.talker import Talker
 from .modules.thinker import Thinker
 from .modules.vision import VisionEncoder
-from .modules.vocoder import SpectralVocoder, Vocoder
 from .replay import Arrays, difference, ranked_difference, run_case
 
 SEED = 20_251_124
@@ -90,37 +86,37 @@ def require(check: GraphCheck, measured: Measured, tolerance: float) -> None:
         )
 
 
-def _parameters(*modules: nn.Module | None) -> int:
+def parameters_of(*modules: nn.Module | None) -> int:
     return sum(p.numel() for module in modules if module is not None for p in module.parameters())
 
 
-def _generator() -> np.random.Generator:
+def generator() -> np.random.Generator:
     return np.random.default_rng(SEED)
 
 
-def _normal(random: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+def normal(random: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return random.standard_normal(shape, dtype=np.float32)
 
 
-def _numpy(**tensors: Tensor) -> Arrays:
+def to_numpy(**tensors: Tensor) -> Arrays:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _split(total: int, *sizes: int) -> NDArray[np.int64]:
+def split_chunks(total: int, *sizes: int) -> NDArray[np.int64]:
     """Chunk sizes: the given ones, then single positions up to ``total``."""
     return np.array([*sizes, *[1] * (total - sum(sizes))], dtype=np.int64)
 
 
 def thinker_check(thinker: Thinker, text_ids: Sequence[int] = ()) -> GraphCheck:
     """``text_ids`` are ids of real text, on which the agreement of the best token says most."""
-    sizes, random = thinker.sizes, _generator()
+    sizes, random = thinker.sizes, generator()
     long = min(sizes.context_length, 160)
 
     def case(batch: int, media: int, text: int, *chunks: int) -> Arrays:
         return {
             "input_ids": random.integers(0, sizes.vocabulary, (batch, text)),
-            "media_embeds": _normal(random, batch, media, sizes.decoder.width),
-            "chunks": _split(media + text, *chunks),
+            "media_embeds": normal(random, batch, media, sizes.decoder.width),
+            "chunks": split_chunks(media + text, *chunks),
         }
 
     def reference(case: Arrays) -> Arrays:
@@ -128,7 +124,7 @@ def thinker_check(thinker: Thinker, text_ids: Sequence[int] = ()) -> GraphCheck:
         last = torch.from_numpy(case["chunks"].cumsum() - 1)
         with torch.inference_mode():
             hidden = thinker.hidden(torch.cat((media, thinker.tok_emb(ids)), dim=1))
-            return _numpy(logits=thinker.lm_head(hidden[:, last]))
+            return to_numpy(logits=thinker.lm_head(hidden[:, last]))
 
     cases = [
         case(1, 2, 6, 5),
@@ -142,88 +138,12 @@ def thinker_check(thinker: Thinker, text_ids: Sequence[int] = ()) -> GraphCheck:
     if text_ids:
         text = np.array([text_ids[:long]], dtype=np.int64)
         media = np.zeros((1, 0, sizes.decoder.width), dtype=np.float32)
-        cases.append({"input_ids": text, "media_embeds": media, "chunks": _split(text.shape[1], 1)})
-    return GraphCheck("thinker", _parameters(thinker), cases, reference)
-
-
-def talker_check(talker: Talker, start_codes: tuple[int, int]) -> GraphCheck:
-    random = _generator()
-
-    def case(batch: int, frames: int, *chunks: int) -> Arrays:
-        codes = random.integers(0, talker.sizes.codebook_size, (batch, frames, 2))
-        codes[:, 0] = start_codes
-        return {"codes": codes, "chunks": _split(frames, *chunks)}
-
-    def reference(case: Arrays) -> Arrays:
-        codes = torch.from_numpy(case["codes"])
-        last = torch.from_numpy(case["chunks"].cumsum() - 1)
-        with torch.inference_mode():
-            base, residual = talker(talker.embed(codes[:, 1:]))
-            return _numpy(base_logits=base[:, last], residual_logits=residual[:, last])
-
-    cases = [case(1, 6, 2), case(1, 1), case(1, 40, 17, 5), case(3, 8, 3), case(1, 150, 140)]
-    return GraphCheck("talker", _parameters(talker), cases, reference)
-
-
-def spoken_talker_check(talker: Talker, start_codes: tuple[int, int]) -> GraphCheck:
-    random, sizes = _generator(), talker.sizes
-    assert sizes.text is not None
-    longest = sizes.text.elapsed
-
-    def case(batch: int, frames: int, *chunks: int) -> Arrays:
-        codes = random.integers(0, sizes.codebook_size, (batch, frames, 2))
-        codes[:, 0] = start_codes
-        return {
-            "codes": codes,
-            "vectors": _normal(random, batch, frames, sizes.decoder.width),
-            "elapsed": random.integers(0, longest, (batch, frames)),
-            "chunks": _split(frames, *chunks),
-        }
-
-    def reference(case: Arrays) -> Arrays:
-        last = torch.from_numpy(case["chunks"].cumsum() - 1)
-        codes, vectors, elapsed = (torch.from_numpy(case[name]) for name in ("codes", "vectors", "elapsed"))
-        with torch.inference_mode():
-            base, residual, advance = talker.speak(talker.embed_spoken(codes[:, 1:], vectors, elapsed))
-            return _numpy(
-                base_logits=base[:, last], residual_logits=residual[:, last], advance=advance[:, last]
-            )
-
-    cases = [case(1, 6, 2), case(1, 1), case(1, 40, 17, 5), case(3, 8, 3), case(1, 150, 140)]
-    step = (talker.context, talker.base_to_res)  # not in this graph
-    return GraphCheck("talker", _parameters(talker) - _parameters(*step), cases, reference)
-
-
-def letters_check(letters: LettersToSounds) -> GraphCheck:
-    random = _generator()
-
-    def case(batch: int, length: int) -> Arrays:
-        return {"letters": random.integers(1, letters.sizes.letters, (batch, length))}
-
-    def reference(case: Arrays) -> Arrays:
-        with torch.inference_mode():
-            return _numpy(symbol_logits=letters(torch.from_numpy(case["letters"])))
-
-    cases = [case(1, 9), case(1, 3), case(4, 14), case(1, 30)]
-    return GraphCheck("letters", _parameters(letters), cases, reference)
-
-
-def context_check(talker: Talker) -> GraphCheck:
-    random, text = _generator(), talker.sizes.text
-    assert text is not None
-
-    def case(batch: int, count: int) -> Arrays:
-        return {"sounds": random.integers(0, text.sounds, (batch, 2 * text.reach + count))}
-
-    def reference(case: Arrays) -> Arrays:
-        with torch.inference_mode():
-            return _numpy(vectors=talker.context(torch.from_numpy(case["sounds"])))
-
-    return GraphCheck("context", _parameters(talker.context), [case(1, 1), case(2, 9)], reference)
+        cases.append({"input_ids": text, "media_embeds": media, "chunks": split_chunks(text.shape[1], 1)})
+    return GraphCheck("thinker", parameters_of(thinker), cases, reference)
 
 
 def vision_check(encoder: VisionEncoder, projector: nn.Module | None, pool: int) -> GraphCheck:
-    random, size = _generator(), encoder.sizes.image_size
+    random, size = generator(), encoder.sizes.image_size
 
     def case(batch: int) -> Arrays:
         levels = random.integers(0, 256, (batch, 3, size, size)).astype(np.float32)
@@ -233,86 +153,23 @@ def vision_check(encoder: VisionEncoder, projector: nn.Module | None, pool: int)
         with torch.inference_mode():
             cls, grid = encoder(torch.from_numpy(case["pixels"]))
             projected = {} if projector is None else {"embeds": projector(image_features(cls, grid, pool))}
-            return _numpy(cls=cls, grid=grid, **projected)
+            return to_numpy(cls=cls, grid=grid, **projected)
 
-    return GraphCheck("vision", _parameters(encoder, projector), [case(n) for n in (1, 2, 5)], reference)
+    return GraphCheck("vision", parameters_of(encoder, projector), [case(n) for n in (1, 2, 5)], reference)
 
 
 def audio_check(encoder: AudioEncoder, projector: nn.Module | None) -> GraphCheck:
-    random, bins = _generator(), encoder.sizes.mel_bins
+    random, bins = generator(), encoder.sizes.mel_bins
 
     def case(batch: int, frames: int) -> Arrays:
         # Mel power of speech spans orders of magnitude; so does exp of a normal variate.
-        return {"mel": np.exp(2 * _normal(random, batch, frames, bins))}
+        return {"mel": np.exp(2 * normal(random, batch, frames, bins))}
 
     def reference(case: Arrays) -> Arrays:
         with torch.inference_mode():
             features = encoder(torch.from_numpy(case["mel"]))
             projected = {} if projector is None else {"embeds": projector(features)}
-            return _numpy(features=features, **projected)
+            return to_numpy(features=features, **projected)
 
     cases = [case(1, 24), case(1, 1), case(2, 57), case(3, 8), case(1, 301)]
-    return GraphCheck("audio", _parameters(encoder, projector), cases, reference)
-
-
-def codec_checks(codec: Codec) -> list[GraphCheck]:
-    random, sizes = _generator(), codec.sizes
-
-    def decode(case: Arrays) -> Arrays:
-        with torch.inference_mode():
-            return _numpy(mel=codec.decode(torch.from_numpy(case["codes"])))
-
-    def encode(case: Arrays) -> Arrays:
-        with torch.inference_mode():
-            return _numpy(codes=codec.encode(torch.from_numpy(case["mel"])))
-
-    def compare_codes(case: Arrays, expected: Arrays, got: Arrays) -> float:
-        # Two codes at the same distance are equally right, so distances are compared, not codes.
-        with torch.inference_mode():
-            target = codec.proj_in(torch.from_numpy(case["mel"]))
-
-            def distance(codes: NDArray[np.int64]) -> NDArray[np.float32]:
-                picked = [book(torch.from_numpy(codes[..., i])) for i, book in enumerate(codec.codebooks)]
-                remaining: NDArray[np.float32] = (target - sum(picked)).norm(dim=-1).numpy()
-                return remaining
-
-            return difference(distance(expected["codes"]), distance(got["codes"]))
-
-    codes = [
-        {"codes": random.integers(0, sizes.codebook_size, (batch, frames, sizes.codebooks))}
-        for batch, frames in ((1, 7), (1, 1), (2, 50))
-    ]
-    mels = [
-        {"mel": _normal(random, batch, frames, sizes.mel_bins)} for batch, frames in ((1, 7), (1, 1), (2, 50))
-    ]
-    return [
-        GraphCheck("codec", _parameters(codec.codebooks, codec.proj_out), codes, decode),
-        GraphCheck("codec_encoder", _parameters(codec.codebooks, codec.proj_in), mels, encode, compare_codes),
-    ]
-
-
-def vocoder_check(vocoder: Vocoder) -> GraphCheck:
-    random = _generator()
-
-    def case(batch: int, frames: int) -> Arrays:
-        return {"mel": random.random((batch, frames, vocoder.sizes.mel_bins), dtype=np.float32)}
-
-    def reference(case: Arrays) -> Arrays:
-        with torch.inference_mode():
-            return _numpy(samples=vocoder(torch.from_numpy(case["mel"])))
-
-    return GraphCheck("vocoder", _parameters(vocoder), [case(1, 6), case(1, 1), case(2, 25)], reference)
-
-
-def spectral_check(vocoder: SpectralVocoder) -> GraphCheck:
-    random = _generator()
-
-    def case(batch: int, frames: int) -> Arrays:
-        return {"mel": random.random((batch, frames, vocoder.sizes.mel_bins), dtype=np.float32)}
-
-    def reference(case: Arrays) -> Arrays:
-        with torch.inference_mode():
-            real, imaginary = vocoder.spectrum(torch.from_numpy(case["mel"]))
-            return _numpy(real=real, imaginary=imaginary)
-
-    return GraphCheck("vocoder", _parameters(vocoder), [case(1, 6), case(1, 1), case(2, 25)], reference)
+    return GraphCheck("audio", parameters_of(encoder, projector), cases, reference)
