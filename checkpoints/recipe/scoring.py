@@ -44,12 +44,17 @@ def is_right(reply: str, expected: str) -> bool:
 def word_errors(heard: str, spoken: str) -> tuple[int, int]:
     """Fewest words to insert, drop or change (Levenshtein), and the words spoken."""
     got, truth = plain(heard).split(), plain(spoken).split()
+    return edit_distance(got, truth), len(truth)
+
+
+def edit_distance(got: Sequence[str], truth: Sequence[str]) -> int:
+    """Fewest words to insert, drop or change."""
     row = list(range(len(truth) + 1))
     for i, word in enumerate(got, 1):
         diagonal, row[0] = row[0], i
         for j, true in enumerate(truth, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != true))
-    return row[-1], len(truth)
+    return row[-1]
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:

@@ -31,7 +31,6 @@ from .parity_speech import (
     codec_checks,
     context_check,
     letters_check,
-    spectral_check,
     spoken_talker_check,
     talker_check,
     vocoder_check,
@@ -209,9 +208,8 @@ def vocoder_build(modules: Modules) -> GraphBuild:
     vocoder = modules.vocoder
     assert vocoder is not None
     mel = torch.zeros(BATCH, FRAMES, vocoder.sizes.mel_bins)
-    if isinstance(vocoder, SpectralVocoder):
-        return _over_time("vocoder", SpectralVocoderGraph(vocoder), mel, spectral_check(vocoder))
-    return _over_time("vocoder", vocoder, mel, vocoder_check(vocoder))
+    graph = SpectralVocoderGraph(vocoder) if isinstance(vocoder, SpectralVocoder) else vocoder
+    return _over_time("vocoder", graph, mel, vocoder_check(vocoder))
 
 
 def graph_builds(modules: Modules) -> list[GraphBuild]:

@@ -154,9 +154,7 @@ def _read_omni(found: Located, override: Path | None) -> CheckpointSet:
         sections |= _torch_sections(_file(place, kind), kind)
         configs[kind] = stage_config(kind, config, config_path, _folder(place), notes)
         configs[kind] = (configs[kind][0] | _set_keys(kind, config), configs[kind][1])
-    inventory = None
     if places["talker"] is not None:
-        inventory = _add_reading(_folder(places["talker"]), sections, configs)
         folders = (_folder(places["talker"]), found.folder, found.folder.parent)
         vocoder = find_vocoder(folders, config, config_path, found.folder, notes)
         _add_vocoder(vocoder, sections, configs, config, config_path, notes)
@@ -167,7 +165,7 @@ def _read_omni(found: Located, override: Path | None) -> CheckpointSet:
         notes.append(OCR_NOTE)
     tokenizer = find_tokenizer((thinker_folder, found.folder))
     length = context_length((config, configs["thinker"][0]), config_path, notes)
-    return _assemble(found, sections, configs, tokenizer, length, notes, inventory)
+    return _assemble(found, sections, configs, tokenizer, length, notes)
 
 
 def _read_stage(found: Located, override: Path | None) -> CheckpointSet:
@@ -176,16 +174,14 @@ def _read_stage(found: Located, override: Path | None) -> CheckpointSet:
     whole = read_json(override) if override else {}
     own = (whole_or_section(whole, found.kind), override)
     configs = {found.kind: own if override else stage_config(found.kind, {}, None, found.folder, notes)}
-    inventory = None
     if found.kind == "talker":
-        inventory = _add_reading(found.folder, sections, configs)
         vocoder = find_vocoder((found.folder, found.folder.parent), {}, None, found.folder, notes)
         _add_vocoder(vocoder, sections, configs, {}, configs["talker"][1], notes)
     tokenizer, length = None, 0
     if found.kind == "thinker":
         tokenizer = find_tokenizer((found.folder,))
         length = context_length((whole, configs["thinker"][0]), configs["thinker"][1] or found.file, notes)
-    return _assemble(found, sections, configs, tokenizer, length, notes, inventory)
+    return _assemble(found, sections, configs, tokenizer, length, notes)
 
 
 def _read_merged(found: Located, override: Path | None) -> CheckpointSet:
@@ -219,15 +215,13 @@ def _read_merged(found: Located, override: Path | None) -> CheckpointSet:
         if not own:
             notes.append(f"{kind}: no config in {config_path}; its sizes come from the tensors")
         configs[kind] = (own, config_path if config_path.is_file() else base_path)
-    inventory = None
     if "talker" in sections:
-        inventory = _add_reading(found.folder, sections, configs)
         folders = (found.folder, *(p for p in sorted(found.folder.glob("vocoder*")) if p.is_dir()))
         vocoder = find_vocoder(folders, config, config_path, found.folder, notes)
         _add_vocoder(vocoder, sections, configs, config, config_path, notes)
     tokenizer = find_tokenizer((found.folder,))
     length = context_length((omni | config, configs["thinker"][0]), config_path, notes)
-    return _assemble(found, sections, configs, tokenizer, length, notes, inventory)
+    return _assemble(found, sections, configs, tokenizer, length, notes)
 
 
 def _add_vocoder(
@@ -253,8 +247,9 @@ def _add_vocoder(
     configs["vocoder"] = (own | section, config_path if section else own_path)
 
 
-def _add_reading(folder: Path, sections: dict[str, Section], configs: dict[str, Config]) -> Path | None:
-    """Letters to sounds and the list of sounds, for a Talker that is told what to say; the list."""
+def _add_reading(sections: dict[str, Section], configs: dict[str, Config]) -> Path | None:
+    """Letters to sounds and the list of sounds, beside a Talker that is told what to say; the list."""
+    folder = sections["talker"].file.parent
     keys = (strip_wrappers(raw) for raw, _ in sections["talker"].entries.values())
     if not any(key.startswith(SOUND_CONTEXT) for key in keys):
         return None
@@ -265,7 +260,7 @@ def _add_reading(folder: Path, sections: dict[str, Section], configs: dict[str, 
         sections |= _torch_sections(letters, "letters")
     if not inventory.is_file():
         raise CheckpointError(f"{folder}: expected {INVENTORY_FILE}, which {TOLD} needs; found none")
-    config, source = configs["talker"]
+    config, source = configs.get("talker", ({}, None))
     own = config.get("letters")
     configs["letters"] = (dict(own) if isinstance(own, Mapping) else {}, source)
     return inventory
@@ -288,12 +283,11 @@ def _torch_sections(file: Path, kind: str) -> dict[str, Section]:
 
 def _assemble(
     found: Located,
-    sections: Mapping[str, Section],
-    configs: Mapping[str, Config],
+    sections: dict[str, Section],
+    configs: dict[str, Config],
     tokenizer: Path | None,
     length: int,
     notes: list[str],
-    inventory: Path | None,
 ) -> CheckpointSet:
     for stage, needed in NEEDS.items():
         if stage in sections and needed not in sections and found.kind != stage:
@@ -302,6 +296,7 @@ def _assemble(
                 f"{found.file}: expected a part named {PART_NAMES[needed]} (the {stage} stage is of no use "
                 f"without it), got {_names(own)}"
             )
+    inventory = _add_reading(sections, configs) if "talker" in sections else None
     stages = {}
     for stage, section in sections.items():
         state = canonical_state(section, stage)

@@ -16,7 +16,7 @@ from muomni.manifest import (
 
 from .build import TALKER_POSITIONS, start_codes
 from .loading import Modules
-from .modules.vocoder import SpectralVocoder
+from .modules.vocoder import SpectralSizes
 
 AUDIO_SHARE_OF_CONTEXT = 4  # the reference lets audio fill at most a quarter of the context
 GRIFFIN_LIM_ITERATIONS = 32  # the reference's
@@ -147,27 +147,16 @@ def codec_stage(modules: Modules) -> CodecStage | None:
 def vocoder_stage(modules: Modules) -> VocoderStage | None:
     """The vocoder of the checkpoint; else Griffin-Lim for a codec; else nothing."""
     speech = modules.speaking
-    if isinstance(modules.vocoder, SpectralVocoder):
-        spectral = modules.vocoder.sizes
-        return VocoderStage(
-            kind="spectral",
-            sample_rate_hz=speech.sample_rate_hz,
-            hop_samples=spectral.hop_samples,
-            n_fft=spectral.n_fft,
-            mel_bins=spectral.mel_bins,
-            normalisation="fixed_range",
-            graph="vocoder",
-            receptive_field_frames=spectral.receptive_field_frames(),
-        )
     if modules.vocoder is not None:
         sizes = modules.vocoder.sizes
+        spectral = isinstance(sizes, SpectralSizes)
         return VocoderStage(
-            kind="hifigan",
+            kind="spectral" if spectral else "hifigan",
             sample_rate_hz=speech.sample_rate_hz,
             hop_samples=sizes.hop_samples,
-            n_fft=speech.n_fft,
+            n_fft=sizes.n_fft if isinstance(sizes, SpectralSizes) else speech.n_fft,
             mel_bins=sizes.mel_bins,
-            normalisation="utterance_min_max",
+            normalisation="fixed_range" if spectral else "utterance_min_max",
             graph="vocoder",
             receptive_field_frames=sizes.receptive_field_frames(),
         )

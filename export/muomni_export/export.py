@@ -137,7 +137,7 @@ def _write(
     if draft_head:
         manifest = _with_draft_head(manifest, plan)
         builds = [
-            replace(build, check=of_a_drafting_head(build.check)) if build.graph == "thinker" else build
+            replace(build, check=of_a_drafting_head(build.check)) if manifest.drafts(build.graph) else build
             for build in builds
         ]
     contracts = graph_contracts(manifest)
@@ -148,8 +148,8 @@ def _write(
         start = time.perf_counter()
         path = folder / manifest.graphs[build.graph].file
         build.write(contracts[build.graph], path)
-        if build.graph == "thinker" and (thinker := manifest.thinker) and thinker.draft_candidates:
-            add_draft_head(path, thinker.draft_candidates)
+        if manifest.drafts(build.graph) and manifest.thinker is not None:
+            add_draft_head(path, manifest.thinker.draft_candidates)
         apply(path, plan.of(build.graph))
         recorded[build.graph] = build.check.record()
         seconds[build.graph] = time.perf_counter() - start

@@ -128,28 +128,18 @@ def codec_checks(codec: Codec) -> list[GraphCheck]:
     ]
 
 
-def vocoder_check(vocoder: Vocoder) -> GraphCheck:
+def vocoder_check(vocoder: Vocoder | SpectralVocoder) -> GraphCheck:
     random = generator()
 
     def case(batch: int, frames: int) -> Arrays:
         return {"mel": random.random((batch, frames, vocoder.sizes.mel_bins), dtype=np.float32)}
 
     def reference(case: Arrays) -> Arrays:
+        mel = torch.from_numpy(case["mel"])
         with torch.inference_mode():
-            return to_numpy(samples=vocoder(torch.from_numpy(case["mel"])))
-
-    return GraphCheck("vocoder", parameters_of(vocoder), [case(1, 6), case(1, 1), case(2, 25)], reference)
-
-
-def spectral_check(vocoder: SpectralVocoder) -> GraphCheck:
-    random = generator()
-
-    def case(batch: int, frames: int) -> Arrays:
-        return {"mel": random.random((batch, frames, vocoder.sizes.mel_bins), dtype=np.float32)}
-
-    def reference(case: Arrays) -> Arrays:
-        with torch.inference_mode():
-            real, imaginary = vocoder.spectrum(torch.from_numpy(case["mel"]))
-            return to_numpy(real=real, imaginary=imaginary)
+            if isinstance(vocoder, SpectralVocoder):
+                real, imaginary = vocoder.spectrum(mel)
+                return to_numpy(real=real, imaginary=imaginary)
+            return to_numpy(samples=vocoder(mel))
 
     return GraphCheck("vocoder", parameters_of(vocoder), [case(1, 6), case(1, 1), case(2, 25)], reference)

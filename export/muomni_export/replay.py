@@ -112,8 +112,6 @@ def replay(stages: Stages) -> dict[str, float]:
     differences = {}
     for graph, (case, outputs) in recorded.items():
         got = run_case(stages, graph, case)
-        thinker = bundle.manifest.thinker
-        drafts = thinker is not None and graph == thinker.graph and thinker.draft_candidates > 0
-        compare = ranked_difference if drafts else difference
+        compare = ranked_difference if bundle.manifest.drafts(graph) else difference
         differences[graph] = max(compare(expected, got[name]) for name, expected in outputs.items())
     return differences

@@ -63,10 +63,10 @@ def _against_torch(stages: Stages, checkpoint: Path, config: Path | None) -> dic
             '  pip install "muomni[export,cpu]"'
         ) from error
     builds = graph_builds(load_modules(read_checkpoint(checkpoint, config)))
-    entries, errors = stages.bundle.manifest.graphs, {}
-    thinker = stages.bundle.manifest.thinker
+    manifest = stages.bundle.manifest
+    errors = {}
     for build in builds:
-        entry = entries.get(build.graph)
+        entry = manifest.graphs.get(build.graph)
         if entry is None:
             continue
         if entry.parameters != build.check.parameters:
@@ -74,7 +74,6 @@ def _against_torch(stages: Stages, checkpoint: Path, config: Path | None) -> dic
                 f"{build.graph}: {entry.parameters:,} parameters in the bundle, {build.check.parameters:,} in "
                 f"{checkpoint}: the bundle was made from another checkpoint"
             )
-        drafts = thinker is not None and build.graph == thinker.graph and thinker.draft_candidates > 0
-        check = of_a_drafting_head(build.check) if drafts else build.check
+        check = of_a_drafting_head(build.check) if manifest.drafts(build.graph) else build.check
         errors[build.graph] = check.measure(stages).error
     return errors

@@ -152,10 +152,8 @@ class PieceTap:
         if self._on_text is not None:
             self._on_text(piece)
 
-    def follow(
-        self, generation: Generation, going_on: Iterator[None], watch: Stopwatch, reader: str = "talker"
-    ) -> Iterator[str]:
-        """Generate and give the text as it settles; the time it takes is ``decode``, not the ``reader``'s."""
+    def follow(self, generation: Generation, going_on: Iterator[None], watch: Stopwatch) -> Iterator[str]:
+        """Generate and give the text as it settles; the time it takes is ``decode``, not the reading Talker's."""
         over = False
         while not over:
             start = watch.now()
@@ -164,7 +162,7 @@ class PieceTap:
                 generation.result()  # settles what was held back
             spent = watch.now() - start
             watch.add("decode", spent)
-            watch.add(reader, -spent)
+            watch.add("talker", -spent)
             if self._pieces:
                 yield "".join(self._pieces)
                 self._pieces.clear()

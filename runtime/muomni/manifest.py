@@ -232,6 +232,15 @@ class Manifest:
     codec: CodecStage | None = None
     vocoder: VocoderStage | None = None
 
+    @property
+    def spoken_text(self) -> SpokenTextEntry | None:
+        """How the Talker is told what to say; None where there is none, or one that cannot be told."""
+        return None if self.talker is None else self.talker.text
+
+    def drafts(self, graph: str) -> bool:
+        """Whether only the likeliest logits of this graph are exact."""
+        return self.thinker is not None and graph == self.thinker.graph and self.thinker.draft_candidates > 0
+
     def to_json(self) -> str:
         return json.dumps(strict_json.write(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -74,8 +74,7 @@ class Speaker:
     @property
     def reads_text(self) -> bool:
         """Whether the Talker is told what to say, and can begin before the text is over."""
-        stage = self._stages.bundle.manifest.talker
-        return stage is not None and stage.text is not None
+        return self._stages.bundle.manifest.spoken_text is not None
 
     def speak(self, pieces: Iterable[str], on_audio: OnAudio | None = None) -> Speech:
         """The speech for a text that comes in pieces.

@@ -77,8 +77,7 @@ class Stages:
         Raises:
             StageError: the bundle lacks one of the stages.
         """
-        talker = self.bundle.manifest.talker
-        if talker is not None and talker.text is not None:
+        if self.bundle.manifest.spoken_text is not None:
             self.text_talker()
         else:
             self.talker()
@@ -222,7 +221,7 @@ class Stages:
     def _threads_of(self, graph: str) -> SessionThreads:
         manifest = self.bundle.manifest
         decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
-        if manifest.talker is not None and (text := manifest.talker.text) is not None:
+        if (text := manifest.spoken_text) is not None:
             decoders |= {text.letters_graph, text.context_graph}  # a word or a sound at a time
         quantised = manifest.graphs[graph].precision in ("int8", "int4")
         return self.threads.of(decodes=graph in decoders, quantised=quantised)

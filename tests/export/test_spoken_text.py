@@ -21,8 +21,8 @@ from muomni.vocoder_stream import VocoderStream
 from muomni_export.checkpoints import read_checkpoint
 from muomni_export.export import export_bundle
 from muomni_export.loading import load_modules
-from muomni_export.modules.decoder import CachedAttend
 from muomni_export.verify import verify_bundle
+from recipe.speaking.speak import TorchGraphs
 
 TEXT = "A bad cab, and 3 faded bags. Did a dad gab? A cage"
 
@@ -44,37 +44,14 @@ def omni(bundle: Path) -> muomni.Omni:
     return muomni.Omni.load(bundle, device="cpu", threads=1)
 
 
-class TorchGraphs:
-    """The loop's graphs by torch modules, with the Talker's past recomputed at every frame."""
-
-    def __init__(self) -> None:
-        self.talker, self.speller, _, _ = speaking_modules()
-        assert self.talker.sizes.text is not None
-        self.reach = self.talker.sizes.text.reach
-        self.residual_by_base = self.talker.base_to_res.weight.numpy()
-
-    def letters(self, letters: np.ndarray) -> np.ndarray:
-        return self.speller(torch.from_numpy(letters)).numpy()
-
-    def context(self, sounds: np.ndarray) -> np.ndarray:
-        return self.talker.context(torch.from_numpy(sounds)).numpy()
-
-    def start(self):  # type: ignore[no-untyped-def]
-        attend = CachedAttend()
-
-        def step(codes, vector, elapsed):  # type: ignore[no-untyped-def]
-            before = torch.zeros(1, 0, 2, dtype=torch.long) if codes is None else torch.tensor([[codes]])
-            embedded = self.talker.embed_spoken(
-                before, torch.from_numpy(vector)[None, None], torch.tensor([[elapsed]]), first=codes is None
-            )
-            base, residual, advance = self.talker.speak(embedded, attend)
-            return base[0, 0].numpy(), residual[0, 0].numpy(), float(advance[0, 0])
-
-        return step
+def torch_graphs() -> TorchGraphs:
+    """The loop's graphs by the torch modules that were exported."""
+    talker, letters, _, _ = speaking_modules()
+    return TorchGraphs(letters, talker)
 
 
 def test_frames_are_those_of_the_torch_modules(omni: muomni.Omni) -> None:
-    expected = list(SpokenText(TorchGraphs(), INVENTORY, [TEXT]))
+    expected = list(SpokenText(torch_graphs(), INVENTORY, [TEXT]))
     speech = omni.speak(TEXT)
     assert speech.codes.tolist() == [list(frame) for frame in expected]
     assert len({tuple(frame) for frame in expected}) > 5, "a constant would prove nothing"
@@ -179,12 +156,10 @@ def test_drawn_speech_is_repeatable(omni: muomni.Omni) -> None:
 
 
 def test_sounds_that_never_end_are_cut_and_counted(omni: muomni.Omni) -> None:
-    class Endless(TorchGraphs):
-        def start(self):  # type: ignore[no-untyped-def]
-            step = super().start()
-            return lambda *arguments: (*step(*arguments)[:2], -50.0)
-
-    spoken = SpokenText(Endless(), INVENTORY, ["bad"])
+    graphs = torch_graphs()
+    step = graphs.start()
+    graphs.start = lambda: lambda *arguments: (*step(*arguments)[:2], -50.0)  # type: ignore[method-assign]
+    spoken = SpokenText(graphs, INVENTORY, ["bad"])
     frames = list(spoken)
     assert len(frames) == spoken.cut_sounds * LONGEST_SOUND_FRAMES > 0
 

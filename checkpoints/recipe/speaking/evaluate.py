@@ -17,6 +17,7 @@ from muomni.inventory import Inventory
 from muomni.normalise import MARKS
 from muomni.spoken_text import Graphs, SpokenSounds, SpokenText
 from muomni_export.modules.codec import Codec
+from recipe.scoring import edit_distance
 from recipe.seeds import Split, generator
 
 from .alignment import Aligned, say
@@ -24,7 +25,7 @@ from .corpus import encode
 from .espeak import Espeak
 from .inventory import sound_ids
 from .mel import speech
-from .recognise import Recogniser, word_errors
+from .recognise import Recogniser
 from .sentences import closed_sentence
 
 CLOSE_DURATION = 0.25
@@ -75,7 +76,7 @@ def evaluate(
         words = text.translate(str.maketrans("", "", MARKS)).split()
         for name, samples in versions(aligned, codec, inventory, graphs, from_text, vocode).items():
             score = scores.setdefault(name, Score())
-            score.errors += word_errors(words, recogniser.words(samples))
+            score.errors += edit_distance(words, recogniser.words(samples))
             score.words += len(words)
             score.ratios.append(len(samples) / len(aligned.samples))
     return {name: score.summary() for name, score in scores.items()}

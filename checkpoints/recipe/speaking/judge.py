@@ -11,12 +11,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from muomni.normalise import MARKS
-from recipe.scoring import Result, error_rate, error_rate_interval, wilson
+from recipe.scoring import Result, edit_distance, error_rate, error_rate_interval, wilson
 from recipe.seeds import generator
 
 from .alignment import say
 from .espeak import Espeak
-from .recognise import SAMPLE_RATE_HZ, Recogniser, word_errors
+from .recognise import SAMPLE_RATE_HZ, Recogniser
 from .sentences import SEED, SHARD_SENTENCES, closed_sentence, sentence
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def judge_speech(omni: Omni, seed: int, count: int) -> list[Result]:
         speech = omni.speak(text)
         assert speech.sample_rate == SAMPLE_RATE_HZ, "the recogniser listens at 16 kHz"
         heard = recogniser.words(speech.samples)
-        errors = word_errors(words, heard), word_errors(words, recogniser.words(aligned.samples))
+        errors = edit_distance(words, heard), edit_distance(words, recogniser.words(aligned.samples))
         model.append((errors[0], len(words)))
         teacher.append((errors[1], len(words)))
         beyond.append((errors[0] - errors[1], len(words)))

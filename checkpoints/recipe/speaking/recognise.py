@@ -57,13 +57,3 @@ def fsg(states: int, arcs: list[tuple[int, int, str]]) -> str:
     lines = ["FSG_BEGIN world", f"NUM_STATES {states}", "START_STATE 0", "FINAL_STATE 1"]
     lines += [f"TRANSITION {start} {end} {1 / ways[start]:.6f} {word}" for start, end, word in arcs]
     return "\n".join((*lines, "FSG_END", ""))
-
-
-def word_errors(said: list[str], heard: list[str]) -> int:
-    """Edit distance in words."""
-    row = list(range(len(heard) + 1))
-    for i, a in enumerate(said, 1):
-        diagonal, row[0] = row[0], i
-        for j, b in enumerate(heard, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
-    return row[-1]

@@ -67,18 +67,30 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
+def attend_uncached(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    sizes: DecoderSizes,
+    mask: Tensor | None = None,
+    is_causal: bool = False,
+) -> Tensor:
+    """Rotated attention of whole sequences, with the tensors of :class:`Attend`; ``mask`` is torch's ``attn_mask``."""
+    cosines, sines = (a.to(query) for a in rope_angles(query.shape[1], sizes))
+    q = rotate(split_heads(query, sizes.heads), cosines, sines)
+    k = rotate(split_heads(key, sizes.kv_heads), cosines, sines)
+    v = split_heads(value, sizes.kv_heads)
+    out = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=sizes.kv_heads != sizes.heads
+    )
+    return out.transpose(1, 2).flatten(2)
+
+
 class CausalAttend:
     """Attention without a cache: every position sees itself and those before it."""
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, sizes: DecoderSizes) -> Tensor:
-        cosines, sines = (a.to(query) for a in rope_angles(query.shape[1], sizes))
-        q = rotate(split_heads(query, sizes.heads), cosines, sines)
-        k = rotate(split_heads(key, sizes.kv_heads), cosines, sines)
-        v = split_heads(value, sizes.kv_heads)
-        out = F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, enable_gqa=sizes.kv_heads != sizes.heads
-        )
-        return out.transpose(1, 2).flatten(2)
+        return attend_uncached(query, key, value, sizes, is_causal=True)
 
 
 class CachedAttend:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .decoder import Block, DecoderSizes, RMSNorm, rope_angles, rotate, split_heads
+from .decoder import Block, DecoderSizes, RMSNorm, attend_uncached
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,7 @@ class FullAttend:
         self.mask = None if real is None else real[:, None, None, :]
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, sizes: DecoderSizes) -> Tensor:
-        cosines, sines = (a.to(query) for a in rope_angles(query.shape[1], sizes))
-        q = rotate(split_heads(query, sizes.heads), cosines, sines)
-        k = rotate(split_heads(key, sizes.kv_heads), cosines, sines)
-        v = split_heads(value, sizes.kv_heads)
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=self.mask, enable_gqa=sizes.kv_heads != sizes.heads
-        )
-        return out.transpose(1, 2).flatten(2)
+        return attend_uncached(query, key, value, sizes, self.mask)
 
 
 class LettersToSounds(nn.Module):

@@ -203,8 +203,7 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
 
 
 def _load(omni: Omni, stage: str) -> None:
-    talker = omni.manifest.talker
-    if stage == "talker" and talker is not None and talker.text is not None:
+    if stage == "talker" and omni.manifest.spoken_text is not None:
         stage = "text_talker"
     getattr(omni, "listening" if stage == "audio" else stage)
 
