@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import DEFAULT_STATE
+
 SPEAKING = (
     ("prepare",),
     ("corpus", "--shards", "12"),
@@ -33,7 +35,7 @@ def commands(state: Path, out: Path) -> list[list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m recipe", description=__doc__)
-    parser.add_argument("--state", type=Path, default=Path("~/.cache/muomni/training"))
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
     parser.add_argument("--out", type=Path, required=True, help="folder that gets the checkpoints")
     options = parser.parse_args()
     for command in commands(options.state.expanduser(), options.out):

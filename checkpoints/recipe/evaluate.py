@@ -10,8 +10,8 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,7 @@ def main() -> None:
     )
     parser.add_argument("--mistakes", action="store_true", help="show what was wrong")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--record", action="store_true", help="write the figures into the bundle's manifest")
     args = parser.parse_args()
     from muomni import Omni
 
@@ -112,8 +113,34 @@ def main() -> None:
             if args.mistakes:
                 for question, expected, got in result.mistakes:
                     print(f"    {question!r}: expected {expected!r}, got {got!r}", file=sys.stderr)
+    if args.record:
+        record(args.bundle, results, args.seed)
     if args.json:
         print(json.dumps([{**asdict(r), "reached": r.reached} for r in results], indent=1))
+
+
+def record(bundle: Path, results: Sequence[Result], seed: int) -> None:
+    """Put the figures into the bundle's manifest, in the place of those it had of the same abilities."""
+    from muomni.manifest import MANIFEST_NAME, MeasuredEntry, parse_manifest
+
+    path = bundle / MANIFEST_NAME
+    manifest = parse_manifest(path.read_text(encoding="utf-8"), str(path))
+    new = [
+        MeasuredEntry(
+            r.ability,
+            round(r.value, 4),
+            round(r.low, 4),
+            round(r.high, 4),
+            r.lower_is_better,
+            r.samples,
+            seed,
+        )
+        for r in results
+    ]
+    kept = [m for m in manifest.measured if m.ability not in {n.ability for n in new}]
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(replace(manifest, measured=(*kept, *new)).to_json(), encoding="utf-8")
+    temporary.replace(path)
 
 
 def line(result: Result) -> str:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from muomni.errors import InputError, OutputError
 
-from .checkpoints import MERGED_PARTS
+from .layouts import MERGED_PARTS
 from .modules.decoder import DecoderSizes
 from .random_sizes import SetSizes, set_sizes
 from .random_tokenizer import tokenizer_model

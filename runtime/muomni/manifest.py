@@ -200,6 +200,23 @@ class VocoderStage:
 
 
 @dataclass(frozen=True)
+class MeasuredEntry:
+    """How well the bundle did at one ability: the figure with its 95 % interval.
+
+    It is the share of right replies, or with ``lower_is_better`` a word error rate.
+    """
+
+    ability: str
+    value: float
+    low: float
+    high: float
+    lower_is_better: bool
+    samples: int
+    seed: int
+    """Names the samples, for whoever measures again."""
+
+
+@dataclass(frozen=True)
 class SourceEntry:
     """Where the weights came from."""
 
@@ -231,6 +248,8 @@ class Manifest:
     talker: TalkerStage | None = None
     codec: CodecStage | None = None
     vocoder: VocoderStage | None = None
+    measured: tuple[MeasuredEntry, ...] = ()
+    """Written after the export, by whoever evaluates the bundle."""
 
     @property
     def spoken_text(self) -> SpokenTextEntry | None:

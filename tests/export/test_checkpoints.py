@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from muomni_export.checkpoints import MERGED_PARTS, read_checkpoint
+from muomni_export.checkpoints import read_checkpoint
+from muomni_export.layouts import MERGED_PARTS
 from muomni_export.loading import Modules, load_modules
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"

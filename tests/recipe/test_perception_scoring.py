@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from recipe.scoring import error_rate, error_rate_interval, is_right, wilson, word_errors
+from muomni.bundle import open_bundle
+from muomni.demo import demo_bundle
+from recipe.evaluate import record
+from recipe.scoring import Result, error_rate, error_rate_interval, is_right, wilson, word_errors
 
 
 @pytest.mark.parametrize(
@@ -44,3 +50,19 @@ def test_error_rates_count_words_not_sentences() -> None:
 def test_a_reply_is_right_whatever_its_punctuation() -> None:
     assert is_right("five plus two is seven", "Five plus two is seven.")
     assert not is_right("Five plus two is six.", "Five plus two is seven.")
+
+
+def test_figures_are_written_into_the_manifest(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(demo_bundle(), bundle)
+
+    def result(ability: str, value: float) -> Result:
+        return Result(ability, value, value - 0.1, value + 0.1, 0.9, 50, lower_is_better=False)
+
+    record(bundle, [result("chat", 0.5), result("video", 0.6)], seed=3)
+    record(bundle, [result("chat", 0.7)], seed=4)
+    opened = open_bundle(bundle)
+    opened.verify()
+    figures = {m.ability: (m.value, m.seed) for m in opened.manifest.measured}
+    assert figures["chat"] == (0.7, 4) and figures["video"] == (0.6, 3)
+    assert [p.name for p in bundle.glob("*.partial")] == []

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from recipe import DEFAULT_STATE
 from recipe.cases import ABILITIES, NEEDS_RSVG, CaseMaker
 from recipe.evaluate import measure
 from recipe.shards import PicturePool, SpeechPool
@@ -27,7 +28,6 @@ from .loop import Plan, Run
 from .model import Perception
 from .replying import Replier
 
-DEFAULT_STATE = Path("~/.cache/muomni/training")
 PLANS = {
     "seeing": Plan(steps=4_000, rate=1e-3),
     "hearing": Plan(steps=6_000, rate=1e-3),

@@ -22,18 +22,20 @@ from recipe.world.spoken_prompts import answer_prompt, transcribe_prompt
 
 from .hearing import SpeechBatches, hearing_loss
 from .model import VIDEO_FRAMES, Perception, half_precision
-from .prompts import Exchange, reply_loss, tokens_of
+from .prompts import Exchange, reply_loss, tokens_of, with_slips
 from .seeing import centre_loss, picture_batch
 from .workers import count, rank
 
 LENGTH_GROUPS = 3
 PARTS = ("chat", "picture", "film", "heard", "asked")
-PARTS_OF_TWO = (("picture", "asked", "chat"), ("film", "heard"))
+PARTS_OF_TWO = (("picture", "film"), ("heard", "chat", "asked"))
 """Of two workers, who take about the same time so."""
 SPEECH_SHARDS, PICTURE_SHARDS = 14, 28
 """To begin with: the first stages have made them."""
 NEW_SHARD_EVERY = 900  # steps
 LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
+SLIPS = 0.1  # of a transcript's pieces
+LOOSE_WORDS_EVERY = 3  # steps whose recordings hold words without order, so that hearing does not guess
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Mixture:
     chats: int = 48
     pictures: int = 16
     films: int = 8
-    recordings: int = 16
+    recordings: int = 24
     questions_on_pictures: int = 6
 
 
@@ -62,8 +64,9 @@ class Answering:
         self.model, self.tokenizer, self.pictures, self.mixture = model, tokenizer, pictures, mixture
         self.device, self.seed = device, pictures.seed
         self.recordings = SpeechBatches(speech, first=SPEECH_SHARDS, every=NEW_SHARD_EVERY)
-        self.on_pictures = SpeechBatches(
-            speech, first=SPEECH_SHARDS, every=NEW_SHARD_EVERY, kinds=("picture",)
+        self.on_pictures, self.loose_words = (
+            SpeechBatches(speech, first=SPEECH_SHARDS, every=NEW_SHARD_EVERY, kinds=(kind,))
+            for kind in ("picture", "words")
         )
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
@@ -76,19 +79,28 @@ class Answering:
             "heard": self._recordings,
             "asked": self._questions_on_pictures,
         }
-        with half_precision(self.device):
-            parts = {
-                name: makers[name](generator("train", self.seed, f"answering {name}", step), step)
-                for name in shared
-            }
-        figures = {}
-        for name, (loss, right) in parts.items():
+        losses, figures = [], {}
+        for name in shared:
+            rng = generator("train", self.seed, f"answering {name}", step)
+            # One by one: a weight's half, made where nothing is learned, would be used where it is.
+            with half_precision(self.device):
+                loss, right = makers[name](rng, step)
+            losses.append(loss)
             figures |= {name: float(loss.detach()), f"{name}_right": right}
-        return torch.stack([loss for loss, _ in parts.values()]).sum(), figures
+        return torch.stack(losses).sum(), figures
 
-    def _reply_loss(self, media: Tensor | None, conversations: list[list[Exchange]]) -> tuple[Tensor, float]:
+    def _reply_loss(
+        self,
+        media: Tensor | None,
+        conversations: list[list[Exchange]],
+        slips: np.random.Generator | None = None,
+    ) -> tuple[Tensor, float]:
+        """With ``slips`` some of a reply's own pieces are wrong where the next one is to be predicted."""
         room = self.model.sizes.thinker.context_length - (0 if media is None else media.shape[1])
-        return reply_loss(self.model, media, tokens_of(conversations, self.tokenizer, room))
+        tokens = tokens_of(conversations, self.tokenizer, room)
+        if slips is not None:
+            tokens = with_slips(tokens, SLIPS, self.model.sizes.thinker.vocabulary, slips)
+        return reply_loss(self.model, media, tokens)
 
     def _chat(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         talks_in_all = self.mixture.chats
@@ -118,13 +130,16 @@ class Answering:
             frames += [pixels(image, side) for image in film_frames(film.frames, rng)]
             turns = [film_turn(film, rng, "train") for _ in range(int(rng.integers(1, 4)))]
             talks.append([(t.question, t.reply) for t in turns])
-        media, _ = self.model.see(torch.from_numpy(np.stack(frames)).to(self.device))
+        # The vision encoder learns from pictures; its gradient would be half of this part's time.
+        media, _ = self.model.see(torch.from_numpy(np.stack(frames)).to(self.device), learn=False)
         return self._reply_loss(media.unflatten(0, (-1, VIDEO_FRAMES)).flatten(1, 2), talks)
 
     def _recordings(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
-        batch = self.recordings.draw(rng, step, self.mixture.recordings)
+        source = self.loose_words if step % LOOSE_WORDS_EVERY == 0 else self.recordings
+        batch = source.draw(rng, step, self.mixture.recordings)
         media, features = self.model.hear(batch.mel.to(self.device))
-        loss, right = self._reply_loss(media, [exchanges_on(line, rng) for line in batch.lines])
+        talks = [exchanges_on(line, rng) for line in batch.lines]
+        loss, right = self._reply_loss(media, talks, rng)
         return loss + LABEL_WEIGHT * hearing_loss(self.model, self.tokenizer, features, batch)[0], right
 
     def _questions_on_pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
@@ -133,7 +148,7 @@ class Answering:
         lines = batch.lines
         side = self.model.sizes.vision.image_size
         drawn = [pixels(picture(line.scene, rng), side) for line in lines if line.scene]
-        seen, _ = self.model.see(torch.from_numpy(np.stack(drawn)).to(self.device))
+        seen, _ = self.model.see(torch.from_numpy(np.stack(drawn)).to(self.device), learn=False)
         heard, _ = self.model.hear(batch.mel.to(self.device))
         talks: list[list[Exchange]] = [
             [(transcribe_prompt(rng, "train"), line.transcript)]

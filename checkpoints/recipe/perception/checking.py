@@ -10,14 +10,13 @@ from pathlib import Path
 
 import torch
 
+from recipe import DEFAULT_STATE
 from recipe.cases import ABILITIES, CaseMaker
 from recipe.evaluate import line, measure
 from recipe.tokenizer import load_tokenizer
 
 from .model import Perception
 from .replying import Replier
-
-DEFAULT_STATE = Path("~/.cache/muomni/training")
 
 
 def main() -> None:

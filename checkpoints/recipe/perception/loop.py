@@ -7,7 +7,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,27 @@ def stop_requests() -> list[int]:
     return requests
 
 
+def optimizers(named: Mapping[str, nn.Parameter], plan: Plan) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside transformer blocks, AdamW for all else (Jordan 2024, "Muon: an optimizer for
+    hidden layers"), with updates of one size, so that one rate fits both (Liu et al. 2025, "Muon is scalable").
+    """
+    inner = [n for n, p in named.items() if p.dim() == 2 and "blocks." in n]
+    rest = [n for n in named if n not in set(inner)]
+    decayed = [n for n in rest if named[n].dim() >= 2 and "emb" not in n and "pos" not in n]
+    others = [n for n in rest if n not in set(decayed)]
+    groups = [
+        {"params": [named[n] for n in decayed], "weight_decay": plan.weight_decay},
+        {"params": [named[n] for n in others], "weight_decay": 0.0},
+    ]
+    adam = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98), eps=1e-8)
+    if not inner:
+        return [adam]
+    muon = torch.optim.Muon(
+        [named[n] for n in inner], plan.rate, plan.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    return [adam, muon]
+
+
 class Run:
     """One stage of training: weights, their running average, optimiser, and where they are kept."""
 
@@ -61,15 +82,9 @@ class Run:
         self.name, self.folder, self.module, self.plan, self.device = name, folder, module, plan, device
         folder.mkdir(parents=True, exist_ok=True)
         self.step = 0
-        named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-        decayed = [p for n, p in named if p.dim() >= 2 and "emb" not in n and "pos" not in n]
-        others = [p for n, p in named if not (p.dim() >= 2 and "emb" not in n and "pos" not in n)]
-        groups = [
-            {"params": decayed, "weight_decay": plan.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98), eps=1e-8)
-        self.parameters = [p for _, p in named]
+        named = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        self.optimizers = optimizers(named, plan)
+        self.parameters = list(named.values())
         self.average = {n: p.detach().clone() for n, p in module.state_dict().items()}
         self._resume()
 
@@ -87,7 +102,8 @@ class Run:
         state = torch.load(self.file, map_location=self.device, weights_only=True)
         self.module.load_state_dict(state["model"])
         self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.step = state["step"]
 
     def save(self) -> None:
@@ -96,7 +112,7 @@ class Run:
         state = {
             "model": self.module.state_dict(),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
         }
         partial = self.file.with_suffix(".partial")
@@ -139,15 +155,17 @@ class Run:
         asked_to_stop = stop_requests()
         while self.step < end:
             rate = self.plan.rate_at(self.step)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.zero_grad(set_to_none=True)
             value, figures = loss(self.step)
-            self.optimizer.zero_grad(set_to_none=True)
             value.backward()
             stopping = add_gradients(self.parameters, bool(asked_to_stop))
             norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip)
             if torch.isfinite(norm):
-                self.optimizer.step()
+                for optimizer in self.optimizers:
+                    optimizer.step()
             self.step += 1
             self._follow()
             summed += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from sentencepiece import SentencePieceProcessor
 from torch import Tensor
@@ -15,6 +16,8 @@ from recipe.tokenizer import BOS, EOS
 from .model import Perception
 
 IGNORED = -100
+LENGTH_STEP = 16
+"""Batches are padded to multiples of this: oneDNN compiles its kernels anew for every shape."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def tokens_of(
             mask += [False] * len(asked) + [True] * len(said)
         rows.append(ids[:limit])
         learned.append(mask[:limit])
-    longest = max(len(r) for r in rows)
+    longest = min(-(-max(len(r) for r in rows) // LENGTH_STEP) * LENGTH_STEP, limit)
     padded = torch.full((len(rows), longest), EOS)
     targets = torch.full((len(rows), longest), IGNORED)
     for i, (ids, mask) in enumerate(zip(rows, learned, strict=True)):
@@ -53,6 +56,19 @@ def tokens_of(
         padded[i, : len(ids)] = row
         targets[i, : len(ids) - 1] = torch.where(torch.tensor(mask[1:]), row[1:], IGNORED)
     return Tokens(padded, targets)
+
+
+def with_slips(tokens: Tokens, share: float, vocabulary: int, rng: np.random.Generator) -> Tokens:
+    """Wrong pieces in the place of a ``share`` of those replied; what is to be predicted stays right.
+
+    A reply that could be continued from its beginning alone must then be read off the media.
+    """
+    replied = torch.zeros_like(tokens.ids, dtype=torch.bool)
+    replied[:, 1:] = tokens.targets[:, :-1] != IGNORED
+    replied &= tokens.ids != EOS
+    slipped = replied & torch.from_numpy(rng.random(tokens.ids.shape) < share)
+    wrong = torch.from_numpy(rng.integers(EOS + 1, vocabulary, tokens.ids.shape))
+    return Tokens(torch.where(slipped, wrong, tokens.ids), tokens.targets)
 
 
 def reply_loss(model: Perception, media: Tensor | None, tokens: Tokens) -> tuple[Tensor, float]:

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recipe import DEFAULT_STATE
+
 from .model import VIDEO_FRAMES, Perception
 
 TALKER = "talker_tiny"
 SPOKEN_QUESTION = "Answer the question."
-DEFAULT_STATE = Path("~/.cache/muomni/training")
 
 
 def configs(model: Perception) -> dict[str, dict[str, Any]]:

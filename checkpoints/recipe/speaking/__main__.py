@@ -19,13 +19,14 @@ from muomni.sampling import Sampler, SamplingOptions
 from muomni.spoken_text import SpokenText, best
 from muomni_export.modules.codec import Codec, CodecSizes
 from muomni_export.modules.letters import LettersToSounds
+from recipe import DEFAULT_STATE
 
 from . import codec, collect, corpus, evaluate, letters, talker, vocoder
 from .espeak import Espeak
 from .inventory import count_sounds
 from .mel import SPEC, log_mel, speech
 from .speak import TorchGraphs
-from .state import DEFAULT_STATE, averaged, load, save
+from .state import averaged, load, save
 
 CODEC_SENTENCES = 600  # half an hour of speech: a few hundred frames for each code
 INVENTORY_SENTENCES = 6000

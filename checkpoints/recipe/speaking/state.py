@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-DEFAULT_STATE = Path("~/.cache/muomni/training").expanduser()
 SAVE_EVERY_S = 180
 
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+from muomni.normalise import TENS, UNITS
+
 
 def words(text: str) -> list[str]:
     """A table of words, written the short way."""
     return text.split()
-
-
-UNITS = words(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-)
-TENS = {
-    20: "twenty", 30: "thirty", 40: "forty", 50: "fifty", 60: "sixty", 70: "seventy", 80: "eighty", 90: "ninety"
-}  # fmt: skip
 
 
 def number_words(n: int) -> str:
@@ -25,7 +18,7 @@ def number_words(n: int) -> str:
         return UNITS[n]
     if n == 100:
         return "one hundred"
-    tens, unit = TENS[n // 10 * 10], n % 10
+    tens, unit = TENS[n // 10 - 2], n % 10
     return f"{tens}-{UNITS[unit]}" if unit else tens
 
 

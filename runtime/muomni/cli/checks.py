@@ -6,7 +6,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -188,6 +188,13 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
     stages = [name for name in names if getattr(manifest, name) is not None]
     detail = f"{folder}: {len(manifest.files)} files, {size / 1e6:.1f} MB, every sha256 as in the manifest"
     yield Check("bundle", "ok", detail, data={"files": len(manifest.files), "bytes": size, "stages": stages})
+    if manifest.measured:
+        figures = (
+            f"{m.ability} {100 * m.value:.1f} %{' errors' if m.lower_is_better else ''}"
+            for m in manifest.measured
+        )
+        data = {"abilities": [asdict(m) for m in manifest.measured]}
+        yield Check("abilities", "ok", f"as measured after the export: {', '.join(figures)}", data=data)
     from muomni import Omni
 
     try:
