@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from . import festival_voices, svg_pictures
 from .pictures import film_frames, picture
 from .seeds import Split, generator
 from .sound import in_a_room, with_noise
-from .svg_pictures import svg_picture
 from .voices import SAMPLE_RATE_HZ, Readers, draw_reader
 from .world.dialogue import conversation
 from .world.film import draw_film, film_turn
@@ -70,10 +71,12 @@ class CaseMaker:
         return Case(ability, turn.kind, (turn.question,), turn.reply, image=draw(scene, rng))
 
     def svg_description(self, index: int) -> Case:
-        return self._picture("picture description, SVG", index, description=True, draw=svg_picture)
+        return self._picture(
+            "picture description, SVG", index, description=True, draw=svg_pictures.svg_picture
+        )
 
     def svg_question(self, index: int) -> Case:
-        return self._picture("picture question, SVG", index, description=False, draw=svg_picture)
+        return self._picture("picture question, SVG", index, description=False, draw=svg_pictures.svg_picture)
 
     def film(self, index: int) -> Case:
         rng = generator(self.split, self.seed, "film", index)
@@ -88,7 +91,18 @@ class CaseMaker:
         name = "hearing, voices unseen" if unseen else "hearing, voices seen"
         rng = generator(self.split, self.seed, name, index)
         line = spoken_line(self.split, self.seed, index)
-        audio = self._read(line, rng, unseen)
+        return self._transcription(name, line, self._read(line, rng, unseen), rng)
+
+    def heard_from_festival(self, index: int) -> Case:
+        name = "hearing, another synthesizer"
+        rng = generator(self.split, self.seed, name, index)
+        line = spoken_line(self.split, self.seed, index)
+        samples = festival_voices.festival_reading(line.text, rng)
+        return self._transcription(name, line, with_noise(in_a_room(samples, rng), rng), rng)
+
+    def _transcription(
+        self, name: str, line: Line, audio: NDArray[np.float32], rng: np.random.Generator
+    ) -> Case:
         return Case(
             name,
             line.kind,
@@ -125,11 +139,23 @@ ABILITIES: dict[str, tuple[Make, float]] = {
     "picture question, SVG": (CaseMaker.svg_question, 0.95),
     "hearing, voices seen": (lambda maker, i: maker.heard(i, unseen=False), 0.05),
     "hearing, voices unseen": (lambda maker, i: maker.heard(i, unseen=True), 0.20),
+    "hearing, another synthesizer": (CaseMaker.heard_from_festival, 0.20),
     "spoken question": (CaseMaker.spoken_question, 0.90),
     "video": (CaseMaker.film, 0.90),
 }
 """Ability -> (how to make a case, target). Targets of hearing are word error rates: lower is better."""
 
-NEEDS_RSVG = ("picture description, SVG", "picture question, SVG")
+PROGRAMS = {
+    "picture description, SVG": svg_pictures.PROGRAM,
+    "picture question, SVG": svg_pictures.PROGRAM,
+    "hearing, another synthesizer": festival_voices.PROGRAM,
+}
+"""What makes the cases of an ability, where that is a program that training does without."""
+
+
+def can_make(ability: str) -> bool:
+    """Whether the program that an ability's cases need, if any, is installed."""
+    return ability not in PROGRAMS or shutil.which(PROGRAMS[ability]) is not None
+
 
 AUDIO_RATE_HZ = SAMPLE_RATE_HZ

@@ -15,8 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import svg_pictures
-from .cases import ABILITIES, AUDIO_RATE_HZ, NEEDS_RSVG, Case, CaseMaker
+from .cases import ABILITIES, AUDIO_RATE_HZ, PROGRAMS, Case, CaseMaker, can_make
 from .scoring import Result, error_rate, error_rate_interval, is_right, wilson, word_errors
 
 if TYPE_CHECKING:
@@ -97,8 +96,8 @@ def main() -> None:
     maker = CaseMaker("evaluation", args.seed)
     results = []
     for ability in args.ability or (*ABILITIES, SPEAKING):
-        if ability in NEEDS_RSVG and not args.ability and not svg_pictures.available():
-            print(f"{ability}: left out, {svg_pictures.PROGRAM} is not installed", file=sys.stderr)
+        if not args.ability and not can_make(ability):
+            print(f"{ability}: left out, {PROGRAMS[ability]} is not installed", file=sys.stderr)
             continue
         if ability == SPEAKING:
             from .speaking.judge import judge_speech  # needs the recogniser, which nothing else does

@@ -114,8 +114,8 @@ def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> tuple[Array,
     The rest of the frames is silence with the same noise, which is what the ends of recordings are.
     """
     bins = mel.shape[1]
-    if chance(rng, 0.3):  # the vocal tract a little shorter or longer
-        source = np.arange(bins) * rng.uniform(0.94, 1.06)
+    if chance(rng, 0.5):  # the vocal tract shorter or longer, as it is with other speakers
+        source = np.arange(bins) * rng.uniform(0.9, 1.1)
         low = np.clip(source.astype(int), 0, bins - 2)
         part = np.clip(source - low, 0, 1).astype(np.float32)
         mel = mel[:, low] * (1 - part) + mel[:, low + 1] * part

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import shutil
 import subprocess
 
 import numpy as np
@@ -18,10 +17,6 @@ from .world.scene import Scene, Thing
 
 PROGRAM = "rsvg-convert"
 SIDES_PX = (160, 256, 400, 640)
-
-
-def available() -> bool:
-    return shutil.which(PROGRAM) is not None
 
 
 def svg_picture(scene: Scene, rng: np.random.Generator) -> Image.Image:

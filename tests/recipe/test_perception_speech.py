@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("librosa")
 pytest.importorskip("soxr")
 
+from recipe.cases import CaseMaker, can_make
 from recipe.seeds import generator
 from recipe.sound import (
     NO_SOUND,
@@ -93,3 +94,12 @@ def test_every_voice_speaks() -> None:
         assert 0.6 < len(samples) / 16_000 < 6 and np.abs(samples).max() > 0.02
         again = readers.read("two plus three is five", reader)  # espeak's flutter goes on from text to text
         assert abs(len(again) / len(samples) - 1) < 0.02
+
+
+@pytest.mark.skipif(not can_make("hearing, another synthesizer"), reason="text2wave is not installed")
+def test_festival_reads_the_line() -> None:
+    for index in range(4):
+        case = CaseMaker("dev", 0).heard_from_festival(index)
+        assert case.audio is not None and case.audio.dtype == np.float32
+        assert 0.1 * len(case.expected.split()) < len(case.audio) / 16_000 < 3 + len(case.expected.split())
+        assert np.abs(case.audio).max() > 0.02

@@ -7,11 +7,14 @@ import pytest
 from PIL import ImageColor
 
 from recipe import svg_pictures
+from recipe.cases import can_make
 from recipe.seeds import generator
 from recipe.world.lexicon import COLOURS, SHAPES
 from recipe.world.scene import Scene, Thing, draw_scene
 
-needs_rsvg = pytest.mark.skipif(not svg_pictures.available(), reason="rsvg-convert is not installed")
+needs_rsvg = pytest.mark.skipif(
+    not can_make("picture description, SVG"), reason="rsvg-convert is not installed"
+)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

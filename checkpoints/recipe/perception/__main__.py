@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from recipe import DEFAULT_STATE
-from recipe.cases import ABILITIES, NEEDS_RSVG, CaseMaker
+from recipe.cases import ABILITIES, PROGRAMS, CaseMaker
 from recipe.evaluate import measure
 from recipe.shards import PicturePool, SpeechPool
 from recipe.tokenizer import load_tokenizer
@@ -88,7 +88,7 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
 
         def evaluate() -> dict[str, float]:
             maker = CaseMaker("dev", seed)
-            abilities = [a for a in ABILITIES if a not in NEEDS_RSVG]
+            abilities = [a for a in ABILITIES if a not in PROGRAMS]
             return {a: measure(replier, maker, a, options.dev_samples).value for a in abilities}
 
         run.train(answer.loss, evaluate, evaluate_every=2000, until_step=until_step)
