@@ -128,7 +128,7 @@ class Answering:
             rng = generator("train", self.seed, "film", index)  # a film is the same in any batch
             film = draw_film(rng, VIDEO_FRAMES)
             frames += [pixels(image, side) for image in film_frames(film.frames, rng)]
-            turns = [film_turn(film, rng, "train") for _ in range(int(rng.integers(1, 4)))]
+            turns = [film_turn(film, rng, "train") for _ in range(int(rng.integers(1, 6)))]
             talks.append([(t.question, t.reply) for t in turns])
         # The vision encoder learns from pictures; its gradient would be half of this part's time.
         media, _ = self.model.see(torch.from_numpy(np.stack(frames)).to(self.device), learn=False)
