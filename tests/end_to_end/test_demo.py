@@ -76,7 +76,6 @@ def test_a_conversation_remembers(omni: muomni.Omni) -> None:
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
-        ("What color is the circle?", "red"),
         ("Is there a star?", "yes"),
         ("How many shapes are there?", "three"),
     ],
