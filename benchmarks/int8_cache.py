@@ -15,10 +15,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 KINDS = ("float32", "PER_TENSOR", "PER_CHANNEL")
-SHAPES = (
-    (8, 4, 32),
-    (16, 8, 64),
-)  # heads, heads of keys and values, size of a head: μOmni's tiny, and a larger one
+SHAPES = ((8, 4, 32), (16, 8, 64))
+"""Heads, heads of keys and values, size of a head: μOmni's tiny, and a larger one."""
 CONTEXTS = (128, 500, 2000, 8000)
 ROUNDS, STEPS = 7, 100
 
@@ -53,7 +51,8 @@ def attention(kind: str, heads: int, kv_heads: int, size: int, room: int) -> byt
         [helper.make_tensor_value_info(n, t, s) for n, (t, s) in outputs.items()],
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
-    return onnx.ModelProto.SerializeToString(helper.make_model(graph, opset_imports=opsets, ir_version=10))
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return model.SerializeToString()
 
 
 def step(kind: str, heads: int, kv_heads: int, size: int, context: int) -> Callable[[], None]:

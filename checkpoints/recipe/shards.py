@@ -19,7 +19,7 @@ from .pictures import picture, pixels
 from .seeds import generator
 from .sound import in_a_room, mel_of, sound_labels, stored
 from .voices import Readers, draw_reader
-from .world.lines import Line, spoken_line
+from .world.lines import Line, LineKind, spoken_line
 from .world.scene import Scene, draw_scene
 
 SPEECH_SHARD = 1000
@@ -38,6 +38,7 @@ class SpeechShard:
     first: int
     mel: NDArray[np.uint8]
     starts: NDArray[np.int64]
+    kinds: tuple[LineKind, ...]
 
     def utterance(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Stored mel (T, bins), and the sound of each frame (T,)."""
@@ -66,10 +67,10 @@ class SpeechPool:
 
     def shard(self, k: int) -> SpeechShard:
         if k not in self._open:
-            lines = (training_line(self.seed, k * SPEECH_SHARD + i).text for i in range(SPEECH_SHARD))
-            path = self.folder / f"speech-{self.seed}-{k:04d}-{fingerprint(lines)}"
+            lines = [training_line(self.seed, k * SPEECH_SHARD + i) for i in range(SPEECH_SHARD)]
+            path = self.folder / f"speech-{self.seed}-{k:04d}-{fingerprint(line.text for line in lines)}"
             mel, starts = _stored_pair(path, lambda: self._make(k))
-            self._open[k] = SpeechShard(k * SPEECH_SHARD, mel, starts)
+            self._open[k] = SpeechShard(k * SPEECH_SHARD, mel, starts, tuple(line.kind for line in lines))
         return self._open[k]
 
     def _make(self, k: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

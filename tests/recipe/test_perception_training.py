@@ -76,9 +76,8 @@ def test_centres_are_labelled_in_their_patch() -> None:
 
 def run(folder: Path, until: int) -> torch.nn.Module:
     torch.manual_seed(0)
-    blocks = torch.nn.ModuleList(
-        [torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)]
-    )  # Muon's and AdamW's parameters
+    # Matrices for Muon, biases for AdamW: both must resume.
+    blocks = torch.nn.ModuleList([torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)])
     module = torch.nn.ModuleDict({"blocks": blocks})
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:

@@ -58,9 +58,7 @@ class SpeechBatches:
         whole = self.pool.shard(k).lengths() < MAX_FRAMES
         if self.kinds is None:
             return whole
-        first = k * SPEECH_SHARD
-        kinds = [training_line(self.pool.seed, first + i).kind in self.kinds for i in range(SPEECH_SHARD)]
-        return whole & np.array(kinds)
+        return whole & np.array([kind in self.kinds for kind in self.pool.shard(k).kinds])
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as the training
     def _by_length(self, shards: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -58,20 +58,22 @@ def optimizers(named: Mapping[str, nn.Parameter], plan: Plan) -> list[torch.opti
     """Muon for the matrices inside transformer blocks, AdamW for all else (Jordan 2024, "Muon: an optimizer for
     hidden layers"), with updates of one size, so that one rate fits both (Liu et al. 2025, "Muon is scalable").
     """
-    inner = [n for n, p in named.items() if p.dim() == 2 and "blocks." in n]
-    rest = [n for n in named if n not in set(inner)]
-    decayed = [n for n in rest if named[n].dim() >= 2 and "emb" not in n and "pos" not in n]
-    others = [n for n in rest if n not in set(decayed)]
+    inner, decayed, others = [], [], []
+    for name, parameter in named.items():
+        if parameter.dim() == 2 and "blocks." in name:
+            inner.append(parameter)
+        elif parameter.dim() >= 2 and "emb" not in name and "pos" not in name:
+            decayed.append(parameter)
+        else:
+            others.append(parameter)
     groups = [
-        {"params": [named[n] for n in decayed], "weight_decay": plan.weight_decay},
-        {"params": [named[n] for n in others], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": plan.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     adam = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98), eps=1e-8)
     if not inner:
         return [adam]
-    muon = torch.optim.Muon(
-        [named[n] for n in inner], plan.rate, plan.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = torch.optim.Muon(inner, plan.rate, plan.weight_decay, adjust_lr_fn="match_rms_adamw")
     return [adam, muon]
 
 
