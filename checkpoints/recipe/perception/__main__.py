@@ -33,8 +33,8 @@ PLANS = {
     "hearing": Plan(steps=6_000, rate=1e-3),
     "answering": Plan(steps=24_000, rate=8e-4),
 }
-"""On two cores of 2024 a step takes about 0.5, 0.4 and 1.5 seconds: eleven hours in all, and two processes share the last
-stage in six."""
+"""On two cores of 2024 a step takes about 0.5, 0.4 and 1.5 seconds: eleven hours in all; two processes
+share the last stage in six."""
 
 
 def main() -> None:
