@@ -194,7 +194,7 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
             for m in manifest.measured
         )
         data = {"abilities": [asdict(m) for m in manifest.measured]}
-        yield Check("abilities", "ok", f"as measured after the export: {', '.join(figures)}", data=data)
+        yield Check("abilities", "ok", f"as measured after the export: {'; '.join(figures)}", data=data)
     from muomni import Omni
 
     try:
