@@ -11,7 +11,7 @@ from recipe.pictures import draw, draw_style, outline_points, picture, pixels, s
 from recipe.seeds import generator
 from recipe.world.film import DIRECTIONS, draw_film, film_turn
 from recipe.world.lexicon import COLOURS, SHAPES
-from recipe.world.phrasing import phrase
+from recipe.world.phrasing import HELD_OUT_FRAMES, as_heard, in_frame, phrase
 from recipe.world.picture_talk import ask_single, describe, picture_turn
 from recipe.world.scene import Scene, draw_scene
 
@@ -69,6 +69,12 @@ def answer(kind: str, reply: str, scene: Scene) -> bool:
         (a,), (b,) = matching(first), matching(second)
         true = {"left of": a.x < b.x, "right of": a.x > b.x, "above": a.y < b.y, "below": a.y > b.y}[relation]
         return true != bool(negated)
+    if kind == "place":
+        noun, place = re.fullmatch(r"the (.+) is (?:on|at|in) the (.+)", words).groups()  # type: ignore[union-attr]
+        (thing,) = matching(noun)
+        across = 0.0 if "left" in place else 1.0 if "right" in place else 0.5
+        down = 0.0 if "top" in place else 1.0 if "bottom" in place else 0.5
+        return max(abs(thing.x - across), abs(thing.y - down)) <= 0.38
     assert kind == "extreme"
     noun, side = re.fullmatch(r"(.+) is (?:on|at) the (\w+)", words).groups()  # type: ignore[union-attr]
     key = {"left": lambda t: t.x, "right": lambda t: -t.x, "top": lambda t: t.y, "bottom": lambda t: -t.y}[
@@ -83,7 +89,7 @@ def test_single_questions_are_answered_truly() -> None:
         ask = ask_single(scene, rng)
         kinds[ask.kind] += 1
         assert answer(ask.kind, ask.reply, scene), (ask.reply, scene)
-    assert len(kinds) == 8 and min(kinds.values()) > 20
+    assert len(kinds) == 9 and min(kinds.values()) > 20
 
 
 def test_presence_questions_are_balanced() -> None:
@@ -97,6 +103,10 @@ def test_evaluation_phrasings_are_not_trained() -> None:
         ask = ask_single(scene, rng)
         assert not set(ask.held_out) & set(ask.sentences)
         assert phrase(ask, rng, "evaluation") not in ask.sentences
+        held_out = {as_heard(text) for text in ask.held_out} | {
+            as_heard(in_frame(clause, frame)) for clause in ask.clauses for frame in HELD_OUT_FRAMES
+        }
+        assert not held_out & {as_heard(phrase(ask, rng, "train")) for _ in range(50)}
         assert picture_turn(scene, rng, "evaluation", description=True).question not in ask.sentences
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -42,6 +43,9 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of the training's state")
     parser.add_argument("--stage", choices=tuple(PLANS), help="train this stage only")
     parser.add_argument("--steps", type=int, help="length of the (last) stage's plan, instead of the default")
+    parser.add_argument(
+        "--decay", type=float, help="last part of the plan over which the rate falls to zero, instead of 0.3"
+    )
     parser.add_argument("--until-step", type=int, help="stop there; the plan stays the same")
     parser.add_argument(
         "--dev-samples", type=int, default=40, help="an ability, when the last stage is evaluated"
@@ -59,7 +63,7 @@ def main() -> None:
     for stage in PLANS if args.stage is None else (args.stage,):
         plan = PLANS[stage]
         if args.steps and (args.stage or stage == "answering"):
-            plan = Plan(**{**vars(plan), "steps": args.steps})
+            plan = replace(plan, steps=args.steps, decay=args.decay or plan.decay)
         train_stage(stage, args.state.expanduser(), plan, args)
     workers.leave()
 

@@ -47,6 +47,10 @@ def ask_sum(rng: np.random.Generator, spoken: bool) -> tuple[Ask, int]:
         f"What is {x} plus {y}?", f"How much is {x} plus {y}?", f"What does {x} plus {y} make?", f"Add {x} and {y}.",
         f"What is {x} and {y} together?", f"{x} plus {y}?", f"What do you get if you add {x} and {y}?",
         f"If you have {x} apples and get {y} more, how many do you have?", f"{x} plus {y} is what?",
+        f"Take {x} and add {y}.", f"How much is {x} and {y}?", f"What do {x} and {y} make?",
+        f"What is the result of {x} plus {y}?",
+        f"What makes {x} plus {y}?", f"The sum of {x} and {y}?", f"Add {y} to {x}.", f"How many are {x} plus {y}?",
+        f"How much do {x} and {y} make?", f"{x} and {y} makes what?",
     ]  # fmt: skip
     held_out = [
         f"What is the sum of {x} and {y}?",
@@ -71,7 +75,11 @@ def ask_difference(rng: np.random.Generator, spoken: bool) -> tuple[Ask, int]:
         f"What is {x} minus {y}?", f"How much is {x} minus {y}?", f"What does {x} minus {y} make?",
         f"Take {y} away from {x}.", f"{x} minus {y}?", f"What is {x} less {y}?", f"{x} minus {y} is what?",
         f"What is left of {x} if you take away {y}?",
-        f"If you have {x} apples and lose {y}, how many do you have?",
+        f"If you have {x} apples and lose {y}, how many do you have?", f"What is the result of {x} minus {y}?",
+        f"If you take {y} from {x}, what do you get?", f"How much is {x} if you take away {y}?",
+        f"Subtract {y} from {x}.",
+        f"Take {x} and take away {y}.", f"How many are {x} minus {y}?", f"What do you get from {x} minus {y}?",
+        f"How much is left of {x} minus {y}?", f"How much makes {x} minus {y}?",
     ]  # fmt: skip
     held_out = [f"How much do {x} minus {y} make?", f"If you take {y} away from {x}, what is left?"]
     if figures:
@@ -88,7 +96,9 @@ def ask_product(rng: np.random.Generator, spoken: bool) -> tuple[Ask, int]:
     x, y = (str(a), str(b)) if figures else (number_words(a), number_words(b))
     sentences = [
         f"What is {x} times {y}?", f"How much is {x} times {y}?", f"What does {x} times {y} make?",
-        f"{x} times {y}?", f"{x} times {y} is what?",
+        f"{x} times {y}?", f"{x} times {y} is what?", f"What is the result of {x} times {y}?", f"Multiply {x} by {y}.",
+        f"How many are {x} times {y}?", f"What do you get from {x} times {y}?", f"How much makes {x} times {y}?",
+        f"What is {x} multiplied by {y}?",
     ]  # fmt: skip
     held_out = [f"How much do {x} times {y} make?", f"{x} times {y} makes what?"]
     if figures:
@@ -113,6 +123,13 @@ def ask_comparison(rng: np.random.Generator, spoken: bool) -> Ask:
             f"Which is {word}, {x} or {y}?",
             f"What is {word}, {x} or {y}?",
             f"Which number is {word}, {x} or {y}?",
+            f"Which of the two is {word}, {x} or {y}?",
+            f"Which of {x} and {y} is {word}?",
+            f"Which number is {other}, {x} or {y}?",
+            f"What is the {word} number, {x} or {y}?",
+            f"Of {x} and {y}, which is {other}?",
+            f"{x} or {y}, which is {other}?",
+            f"{x} or {y}, which one is {word}?",
         ),
         (f"which is {word}, {x} or {y}",),
         (f"Which is {other}, {x} or {y}?" if bigger else f"Which one is {word}, {x} or {y}?",),
@@ -129,7 +146,16 @@ def ask_neighbour(rng: np.random.Generator, spoken: bool) -> Ask:
     return Ask(
         "neighbour",
         reply,
-        (f"Which number comes {where} {x}?", f"What comes {where} {x}?", f"What number is {where} {x}?"),
+        (
+            f"Which number comes {where} {x}?",
+            f"What comes {where} {x}?",
+            f"What number is {where} {x}?",
+            f"What is the number {where} {x}?",
+            f"Name the number {where} {x}.",
+            f"The number {where} {x}?",
+            f"If you count, what comes {where} {x}?",
+            f"Which is the number {where} {x}?",
+        ),
         (f"which number comes {where} {x}", f"what comes {where} {x}"),
         (f"What number comes {where} {x}?", f"Which number is {where} {x}?"),
     )
@@ -143,7 +169,16 @@ def ask_parity(rng: np.random.Generator, spoken: bool) -> Ask:
     return Ask(
         "parity",
         reply,
-        (f"Is {x} odd or even?", f"Is {x} even or odd?", f"Is the number {x} odd or even?"),
+        (
+            f"Is {x} odd or even?",
+            f"Is {x} even or odd?",
+            f"Is the number {x} odd or even?",
+            f"{x}, is it odd or even?",
+            f"What is {x}, odd or even?",
+            f"What is {x}, even or odd?",
+            f"Is {x} an even or an odd number?",
+            f"Is {x} an odd number or an even one?",
+        ),
         (f"if {x} is odd or even", f"if {x} is even or odd"),
         (f"Is the number {x} even or odd?",),
     )

@@ -47,7 +47,9 @@ def _arithmetic_chain(rng: np.random.Generator, split: Split, spoken: bool) -> l
             "follow-up sum",
             reply,
             (f"And {word} {x}?", f"{word.capitalize()} {x}?", f"And now {word} {x}?", f"Now {word} {x}.",
-             f"What is that {word} {x}?"),
+             f"What is that {word} {x}?", f"{word.capitalize()} {x} more?", f"And that {word} {x}?",
+             f"And if it is {word} {x}?", f"What is it {word} {x}?", f"So {word} {x}?",
+             f"And how much is that {word} {x}?"),
             (),
             (f"And {word} {x} more?", f"And what is that {word} {x}?", f"Then {word} {x}?"),
         )  # fmt: skip
@@ -60,7 +62,9 @@ def _follow(kind: str, topic: str, reply: str, rng: np.random.Generator, split: 
         kind,
         reply,
         (f"And {topic}?", f"What about {topic}?", f"And what about {topic}?", f"And of {topic}?"
-         if kind in ("opposite", "capital") else f"And {topic}, please?"),
+         if kind in ("opposite", "capital") else f"And {topic}, please?", f"Now {topic}?", f"Then {topic}?",
+         f"So what about {topic}?", f"How is it with {topic}?", f"And then {topic}?", f"And the same for {topic}?",
+         f"{topic}?"),
         (),
         (f"And now {topic}?", f"How about {topic}?"),
     )  # fmt: skip
@@ -90,7 +94,9 @@ def _fact_chain(rng: np.random.Generator, split: Split, spoken: bool) -> list[Tu
             if chance(rng, 0.5):  # what comes after that?
                 reply = facts.calendar_reply(names, i, where)
                 ask = Ask("follow-up day", reply, (f"And {where} that?", f"What comes {where} that?",
-                          f"And what comes {where} that?"), (), (f"And what is {where} that?",))  # fmt: skip
+                          f"And what comes {where} that?", f"What is {where} that one?", f"What follows {where} that?",
+                          f"What comes {where} it?", f"And {where} that one?", f"Which one is {where} that?"), (),
+                          (f"And what is {where} that?",))  # fmt: skip
                 turns.append(_turn(ask, rng, split, needs_history=True))
             else:
                 j = int(rng.integers(len(names)))
@@ -129,10 +135,16 @@ def _social(rng: np.random.Generator, split: Split, spoken: bool) -> list[Turn]:
     name = talk.a_name(rng, split)
     tell = Ask("name", f"Nice to meet you, {name}.",
                (f"My name is {name}.", f"I am {name}.", f"Hello, I am {name}.", f"Hi, my name is {name}.",
-                f"Call me {name}."), (), (f"Hello, my name is {name}.", f"Hi, I am {name}."))  # fmt: skip
+                f"Call me {name}.", f"I am called {name}.", f"You can call me {name}.", f"Hey, I am {name}.",
+                f"Good morning, my name is {name}.", f"Hello muomni, I am {name}.", f"Please call me {name}.",
+                f"Hello there, my name is {name}.", f"People call me {name}."), (), (f"Hello, my name is {name}.",
+                f"Hi, I am {name}."))  # fmt: skip
     turns = [_turn(tell, rng, split)]
     recall = Ask("name recall", f"Your name is {name}.",
-                 ("What is my name?", "Who am I?", "Do you know my name?", "What am I called?"),
+                 ("What is my name?", "Who am I?", "Do you know my name?", "What am I called?", "And who am I?",
+                  "Say my name.", "What did I say my name is?", "Do you remember who I am?",
+                  "Can you remember my name?",
+                  "So what is my name?", "And do you know my name?", "Please say my name.", "My name is what?"),
                  ("my name", "who I am"),
                  ("Do you remember my name?", "And what is my name?"))  # fmt: skip
     if chance(rng, 0.3):

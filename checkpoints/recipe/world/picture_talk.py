@@ -39,8 +39,14 @@ def ask_description(scene: Scene) -> Ask:
         ("Describe what you see concisely.", "Describe what you see.", "What do you see?", "Describe the picture.",
          "What is in the picture?", "Describe the image.", "What is in the image?", "What is in this picture?",
          "What does the picture show?", "Tell me what you see.", "Describe this picture.", "What can you see?",
-         "List the shapes.", "Which shapes do you see?"),
-        ("what you see", "what is in the picture", "what you can see"),
+         "List the shapes.", "Which shapes do you see?", "What can be seen?", "What can you see here?",
+         "Describe the whole picture.", "What is shown in the picture?", "What is to be seen in this image?",
+         "Which shapes are there?", "Which things do you see in the picture?", "What is drawn here?", "What is on it?",
+         "List everything in the picture.", "Give a description of the picture.", "Describe it.",
+         "What do you see here?",
+         "What does this picture show?", "Which shapes does the picture show?", "Describe all that you see."),
+        ("what you see", "what is in the picture", "what you can see", "what the picture shows",
+         "which shapes are in the picture"),
         ("What do you see in the picture?", "What is on the picture?", "Describe this image.",
          "Which shapes are in the picture?", "What does the image show?", "What can you see in this picture?"),
     )  # fmt: skip
@@ -75,7 +81,9 @@ def ask_count(scene: Scene, rng: np.random.Generator) -> Ask:
         "count",
         counted(count, singular, many),
         (f"How many {many} are there?", f"How many {many} do you see?", f"Count the {many}.",
-         f"How many {many} are in the picture?", f"What is the number of {many}?", *objects),
+         f"How many {many} are in the picture?", f"What is the number of {many}?", f"Count all the {many}.",
+         f"What number of {many} do you see?", f"How many {many} does the picture show?", f"How many {many}?",
+         f"How many {many} are here?", f"Can you count the {many}?", f"How many {many} are there in all?", *objects),
         (f"how many {many} there are", f"how many {many} you see", f"the number of {many}"),
         (f"How many {many} can you see?", f"How many {many} are in the image?", f"Please count the {many}."),
     )  # fmt: skip
@@ -101,7 +109,10 @@ def ask_colour(scene: Scene, rng: np.random.Generator) -> Ask | None:
         "colour of",
         f"The {noun} is {thing.colour}.",
         (f"What colour is the {noun}?", f"Which colour is the {noun}?", f"The {noun} is what colour?",
-         f"What colour does the {noun} have?", f"What is the colour of the {noun}?"),
+         f"What colour does the {noun} have?", f"What is the colour of the {noun}?", f"The colour of the {noun}?",
+         f"In what colour is the {noun}?", f"What is the {noun}'s colour?", f"Which colour has the {noun}?",
+         f"What colour do you see the {noun} in?", f"Name the colour of the {noun}.", f"Of which colour is the {noun}?",
+         f"The {noun} has which colour?"),
         (f"what colour the {noun} is", f"the colour of the {noun}"),
         (f"Which colour does the {noun} have?", f"Of what colour is the {noun}?", f"What colour has the {noun}?"),
     )  # fmt: skip
@@ -117,7 +128,9 @@ def ask_shape(scene: Scene, rng: np.random.Generator) -> Ask | None:
         "shape of",
         f"The {colour} shape is {article(thing.shape)}.",
         (f"What shape is {colour}?", f"Which shape is {colour}?", f"What is the {colour} shape?",
-         f"What is {colour}?", f"What is the {colour} object?"),
+         f"What is {colour}?", f"What is the {colour} object?", f"Which shape has the {colour} object?",
+         f"What shape has the {colour} thing?", f"Which of the shapes is {colour}?", f"Which object is {colour}?",
+         f"What do you see that is {colour}?", f"Name the {colour} shape.", f"The {colour} object is what shape?"),
         (f"which shape is {colour}", f"what the {colour} shape is"),
         (f"What shape does the {colour} object have?", f"What kind of shape is {colour}?"),
     )  # fmt: skip
@@ -133,7 +146,9 @@ def ask_size(scene: Scene, rng: np.random.Generator) -> Ask | None:
         "size of",
         f"The {noun} is {thing.size}.",
         (f"Is the {noun} big or small?", f"What size is the {noun}?", f"How big is the {noun}?",
-         f"Is the {noun} small or big?"),
+         f"Is the {noun} small or big?", f"The {noun}, is it big or small?", f"What size does the {noun} have?",
+         f"Of what size is the {noun}?", f"Is the {noun} large or small?", f"How small is the {noun}?",
+         f"The size of the {noun}?", f"Is the {noun} a big or a small one?", f"What size has the {noun}?"),
         (f"if the {noun} is big or small", f"what size the {noun} is"),
         (f"What is the size of the {noun}?", f"Which size has the {noun}?", f"How large is the {noun}?"),
     )  # fmt: skip
@@ -157,7 +172,10 @@ def ask_presence(scene: Scene, rng: np.random.Generator) -> Ask:
         "is there",
         reply,
         (f"Is there {a}?", f"Do you see {a}?", f"Is there {a} in the picture?", f"Can you see {a}?",
-         f"Does the picture show {a}?", f"Is {a} in the picture?"),
+         f"Does the picture show {a}?", f"Is {a} in the picture?", f"Is {a} here?", f"Is there {a} here?",
+         f"Is {a} to be seen?",
+         f"Can you see {a} in the image?", f"Do you find {a}?", f"Is any {noun} there?", f"Is there any {noun}?",
+         f"Does this picture have {a}?", f"Can {a} be seen?", f"Is there {a} or not?"),
         (f"if there is {a}", f"if you see {a}"),
         (f"Is there {a} in the image?", f"Is {a} there?", f"Can you find {a}?", f"Does the image show {a}?"),
     )  # fmt: skip
@@ -210,13 +228,16 @@ def ask_relation(scene: Scene, rng: np.random.Generator) -> Ask | None:
         relation = main_relation(a, b)
         if relation is None:
             return None
-        where = [f"Where is the {x}?"] if len(scene.things) == 2 else []
         return Ask(
             "where",
             f"The {x} is {relation} the {y}.",
             (f"Where is the {x} from the {y}?", f"Where is the {x}, seen from the {y}?",
-             f"On which side of the {y} is the {x}?", *where),
-            (f"where the {x} is from the {y}",),
+             f"On which side of the {y} is the {x}?", f"From the {y}, where is the {x}?",
+             f"Where do you see the {x} from the {y}?", f"If you look from the {y}, where is the {x}?",
+             f"Where is the {x} compared to the {y}?", f"Where does the {x} lie from the {y}?",
+             f"The {x} is where, seen from the {y}?", f"In which direction from the {y} is the {x}?"),
+            (f"where the {x} is from the {y}", f"on which side of the {y} the {x} is",
+             f"where the {x} is compared to the {y}"),
             (f"Where is the {x} relative to the {y}?", f"Seen from the {y}, where is the {x}?"),
         )  # fmt: skip
     relation = pick(rng, list(RELATIONS))
@@ -232,6 +253,12 @@ def ask_relation(scene: Scene, rng: np.random.Generator) -> Ask | None:
             f"Is the {x} {trained} the {y}?",
             f"Is the {x} {other} the {y}?",
             f"Do you see the {x} {trained} the {y}?",
+            f"Is the {x} really {trained} the {y}?",
+            f"The {x} is {trained} the {y}, is that right?",
+            f"Is it right that the {x} is {other} the {y}?",
+            f"Does the {x} lie {trained} the {y}?",
+            f"The {x} is {other} the {y}, yes or no?",
+            f"Would you say that the {x} is {trained} the {y}?",
         ),
         (f"if the {x} is {trained} the {y}", f"if the {x} is {other} the {y}"),
         (f"Is it true that the {x} is {trained} the {y}?", f"Can you see the {x} {trained} the {y}?"),
@@ -256,14 +283,64 @@ def ask_extreme(scene: Scene, rng: np.random.Generator) -> Ask | None:
             f"Which shape is {where}?",
             f"What do you see {where}?",
             f"What is farthest {where}?",
+            f"Which thing do you see {where}?",
+            f"What is there {where}?",
+            f"Which shape is the one {where}?",
+            f"What can you see {where}?",
+            f"What lies {where}?",
+            f"{where[0].upper()}{where[1:]}, what is there?",
+            f"Which one of the shapes is {where}?",
         ),
         (f"what is {where}", f"which shape is {where}"),
         (f"Which object is {where}?", f"What shape is {where}?"),
     )
 
 
+PLACES = (("at the top left", "at the top", "at the top right"), ("on the left", "in the middle", "on the right"),
+          ("at the bottom left", "at the bottom", "at the bottom right"))  # fmt: skip
+"""Where in the picture: rows from the top, columns from the left."""
+THIRDS = ((0.0, 0.38), (0.44, 0.56), (0.62, 1.0))
+"""What counts as the first, the middle and the last of them along one axis; between them it is too close to say."""
+
+
+def third(v: float) -> int | None:
+    return next((i for i, (low, high) in enumerate(THIRDS) if low <= v <= high), None)
+
+
+def ask_place(scene: Scene, rng: np.random.Generator) -> Ask | None:
+    """Where in the picture is the circle?"""
+    names = short_names(scene)
+    if not names:
+        return None
+    thing = list(names)[int(rng.integers(len(names)))]
+    row, column = third(thing.y), third(thing.x)
+    if row is None or column is None:
+        return None
+    noun = thing.name if chance(rng, 0.25) and names[thing] == thing.shape else names[thing]
+    return Ask(
+        "place",
+        f"The {noun} is {PLACES[row][column]}.",
+        (
+            f"Where is the {noun}?",
+            f"Where in the picture is the {noun}?",
+            f"Where do you see the {noun}?",
+            f"In which part of the picture is the {noun}?",
+            f"Where is the {noun} in the picture?",
+            f"Where does the {noun} lie?",
+            f"The {noun} is where?",
+        ),
+        (f"where the {noun} is", f"where in the picture the {noun} is", f"where you see the {noun}"),
+        (
+            f"Where can you see the {noun}?",
+            f"In what part of the image is the {noun}?",
+            f"Where is the {noun} placed?",
+        ),
+    )
+
+
 SINGLE_MAKERS: tuple[Callable[[Scene, np.random.Generator], Ask | None], ...] = (
-    ask_count, ask_colour, ask_shape, ask_size, ask_presence, ask_presence, ask_relation, ask_relation, ask_extreme
+    ask_count, ask_colour, ask_shape, ask_size, ask_presence, ask_presence, ask_relation, ask_relation, ask_extreme,
+    ask_place,
 )  # fmt: skip
 
 
