@@ -15,7 +15,7 @@ import numpy as np
 from .decoder import DecoderState
 from .errors import InputError, MuomniError
 from .generation import Generation
-from .prompt import Prompt, Request, encode, fit
+from .prompt import Prompt, Request, context_is_full, encode, fit
 from .reply import Reply
 from .sampling import SamplingOptions
 from .stages import Stages
@@ -46,6 +46,8 @@ class _Row:
     prompt: Prompt
     generation: Generation
     watch: Stopwatch
+    cut: bool
+    """The context allows fewer tokens than are wanted."""
     next_id: int = 0
 
 
@@ -120,10 +122,8 @@ class BatchRun:
         except MuomniError as error:
             self._give(index, error)
             return None
-        if allowed < wanted.max_new_tokens:
-            prompt.notes.append(f"the reply may take {allowed} tokens because the context ends there")
         generation = Generation(self._stages.tokenizer(), prompt.ids, allowed, wanted.sampling, wanted.stop)
-        row = _Row(index, prompt, generation, watch)
+        row = _Row(index, prompt, generation, watch, cut=allowed < wanted.max_new_tokens)
         token = generation.take(logits)
         if token is None:
             self._finish(row)
@@ -133,6 +133,8 @@ class BatchRun:
 
     def _finish(self, row: _Row) -> None:
         made = row.generation.result()
+        if row.cut and made.finish_reason == "length":
+            row.prompt.notes.append(context_is_full(len(made.ids)))
         first = made.first_token_time - row.watch.started
         total = row.watch.total()
         timings = {
@@ -149,7 +151,7 @@ class BatchRun:
             finish_reason=made.finish_reason,
             timings=timings,
             providers=self._stages.providers(),
-            notes=tuple(row.prompt.notes),
+            notes=tuple(dict.fromkeys(row.prompt.notes)),
         )
         self._give(row.index, reply)
 

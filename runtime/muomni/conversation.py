@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .decoder import DecoderState
 from .errors import ContextError, InputError
 from .generation import Generation, OnText, PieceTap, finish, steps
-from .prompt import Prompt, Request, encode, fit
+from .prompt import Prompt, Request, context_is_full, encode, fit
 from .reply import Reply
 from .sampling import SamplingOptions
 from .stages import Stages
@@ -151,7 +151,7 @@ class Conversation:
         self._turns.append(_Turn(turn.media, turn.ids, made.ids))
         self._pending = made.ids[-1:]
         if made.finish_reason == "length" and allowed < max_new_tokens:
-            turn.notes.append(f"the reply ended after {allowed} tokens because the context is full")
+            turn.notes.append(context_is_full(allowed))
         timings = {"load": load, **watch.seconds, "total": load + watch.total()}
         return Reply(
             text=made.text,

@@ -117,6 +117,11 @@ def fit(prompt: Prompt, room: int, reserve: int, truncate: bool) -> Prompt:
     return Prompt(prompt.media, [prompt.ids[0], *prompt.ids[-kept:]], [*prompt.notes, note])
 
 
+def context_is_full(tokens: int) -> str:
+    """The note of a reply that the context ended."""
+    return f"the reply ended after {tokens} tokens because the context is full"
+
+
 def _listen(audio: AudioSource, stages: Stages, truncate: bool, notes: list[str]) -> NDArray[np.float32]:
     listening = stages.listening()
     embeds = listening.encode(audio).embeds

@@ -85,6 +85,21 @@ def test_results_are_reported_as_they_finish(omni: muomni.Omni) -> None:
     assert [len(r.token_ids) for r in results if isinstance(r, Reply)] == [30, 2, 10]
 
 
+def test_a_full_context_is_noted_where_it_ended_the_reply(omni: muomni.Omni) -> None:
+    """Once it was noted of every reply that could have been longer, also of those that ended by themselves."""
+    text = omni.generate("Hello, how are you?", max_new_tokens=20).text
+    wanted = [
+        BatchRequest(Request(text="Hello, how are you?"), max_new_tokens=100_000),
+        BatchRequest(Request(text="Hello, how are you?"), max_new_tokens=100_000, stop=[text[len(text) // 2 :][:3]]),
+    ]
+    full, stopped = omni.generate_batch(wanted)
+    assert isinstance(full, Reply) and isinstance(stopped, Reply)
+    assert full.finish_reason == "length" and stopped.finish_reason == "stop"
+    assert full.notes == alone(omni, wanted[0]).notes
+    assert "context is full" in " ".join(full.notes)
+    assert stopped.notes == ()
+
+
 def test_a_batch_of_nothing_is_nothing(omni: muomni.Omni) -> None:
     assert omni.generate_batch([]) == []
     with pytest.raises(muomni.InputError, match="rows"):

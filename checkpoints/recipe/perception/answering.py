@@ -47,8 +47,8 @@ class Mixture:
     """Samples of each kind in one step."""
 
     chats: int = 56
-    pictures: int = 32
-    films: int = 6
+    pictures: int = 24
+    films: int = 4
     recordings: int = 32
     questions_on_pictures: int = 8
 
