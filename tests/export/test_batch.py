@@ -90,7 +90,9 @@ def test_a_full_context_is_noted_where_it_ended_the_reply(omni: muomni.Omni) -> 
     text = omni.generate("Hello, how are you?", max_new_tokens=20).text
     wanted = [
         BatchRequest(Request(text="Hello, how are you?"), max_new_tokens=100_000),
-        BatchRequest(Request(text="Hello, how are you?"), max_new_tokens=100_000, stop=[text[len(text) // 2 :][:3]]),
+        BatchRequest(
+            Request(text="Hello, how are you?"), max_new_tokens=100_000, stop=[text[len(text) // 2 :][:3]]
+        ),
     ]
     full, stopped = omni.generate_batch(wanted)
     assert isinstance(full, Reply) and isinstance(stopped, Reply)
