@@ -12,6 +12,7 @@ from recipe.seeds import Split, generator, is_training
 from . import arithmetic, facts, talk
 from .lexicon import CAPITALS, DAYS, LEGS, MONTHS, OPPOSITES
 from .phrasing import Ask, article, as_typed, chance, phrase, pick
+from .small_talk import SOCIAL
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _single(rng: np.random.Generator, split: Split, spoken: bool) -> list[Turn]:
 def _social(rng: np.random.Generator, split: Split, spoken: bool) -> list[Turn]:
     """Small talk, or a name to remember."""
     if chance(rng, 0.8):
-        return [_turn(talk.ask_social(rng), rng, split)]
+        return [_turn(SOCIAL[int(rng.integers(len(SOCIAL)))], rng, split)]
     name = talk.a_name(rng, split)
     tell = Ask("name", f"Nice to meet you, {name}.",
                (f"My name is {name}.", f"I am {name}.", f"Hello, I am {name}.", f"Hi, my name is {name}.",
