@@ -35,7 +35,8 @@ SPEECH_SHARDS, PICTURE_SHARDS = 14, 28
 NEW_SHARD_EVERY = 900  # steps
 LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
 SLIPS = 0.1  # of a transcript's pieces
-QUESTIONS_ON_A_PICTURE = (5, 10)
+QUESTIONS_ON_A_PICTURE = (7, 11)
+VISION_LEARNS_EVERY = 2  # steps: its gradient is a third of the time of pictures
 PICTURE_WEIGHT, CHAT_WEIGHT = 10.0, 2.0
 """Of their losses. One piece in six of a reply about a picture is not plain from the question, and updates of one size
 (Muon's, Adam's) follow the largest gradient: unweighted, that of pictures had a twelfth of the norm of hearing's."""
@@ -46,11 +47,11 @@ LOOSE_WORDS_EVERY = 3  # steps whose recordings hold words without order, so tha
 class Mixture:
     """Samples of each kind in one step."""
 
-    chats: int = 56
-    pictures: int = 24
+    chats: int = 72
+    pictures: int = 40
     films: int = 4
-    recordings: int = 32
-    questions_on_pictures: int = 8
+    recordings: int = 44
+    questions_on_pictures: int = 10
 
 
 class Answering:
@@ -121,7 +122,7 @@ class Answering:
     def _pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """Several questions on each picture, in one conversation: the picture is encoded once."""
         images, scenes = picture_batch(self.pictures, rng, step, self.mixture.pictures, PICTURE_SHARDS)
-        media, grid = self.model.see(images.to(self.device))
+        media, grid = self.model.see(images.to(self.device), learn=step % VISION_LEARNS_EVERY == 0)
         loss, right = self._reply_loss(media, [questions_on(scene, rng) for scene in scenes])
         return PICTURE_WEIGHT * loss + LABEL_WEIGHT * centre_loss(self.model, grid.float(), scenes)[0], right
 

@@ -185,14 +185,21 @@ SINGLE_MAKERS: tuple[Callable[[Scene, np.random.Generator], Ask | None], ...] = 
 )  # fmt: skip
 
 
-def ask_single(scene: Scene, rng: np.random.Generator) -> Ask:
+HARD_MAKERS = (ask_relation, ask_relation, ask_relation, ask_place, ask_count)
+"""Of what takes longest to learn: two things at once, places, and numbers."""
+
+
+def ask_single(scene: Scene, rng: np.random.Generator, hard: bool = False) -> Ask:
     """One question about one thing in the scene (never the whole description)."""
+    makers = HARD_MAKERS if hard and len(scene.things) > 1 else SINGLE_MAKERS
     while True:
-        ask = SINGLE_MAKERS[int(rng.integers(len(SINGLE_MAKERS)))](scene, rng)
+        ask = makers[int(rng.integers(len(makers)))](scene, rng)
         if ask is not None:
             return ask
 
 
-def picture_turn(scene: Scene, rng: np.random.Generator, split: Split, description: bool) -> Turn:
-    ask = ask_description(scene) if description else ask_single(scene, rng)
+def picture_turn(
+    scene: Scene, rng: np.random.Generator, split: Split, description: bool, hard: bool = False
+) -> Turn:
+    ask = ask_description(scene) if description else ask_single(scene, rng, hard)
     return Turn(ask.kind, phrase(ask, rng, split), ask.reply)
