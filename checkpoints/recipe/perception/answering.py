@@ -36,6 +36,7 @@ NEW_SHARD_EVERY = 900  # steps
 LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
 SLIPS = 0.1  # of a transcript's pieces
 QUESTIONS_ON_A_PICTURE = (7, 11)
+HARD_QUESTIONS = 0.5  # of them: places, relations and numbers take longest
 VISION_LEARNS_EVERY = 2  # steps: its gradient is a third of the time of pictures
 PICTURE_WEIGHT, CHAT_WEIGHT = 10.0, 2.0
 """Of their losses. One piece in six of a reply about a picture is not plain from the question, and updates of one size
@@ -168,7 +169,7 @@ def questions_on(scene: Scene, rng: np.random.Generator) -> list[Exchange]:
     """Several questions about a scene, one in eight for the description (after which the others are easy)."""
     turns = []
     for _ in range(int(rng.integers(*QUESTIONS_ON_A_PICTURE))):
-        turn = picture_turn(scene, rng, "train", description=chance(rng, 0.12))
+        turn = picture_turn(scene, rng, "train", chance(rng, 0.12), hard=chance(rng, HARD_QUESTIONS))
         turns.append((turn.question, turn.reply))
     return turns
 
