@@ -10,12 +10,12 @@ same command again.
 from __future__ import annotations
 
 import argparse
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from recipe import DEFAULT_STATE
 from recipe.cases import ABILITIES, PROGRAMS, CaseMaker
@@ -25,9 +25,11 @@ from recipe.tokenizer import load_tokenizer
 
 from . import hearing, seeing, workers
 from .answering import Answering
+from .continuing import fit_heads, load_checkpoints, load_stages
 from .loop import Plan, Run
 from .model import Perception
 from .replying import Replier
+from .saving import TOKENIZER_FILE
 
 PLANS = {
     "seeing": Plan(steps=4_000, rate=1e-3),
@@ -46,6 +48,12 @@ def main() -> None:
     parser.add_argument(
         "--decay", type=float, help="last part of the plan over which the rate falls to zero, instead of 0.3"
     )
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="CHECKPOINTS",
+        help="folder of a saved model that the answering stage goes on from, instead of the first two stages",
+    )
     parser.add_argument("--until-step", type=int, help="stop there; the plan stays the same")
     parser.add_argument(
         "--dev-samples", type=int, default=40, help="an ability, when the last stage is evaluated"
@@ -57,6 +65,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
     torch.set_num_threads(args.threads)
     workers.join()
+    if args.start_from and args.stage != "answering":
+        parser.error("--start-from needs --stage answering: the other stages begin with nothing")
     if workers.count() > 1 and (workers.count() > 2 or args.stage != "answering"):
         parser.error("two processes can share --stage answering; run the others without torchrun")
     torch.manual_seed(args.seed)
@@ -72,7 +82,13 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
     """Go on with one stage; a finished one returns at once."""
     seed, device, until_step = options.seed, options.device, options.until_step
     model = Perception().to(device)
-    tokenizer = load_tokenizer(state / "tokenizer.model")
+    tokenizer_file = state / "tokenizer.model"
+    if options.start_from:
+        if workers.rank() == 0 and not tokenizer_file.exists():
+            tokenizer_file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(options.start_from / TOKENIZER_FILE, tokenizer_file)
+        workers.wait()
+    tokenizer = load_tokenizer(tokenizer_file)
     pictures = PicturePool(state / "pools", seed, model.sizes.vision.image_size)
     speech = SpeechPool(state / "pools", seed)
     folder = state / "perception"
@@ -85,8 +101,12 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
         run = Run(name, folder, hearing.trained_part(model), plan, device)
         run.train(hear.loss, hear.evaluate, evaluate_every=500, until_step=until_step)
     else:
-        load_average(folder / "seeing.pt", seeing.trained_part(model))
-        load_average(folder / "hearing.pt", hearing.trained_part(model))
+        if not (folder / f"{name}.pt").exists():
+            if options.start_from:
+                load_checkpoints(model, options.start_from)
+                print("heads:", fit_heads(model, tokenizer, pictures, speech, device), flush=True)
+            else:
+                load_stages(model, folder)
         answer = Answering(model, tokenizer, pictures, speech, device=device)
         run = Run(name, folder, model, plan, device)
         replier = Replier(model, tokenizer, device)
@@ -97,11 +117,6 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
             return {a: measure(replier, maker, a, options.dev_samples).value for a in abilities}
 
         run.train(answer.loss, evaluate, evaluate_every=2000, until_step=until_step)
-
-
-def load_average(path: Path, part: nn.Module) -> None:
-    """The averaged weights that a stage left."""
-    part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
 
 
 if __name__ == "__main__":

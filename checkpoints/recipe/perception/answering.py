@@ -30,7 +30,7 @@ LENGTH_GROUPS = 3
 PARTS = ("chat", "picture", "film", "heard", "asked")
 PARTS_OF_TWO = (("picture", "film"), ("heard", "chat", "asked"))
 """Of two workers, who take about the same time so."""
-SPEECH_SHARDS, PICTURE_SHARDS = 14, 28
+SPEECH_SHARDS, PICTURE_SHARDS = 20, 28
 """To begin with: the first stages have made them."""
 NEW_SHARD_EVERY = 900  # steps
 LABEL_WEIGHT = 0.1  # of the encoders' direct labels: they keep what the first stages taught
@@ -48,11 +48,11 @@ LOOSE_WORDS_EVERY = 3  # steps whose recordings hold words without order, so tha
 class Mixture:
     """Samples of each kind in one step."""
 
-    chats: int = 72
-    pictures: int = 40
-    films: int = 4
-    recordings: int = 44
-    questions_on_pictures: int = 10
+    chats: int = 48
+    pictures: int = 48
+    films: int = 2
+    recordings: int = 48
+    questions_on_pictures: int = 12
 
 
 class Answering:

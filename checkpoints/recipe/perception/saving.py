@@ -23,6 +23,12 @@ from .model import VIDEO_FRAMES, Perception
 
 TALKER = "talker_tiny"
 SPOKEN_QUESTION = "Answer the question."
+VISION_FILE, AUDIO_FILE, THINKER_FILE = (
+    "vision_tiny/vision.pt",
+    "audio_enc_tiny/audio_enc.pt",
+    "omni_sft_tiny/omni.pt",
+)
+TOKENIZER_FILE = "omni_sft_tiny/tokenizer.model"
 
 
 def configs(model: Perception) -> dict[str, dict[str, Any]]:
@@ -89,13 +95,13 @@ def save_checkpoints(model: Perception, tokenizer: Path, out: Path, dtype: torch
     def weights(module: nn.Module) -> dict[str, Tensor]:
         return {k: v.detach().to("cpu", dtype).contiguous() for k, v in module.state_dict().items()}
 
-    write("vision_tiny/vision.pt", {"vit": weights(model.vision)})
-    write("audio_enc_tiny/audio_enc.pt", {"enc": weights(model.audio)})
+    write(VISION_FILE, {"vit": weights(model.vision)})
+    write(AUDIO_FILE, {"enc": weights(model.audio)})
     write(
-        "omni_sft_tiny/omni.pt",
+        THINKER_FILE,
         {"thinker": weights(model.thinker), "proj_a": weights(model.proj_a), "proj_v": weights(model.proj_v)},
     )
-    shutil.copyfile(tokenizer, out / "omni_sft_tiny/tokenizer.model")
+    shutil.copyfile(tokenizer, out / TOKENIZER_FILE)
     folder = out / "configs"
     folder.mkdir(parents=True, exist_ok=True)
     content_by_name = configs(model)

@@ -19,10 +19,16 @@ def join() -> None:
         distributed.init_process_group("gloo")
 
 
-def leave() -> None:
-    """Part from the others; without this a process may abort as it ends."""
+def wait() -> None:
+    """Until all have come here."""
     if distributed.is_initialized():
         distributed.barrier()
+
+
+def leave() -> None:
+    """Part from the others; without this a process may abort as it ends."""
+    wait()
+    if distributed.is_initialized():
         distributed.destroy_process_group()
 
 

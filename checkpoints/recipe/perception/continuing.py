@@ -1,0 +1,78 @@
+"""Where a run of the last stage begins: with the encoders of the first stages, or with a saved model.
+
+Saved checkpoints lack the training-only heads. Those are linear, so they are fitted to the encoders as they are, which
+takes a minute; untrained ones would pull the encoders away from what they know.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from sentencepiece import SentencePieceProcessor
+from torch import nn
+
+from recipe.seeds import generator
+from recipe.shards import PicturePool, SpeechPool
+
+from . import hearing, seeing
+from .hearing import SpeechBatches, hearing_loss
+from .model import Perception, half_precision
+from .saving import AUDIO_FILE, THINKER_FILE, VISION_FILE
+from .seeing import centre_loss, picture_batch
+
+FIT_STEPS, FIT_RATE = 150, 1e-2
+FIT_BATCH = 32
+
+
+def load_stages(model: Perception, folder: Path) -> None:
+    """The averaged weights that the first two stages left in ``folder``."""
+    for name, part in (("seeing", seeing.trained_part(model)), ("hearing", hearing.trained_part(model))):
+        saved = torch.load(folder / f"{name}.pt", map_location="cpu", weights_only=True)
+        part.load_state_dict(saved["average"])
+
+
+def load_checkpoints(model: Perception, folder: Path) -> None:
+    """The weights that ``saving.save_checkpoints`` wrote; the training-only heads stay as they are.
+
+    Raises:
+        FileNotFoundError: A file of them is not there.
+        RuntimeError: They are of other sizes than the recipe's.
+    """
+    stages: dict[str, nn.Module] = {
+        "vit": model.vision, "enc": model.audio, "thinker": model.thinker, "proj_a": model.proj_a,
+        "proj_v": model.proj_v,
+    }  # fmt: skip
+    for file in (VISION_FILE, AUDIO_FILE, THINKER_FILE):
+        for name, weights in torch.load(folder / file, map_location="cpu", weights_only=True).items():
+            stages[name].load_state_dict({k: v.float() for k, v in weights.items()})
+
+
+def fit_heads(
+    model: Perception,
+    tokenizer: SentencePieceProcessor,
+    pictures: PicturePool,
+    speech: SpeechPool,
+    device: str,
+) -> dict[str, float]:
+    """Fit the training-only heads; nothing else changes. The last step's losses."""
+    heads = nn.ModuleList((model.ctc_head, model.sound_head, model.centre_head))
+    optimizer = torch.optim.Adam(heads.parameters(), lr=FIT_RATE)
+    recordings = SpeechBatches(speech, first=1)
+    figures: dict[str, float] = {}
+    for step in range(FIT_STEPS):
+        rng = generator("train", pictures.seed, "fitting heads", step)
+        images, scenes = picture_batch(pictures, rng, 0, FIT_BATCH)
+        batch = recordings.draw(rng, 0, FIT_BATCH)
+        with torch.no_grad(), half_precision(device):
+            _, grid = model.see(images.to(device))
+            features = model.audio(batch.mel.to(device))
+        seen, seen_figures = centre_loss(model, grid.float(), scenes)
+        heard, heard_figures = hearing_loss(model, tokenizer, features, batch)
+        for group in optimizer.param_groups:
+            group["lr"] = FIT_RATE * (1 - step / FIT_STEPS)
+        optimizer.zero_grad()
+        (seen + heard).backward()
+        optimizer.step()
+        figures = {**seen_figures, **heard_figures}
+    return figures
