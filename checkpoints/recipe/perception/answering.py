@@ -28,7 +28,7 @@ from .workers import count, rank
 
 LENGTH_GROUPS = 3
 PARTS = ("chat", "picture", "film", "heard", "asked")
-PARTS_OF_TWO = (("picture", "film"), ("heard", "chat", "asked"))
+PARTS_OF_TWO = (("picture",), ("film", "heard", "chat", "asked"))
 """Of two workers, who take about the same time so."""
 SPEECH_SHARDS, PICTURE_SHARDS = 20, 28
 """To begin with: the first stages have made them."""
@@ -38,7 +38,7 @@ SLIPS = 0.1  # of a transcript's pieces
 QUESTIONS_ON_A_PICTURE = (7, 11)
 HARD_QUESTIONS = 0.5  # of them: places, relations and numbers take longest
 VISION_LEARNS_EVERY = 2  # steps: its gradient is a third of the time of pictures
-PICTURE_WEIGHT, CHAT_WEIGHT = 10.0, 2.0
+PICTURE_WEIGHT, CHAT_WEIGHT = 16.0, 2.0
 """Of their losses. One piece in six of a reply about a picture is not plain from the question, and updates of one size
 (Muon's, Adam's) follow the largest gradient: unweighted, that of pictures had a twelfth of the norm of hearing's."""
 LOOSE_WORDS_EVERY = 3  # steps whose recordings hold words without order, so that hearing does not guess
@@ -49,7 +49,7 @@ class Mixture:
     """Samples of each kind in one step."""
 
     chats: int = 48
-    pictures: int = 48
+    pictures: int = 44
     films: int = 2
     recordings: int = 48
     questions_on_pictures: int = 12
