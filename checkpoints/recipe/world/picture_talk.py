@@ -185,7 +185,7 @@ SINGLE_MAKERS: tuple[Callable[[Scene, np.random.Generator], Ask | None], ...] = 
 )  # fmt: skip
 
 
-HARD_MAKERS = (ask_relation, ask_relation, ask_place, ask_place, ask_count)
+HARD_MAKERS = (ask_relation, ask_relation, ask_relation, ask_place, ask_count)
 """Of what takes longest to learn: two things at once, places, and numbers."""
 
 
