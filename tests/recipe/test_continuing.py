@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ pytest.importorskip("torch")
 
 import torch
 
+from recipe.perception import __main__ as command_line
 from recipe.perception import continuing
 from recipe.perception.hearing import Recordings
 from recipe.perception.model import Perception
@@ -61,6 +63,20 @@ def test_what_was_saved_is_loaded_and_the_heads_are_left(tmp_path: Path) -> None
     for name, value in model.state_dict().items():
         wanted = before[name] if name.startswith(HEADS) else saved.state_dict()[name]
         assert torch.equal(value, wanted), name
+
+
+def test_a_folder_that_lacks_a_file_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "vision_tiny").mkdir()
+    (tmp_path / "vision_tiny/vision.pt").write_bytes(b"any")
+    command = ["perception", "--stage", "answering", "--state", str(tmp_path), "--start-from", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit, match="2"):
+        command_line.main()
+    message = capsys.readouterr().err
+    assert "omni_sft_tiny/omni.pt" in message and "tokenizer.model" in message
+    assert "vision_tiny/vision.pt" not in message
 
 
 def test_only_heads_are_fitted_and_they_learn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from recipe.tokenizer import load_tokenizer
 
 from . import hearing, seeing, workers
 from .answering import Answering
-from .continuing import fit_heads, load_checkpoints, load_stages
+from .continuing import fit_heads, load_checkpoints, load_stages, missing_files
 from .loop import Plan, Run
 from .model import Perception
 from .replying import Replier
@@ -68,6 +68,11 @@ def main() -> None:
     workers.join()
     if args.start_from and args.stage != "answering":
         parser.error("--start-from needs --stage answering: the other stages begin with nothing")
+    if args.start_from and (missing := missing_files(args.start_from)):
+        parser.error(
+            f"--start-from: {args.start_from} lacks {', '.join(missing)}; expected the folder of a saved model "
+            "(demo, or the --out of python -m recipe)"
+        )
     if workers.count() > 1 and (workers.count() > 2 or args.stage != "answering"):
         parser.error("two processes can share --stage answering; run the others without torchrun")
     torch.manual_seed(args.seed)

@@ -18,7 +18,7 @@ from recipe.shards import PicturePool, SpeechPool
 from . import hearing, seeing
 from .hearing import SpeechBatches, hearing_loss
 from .model import Perception, half_precision
-from .saving import AUDIO_FILE, THINKER_FILE, VISION_FILE
+from .saving import AUDIO_FILE, THINKER_FILE, TOKENIZER_FILE, VISION_FILE
 from .seeing import centre_loss, picture_batch
 
 FIT_STEPS, FIT_RATE = 150, 1e-2
@@ -30,6 +30,12 @@ def load_stages(model: Perception, folder: Path) -> None:
     for name, part in (("seeing", seeing.trained_part(model)), ("hearing", hearing.trained_part(model))):
         saved = torch.load(folder / f"{name}.pt", map_location="cpu", weights_only=True)
         part.load_state_dict(saved["average"])
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What :func:`load_checkpoints` and the tokenizer need and ``folder`` lacks."""
+    files = (VISION_FILE, AUDIO_FILE, THINKER_FILE, TOKENIZER_FILE)
+    return [name for name in files if not (folder / name).is_file()]
 
 
 def load_checkpoints(model: Perception, folder: Path) -> None:
