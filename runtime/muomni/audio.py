@@ -18,6 +18,7 @@ AudioSource = str | os.PathLike[str] | bytes | tuple[NDArray[Any], int]
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 MAX_SECONDS = 3600
 MAX_CHANNELS = 64
+LOUDEST = 100.0  # of floats, which are meant to lie in -1…1; integers given as floats are beyond it
 UNKNOWN_FRAMES = 1 << 50  # what libsndfile says of a FLAC that was streamed
 
 
@@ -33,7 +34,7 @@ def load_audio(source: AudioSource, sample_rate: int) -> NDArray[np.float32]:
         Samples (n,).
 
     Raises:
-        MediaError: missing, empty, truncated or foreign files; no samples, NaN, an absurd rate or length.
+        MediaError: missing, empty, truncated or foreign files; no samples, NaN, an absurd rate, length or level.
     """
     name = describe(source) if not isinstance(source, tuple) else "audio samples"
     if isinstance(source, tuple):
@@ -111,6 +112,12 @@ def _from_array(samples: Any, rate: Any) -> tuple[NDArray[np.float32], int]:
         )
     _check_size("audio samples", len(array), channels, int(rate))
     if np.issubdtype(array.dtype, np.floating):
+        peak = float(np.abs(array).max(initial=0.0))
+        if LOUDEST < peak < np.inf:
+            raise MediaError(
+                f"audio samples: expected floats in -1…1, got up to {peak:.6g}; give integers as integers, or divide "
+                "them (16 bits: by 32768)"
+            )
         return array.astype(np.float32, copy=False), int(rate)
     if array.dtype == np.uint8:  # unsigned 8-bit audio is centred at 128
         centred: NDArray[np.float32] = array.astype(np.float32) - np.float32(128)

@@ -112,9 +112,8 @@ class BatchRun:
         try:
             if wanted.max_new_tokens < 1:
                 raise InputError(f"max_new_tokens: expected at least 1, got {wanted.max_new_tokens}")
-            room = context - 1
             prompt = encode(wanted.request, self._stages, watch, wanted.truncate)
-            prompt = fit(prompt, room, min(wanted.max_new_tokens, room // 2), wanted.truncate)
+            prompt = fit(prompt, context, wanted.max_new_tokens, wanted.truncate)
             allowed = min(wanted.max_new_tokens, context - len(prompt))
             state = thinker.start(len(prompt))
             with watch.stage("prefill"):

@@ -94,9 +94,8 @@ class Conversation:
         while truncate and self._turns and len(turn) + max_new_tokens > context - self.positions:
             self._forget_oldest()
             turn.notes.append("the oldest turn was forgotten to make room in the context")
-        room = context - self.positions - 1  # one position for the reply
         try:
-            turn = fit(turn, room, min(max_new_tokens, max(room, 0) // 2), truncate)
+            turn = fit(turn, context - self.positions, max_new_tokens, truncate)
         except ContextError as error:
             if not self._turns:
                 raise

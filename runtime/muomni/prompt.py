@@ -96,20 +96,24 @@ def encode(request: Request, stages: Stages, watch: Stopwatch, truncate: bool) -
     return Prompt(np.concatenate(parts) if parts else None, ids, notes)
 
 
-def fit(prompt: Prompt, room: int, reserve: int, truncate: bool) -> Prompt:
-    """The prompt, if it fits ``room`` positions; with ``truncate``, shortened to leave ``reserve`` of them.
+def fit(prompt: Prompt, free: int, max_new_tokens: int, truncate: bool) -> Prompt:
+    """The prompt, if it leaves one of ``free`` positions for the reply.
+
+    With ``truncate`` a longer one is shortened, to leave ``max_new_tokens`` of them (at most half) for the reply.
 
     Raises:
         ContextError: it does not fit; with numbers.
     """
+    room = max(free - 1, 0)
     if len(prompt) <= room:
         return prompt
+    reserve = min(max_new_tokens, room // 2)
     media = 0 if prompt.media is None else len(prompt.media)
     text = len(prompt.ids) - 1
     kept = room - reserve - media - 1
     if not truncate or kept < 1:
         raise ContextError(
-            f"the prompt takes {len(prompt)} positions ({media} of media, 1 bos, {text} of text) and {max(room, 0)} "
+            f"the prompt takes {len(prompt)} positions ({media} of media, 1 bos, {text} of text) and {room} "
             "are free in the context; shorten it, or allow it with --truncate (truncate=True), which keeps the end "
             "of the text"
         )

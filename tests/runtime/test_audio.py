@@ -85,6 +85,7 @@ def test_arrays_of_every_type(array: np.ndarray) -> None:
     [
         ((np.zeros(0, np.float32), RATE), "no samples"),
         ((np.array([0.0, np.nan, np.inf]), RATE), "2 of 3 samples"),
+        ((np.array([0.0, -32768.0, 12.0]), RATE), "got up to 32768"),
         ((TONE, 10), "10"),
         ((TONE, 10**7), "10000000"),
         ((TONE, 1.5), "1.5"),
