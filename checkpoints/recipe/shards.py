@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .pictures import picture, pixels
 from .seeds import generator
 from .sound import in_a_room, mel_of, sound_labels, stored
-from .voices import Readers, draw_reader
+from .voices import Readers, draw_reader, in_another_throat
 from .world.lines import Line, LineKind, spoken_line
 from .world.scene import Scene, draw_scene
 
@@ -78,7 +78,7 @@ class SpeechPool:
         mels = []
         for index in range(k * SPEECH_SHARD, (k + 1) * SPEECH_SHARD):
             rng = generator("train", self.seed, "speech", index)
-            reader = draw_reader(rng, unseen=False)
+            reader = in_another_throat(draw_reader(rng, unseen=False), rng)
             samples, sounds = self._readers.read_with_sounds(training_line(self.seed, index).text, reader)
             mel = stored(mel_of(in_a_room(samples, rng)))[:MAX_FRAMES]
             mels.append(np.concatenate((mel, sound_labels(sounds, len(mel))[:, None]), axis=1))

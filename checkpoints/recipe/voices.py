@@ -7,7 +7,7 @@ Two synthesizers, because a model that knows one alone learns its artefacts. Bot
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soxr
@@ -57,7 +57,10 @@ FLITE_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Reader:
-    """A voice and a manner: ``speed`` resamples (pitch, formants and pace together), 1 leaves them."""
+    """A voice and a manner: ``speed`` resamples (pitch, formants and pace together), 1 leaves them.
+
+    ``pitch_factor`` is for Flite (whose voice rms ignores it), ``pitch`` and what follows it are for espeak-ng.
+    """
 
     synthesizer: str
     voice: str
@@ -66,6 +69,7 @@ class Reader:
     pitch_range: int
     word_gap: int
     speed: float
+    pitch_factor: float = 1.0
 
 
 def draw_reader(rng: np.random.Generator, unseen: bool) -> Reader:
@@ -86,6 +90,22 @@ def draw_reader(rng: np.random.Generator, unseen: bool) -> Reader:
         pitch_range=int(np.clip(rng.normal(50, 20), 0, 100)),
         word_gap=int(rng.integers(0, 12)) if chance(rng, 0.25) else 0,
         speed=float(np.clip(rng.normal(1, 0.06), 0.85, 1.18)),
+    )
+
+
+def in_another_throat(reader: Reader, rng: np.random.Generator) -> Reader:
+    """Training's readers: most speak with shorter or longer vocal tracts and other pitches at an unchanged pace.
+
+    Flite has four voices to train on, all of them men's: without this a woman's was not understood.
+    """
+    if not chance(rng, 0.7):
+        return reader
+    size = float(np.exp(rng.uniform(np.log(0.85), np.log(1.28))))
+    return replace(
+        reader,
+        words_per_minute=round(reader.words_per_minute / size),
+        speed=reader.speed * size,
+        pitch_factor=float(rng.uniform(0.8, 2.0)) / size,
     )
 
 
@@ -132,11 +152,14 @@ class Flite:
             self._voices[name] = register(None)
         return self._voices[name]
 
-    def samples(self, text: str, name: str, stretch: float) -> tuple[NDArray[np.float32], int]:
+    def samples(
+        self, text: str, name: str, stretch: float, pitch_factor: float = 1.0
+    ) -> tuple[NDArray[np.float32], int]:
         """Samples and their rate; ``stretch`` above 1 is slower."""
         voice = self._voice(name)
         features = ctypes.cast(voice + ctypes.sizeof(ctypes.c_void_p), ctypes.POINTER(ctypes.c_void_p))[0]
         self._feature(features, b"duration_stretch", stretch)
+        self._feature(features, b"f0_shift", pitch_factor)
         wave = self._library.flite_text_to_wave(text.encode(), voice)
         data = (
             np.ctypeslib.as_array(wave.contents.samples, (wave.contents.num_samples,)).astype(np.float32)
@@ -191,7 +214,9 @@ class Readers:
         """Samples, and when each sound starts in seconds; only espeak-ng tells the sounds."""
         self._seed_noise(1)  # breath comes from the C library's rand()
         if reader.synthesizer == "flite":
-            samples, rate = self._flite.samples(text, reader.voice, 160 / reader.words_per_minute)
+            samples, rate = self._flite.samples(
+                text, reader.voice, 160 / reader.words_per_minute, reader.pitch_factor
+            )
         else:
             samples, rate = self._espeak.samples(text, reader), self._espeak.sample_rate_hz
         heard_rate = rate * reader.speed
