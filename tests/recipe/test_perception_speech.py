@@ -10,6 +10,8 @@ import pytest
 pytest.importorskip("librosa")
 pytest.importorskip("soxr")
 
+import librosa
+
 from recipe.cases import CaseMaker, can_make
 from recipe.seeds import generator
 from recipe.sound import (
@@ -23,7 +25,15 @@ from recipe.sound import (
     stored,
     with_noise,
 )
-from recipe.voices import HELD_OUT_VARIANTS, SOUNDS, VARIANTS, Readers, draw_reader
+from recipe.voices import (
+    HELD_OUT_VARIANTS,
+    SOUNDS,
+    VARIANTS,
+    Flite,
+    Readers,
+    draw_reader,
+    in_another_throat,
+)
 
 
 def has(library: str) -> bool:
@@ -83,6 +93,32 @@ def test_unseen_voices_are_not_trained() -> None:
     seen = {draw_reader(np.random.default_rng(i), unseen=False).voice for i in range(2000)}
     unseen = {draw_reader(np.random.default_rng(i), unseen=True).voice for i in range(2000)}
     assert not seen & unseen
+
+
+def test_another_throat_keeps_the_voice_and_the_pace() -> None:
+    sizes, pitches = set(), set()
+    for i in range(40):
+        rng = generator("train", 0, "test", i)
+        reader = draw_reader(rng, unseen=False)
+        other = in_another_throat(reader, rng)
+        assert (other.synthesizer, other.voice) == (reader.synthesizer, reader.voice)
+        pace = other.words_per_minute * other.speed / (reader.words_per_minute * reader.speed)
+        assert pace == pytest.approx(1, abs=0.01)
+        sizes.add(round(other.speed / reader.speed, 2))
+        pitches.add(other.pitch_factor)
+    assert 1.0 in sizes and min(sizes) < 0.95 and max(sizes) > 1.1 and len(pitches) > 20
+
+
+@needs_synthesizers
+def test_flite_speaks_higher_in_the_same_time() -> None:
+    flite = Flite()
+    pitches, lengths = [], []
+    for factor in (1.0, 1.4, 1.0):
+        samples, rate = flite.samples("a big red circle", "awb", 1.0, factor)
+        pitches.append(float(np.median(librosa.yin(samples, fmin=60, fmax=400, sr=rate))))
+        lengths.append(len(samples))
+    assert 1.2 < pitches[1] / pitches[0] < 1.6 and len(set(lengths)) == 1
+    assert pitches[2] == pytest.approx(pitches[0], rel=0.03)  # the factor does not stay on
 
 
 @needs_synthesizers
