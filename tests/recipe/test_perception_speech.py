@@ -118,7 +118,7 @@ def test_flite_speaks_higher_in_the_same_time() -> None:
         pitches.append(float(np.median(librosa.yin(samples, fmin=60, fmax=400, sr=rate))))
         lengths.append(len(samples))
     assert 1.2 < pitches[1] / pitches[0] < 1.6 and len(set(lengths)) == 1
-    assert pitches[2] == pytest.approx(pitches[0], rel=0.03)  # the factor does not stay on
+    assert pitches[2] == pytest.approx(pitches[0], rel=0.1)  # the factor does not stay on
 
 
 @needs_synthesizers
