@@ -58,7 +58,10 @@ def training_scene(seed: int, index: int) -> Scene:
 
 
 class SpeechPool:
-    """Spoken lines of training, by shard."""
+    """Spoken lines of training, by shard.
+
+    A shard's name tells its lines and not how they are read: after a change of the readers, delete those that exist.
+    """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed

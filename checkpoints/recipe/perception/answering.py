@@ -42,9 +42,9 @@ QUESTIONS_ON_A_PICTURE = (7, 11)
 HARD_QUESTIONS = 0.5  # of them: places, relations and numbers take longest
 VISION_LEARNS_EVERY = 2  # steps: its gradient is a third of the time of pictures
 PICTURE_WEIGHT, SPOKEN_WEIGHT, CHAT_WEIGHT = 16.0, 5.0, 2.0
-"""Of the losses of replies to typed questions on pictures, to spoken questions, and to chats. One piece
-in six of a reply about a picture is not plain from the question, and updates of one size
-(Muon's, Adam's) follow the largest gradient: unweighted, that of pictures had a twelfth of the norm of hearing's."""
+"""Of the losses of replies to typed questions on pictures, to spoken questions, and to chats. One piece in
+six of a reply about a picture is not plain from the question, and updates of one size (Muon's, Adam's) follow the
+largest gradient: unweighted, that of pictures had a twelfth of the norm of hearing's."""
 LOOSE_WORDS_EVERY = 2  # steps whose recordings hold words without order, so that hearing does not guess
 
 
@@ -133,9 +133,8 @@ class Answering:
         images, scenes = picture_batch(self.pictures, rng, step, self.mixture.pictures, PICTURE_SHARDS)
         media, grid = self.model.see(images.to(self.device), learn=step % VISION_LEARNS_EVERY == 0)
         loss, right = self._reply_loss(media, [questions_on(scene, rng) for scene in scenes])
-        return PICTURE_WEIGHT * loss + SEEN_LABEL_WEIGHT * centre_loss(self.model, grid.float(), scenes)[
-            0
-        ], right
+        labels, _ = centre_loss(self.model, grid.float(), scenes)
+        return PICTURE_WEIGHT * loss + SEEN_LABEL_WEIGHT * labels, right
 
     def _films(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         side = self.model.sizes.vision.image_size
@@ -156,7 +155,8 @@ class Answering:
         media, features = self.model.hear(batch.mel.to(self.device))
         talks = [exchanges_on(line, rng) for line in batch.lines]
         loss, right = self._reply_loss(media, talks, rng)
-        return loss + HEARD_LABEL_WEIGHT * hearing_loss(self.model, self.tokenizer, features, batch)[0], right
+        labels, _ = hearing_loss(self.model, self.tokenizer, features, batch)
+        return loss + HEARD_LABEL_WEIGHT * labels, right
 
     def _spoken_questions(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         batch = self.questions.draw(rng, step, self.mixture.spoken_questions)
