@@ -97,7 +97,7 @@ def draw_reader(rng: np.random.Generator, unseen: bool) -> Reader:
 def in_another_throat(reader: Reader, rng: np.random.Generator) -> Reader:
     """Training's readers: most speak with shorter or longer vocal tracts and other pitches at an unchanged pace.
 
-    Flite has four voices to train on, all of them men's: without this its woman's voice had 35 % word errors.
+    Flite has four voices to train on, all of them men's; its woman's voice, held out, is heard worst.
     """
     if not chance(rng, 0.7):
         return reader
