@@ -122,6 +122,8 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
             abilities = [a for a in ABILITIES if a not in PROGRAMS]
             return {a: measure(replier, maker, a, options.dev_samples).value for a in abilities}
 
+        if not run.done:
+            answer.make_first_recordings()
         run.train(answer.loss, evaluate, evaluate_every=2000, until_step=until_step)
 
 

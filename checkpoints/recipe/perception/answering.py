@@ -74,13 +74,16 @@ class Answering:
     ) -> None:
         self.model, self.tokenizer, self.pictures, self.mixture = model, tokenizer, pictures, mixture
         self.device, self.seed = device, pictures.seed
-        for k in range(rank(), SPEECH_SHARDS, count()):
-            speech.shard(k)  # those that are missing: ten seconds each, shared by the workers
-        wait()
         self.recordings, self.loose_words, self.questions, self.on_pictures = (
             SpeechBatches(speech, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY, SPEECH_SHARDS, kinds)
             for kinds in (None, ("words",), ("chat",), ("picture",))
         )
+
+    def make_first_recordings(self) -> None:
+        """The shards of speech that a first step draws from, where they are missing; the workers take turns."""
+        for k in range(rank(), SPEECH_SHARDS, count()):
+            self.recordings.pool.shard(k)
+        wait()
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """The parts of this worker (all of them where there is one)."""
@@ -161,9 +164,7 @@ class Answering:
     def _spoken_questions(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         batch = self.questions.draw(rng, step, self.mixture.spoken_questions)
         media, _ = self.model.hear(batch.mel.to(self.device))
-        loss, right = self._reply_loss(
-            media, [[(answer_prompt(rng, "train"), line.reply)] for line in batch.lines]
-        )
+        loss, right = self._reply_loss(media, [[answered(line, rng)] for line in batch.lines])
         return SPOKEN_WEIGHT * loss, right
 
     def _spoken_questions_on_pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
@@ -175,10 +176,7 @@ class Answering:
         seen, _ = self.model.see(torch.from_numpy(np.stack(drawn)).to(self.device), learn=False)
         heard, _ = self.model.hear(batch.mel.to(self.device))
         talks: list[list[Exchange]] = [
-            [(transcribe_prompt(rng, "train"), line.transcript)]
-            if chance(rng, 0.15)
-            else [(answer_prompt(rng, "train"), line.reply)]
-            for line in lines
+            [written(line, rng) if chance(rng, 0.15) else answered(line, rng)] for line in lines
         ]
         loss, right = self._reply_loss(torch.cat((seen, heard), dim=1), talks)
         return SPOKEN_WEIGHT * loss, right
@@ -195,7 +193,13 @@ def questions_on(scene: Scene, rng: np.random.Generator) -> list[Exchange]:
 
 def exchanges_on(line: Line, rng: np.random.Generator) -> list[Exchange]:
     """Write down, and sometimes answer then; questions about pictures cannot be answered without one."""
-    written = (transcribe_prompt(rng, "train"), line.transcript)
-    if line.kind == "chat" and chance(rng, 0.3):
-        return [written, (answer_prompt(rng, "train"), line.reply)]
-    return [written]
+    transcript = written(line, rng)
+    return [transcript, answered(line, rng)] if line.kind == "chat" and chance(rng, 0.3) else [transcript]
+
+
+def written(line: Line, rng: np.random.Generator) -> Exchange:
+    return transcribe_prompt(rng, "train"), line.transcript
+
+
+def answered(line: Line, rng: np.random.Generator) -> Exchange:
+    return answer_prompt(rng, "train"), line.reply
