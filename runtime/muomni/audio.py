@@ -53,6 +53,12 @@ def load_audio(source: AudioSource, sample_rate: int) -> NDArray[np.float32]:
         raise MediaError(
             f"{name}: {bad} of {samples.size} samples are NaN or infinite, expected finite values"
         )
+    peak = float(np.abs(samples).max())
+    if peak > LOUDEST:
+        raise MediaError(
+            f"{name}: expected floats in -1…1, got up to {peak:.6g}; give integers as integers, or divide them "
+            "(16 bits: by 32768)"
+        )
     mono = samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
     return resample(np.ascontiguousarray(mono, dtype=np.float32), rate, sample_rate)
 
@@ -112,12 +118,6 @@ def _from_array(samples: Any, rate: Any) -> tuple[NDArray[np.float32], int]:
         )
     _check_size("audio samples", len(array), channels, int(rate))
     if np.issubdtype(array.dtype, np.floating):
-        peak = float(np.abs(array).max(initial=0.0))
-        if LOUDEST < peak < np.inf:
-            raise MediaError(
-                f"audio samples: expected floats in -1…1, got up to {peak:.6g}; give integers as integers, or divide "
-                "them (16 bits: by 32768)"
-            )
         return array.astype(np.float32, copy=False), int(rate)
     if array.dtype == np.uint8:  # unsigned 8-bit audio is centred at 128
         centred: NDArray[np.float32] = array.astype(np.float32) - np.float32(128)

@@ -110,6 +110,7 @@ def test_arrays_of_every_type(array: np.ndarray) -> None:
         (b"RIFF but not really", "not audio"),
         (encoded(TONE[:0]), "no samples"),
         (encoded(np.array([0, np.nan], np.float32), subtype="FLOAT"), "NaN"),
+        (encoded(np.array([0, 16384], np.float32), subtype="FLOAT"), "got up to 16384"),
         (encoded(TONE)[:2000], "truncated"),
         (encoded(TONE, kind="FLAC")[:2000], "audio"),
         (encoded(TONE)[:-1], "truncated"),
