@@ -17,6 +17,9 @@ MANIFEST_NAME = "manifest.json"
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 """How weights are stored: ``fp16`` is widened when loaded, ``int8`` and ``int4`` are blocks with scales."""
 
+BITS: dict[Precision, float] = {"fp32": 32, "fp16": 32, "int8": 8 + 32 / 128, "int4": 4 + 32 / 128}
+"""Bits of a weight as it is computed with: ``fp16`` widened, blocks of 128 with one float32 scale."""
+
 
 @dataclass(frozen=True)
 class FileEntry:
@@ -41,6 +44,11 @@ class GraphEntry:
     max_error: float
     tolerance: float
     agreement: float | None = None
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of all its weights as they are computed with."""
+        return self.parameters * BITS[self.precision] / 8
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,12 @@ def providers_for(device: Device) -> list[str]:
     return [_CUDA, _CPU]
 
 
+def _can_limit_spinning(version: str) -> bool:
+    """Whether this ONNX Runtime knows ``spin_duration_us``; without it, threads that may spin do so for long."""
+    major, minor = version.split(".")[:2]
+    return (int(major), int(minor)) >= (1, 26)
+
+
 class GraphSession:
     """One graph, loaded and checked.
 
@@ -99,7 +105,9 @@ class GraphSession:
             ort.preload_dlls()  # finds the CUDA and cuDNN libraries that came as wheels
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads.count
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads.spinning)))
+        spin_us = threads.spin_us if _can_limit_spinning(ort.__version__) else 0
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin_us > 0)))
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin_us))
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; warnings of a fallback are raised below in our words
         try:

@@ -95,11 +95,11 @@ class Stages:
     def batch_thinker(self) -> Thinker:
         """A Thinker for many rows at once.
 
-        A quantised one gets a session of its own with more threads: with several rows a step has work
-        enough for them, with one it has not.
+        A small one gets a session of its own with more threads: with several rows a step has work enough
+        for them, with one it has not.
         """
         stage = self._need("thinker", self.bundle.manifest.thinker)
-        threads = self.threads.of(decodes=False, quantised=False)
+        threads = self.threads.for_steps_of_many_rows()
         if self._threads_of(stage.graph) == threads:
             return self.thinker()
         return self._once("batch thinker", lambda: Thinker(self._make_session(stage.graph, threads), stage))
@@ -223,8 +223,9 @@ class Stages:
         decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
         if (text := manifest.spoken_text) is not None:
             decoders |= {text.letters_graph, text.context_graph}  # a word or a sound at a time
-        quantised = manifest.graphs[graph].precision in ("int8", "int4")
-        return self.threads.of(decodes=graph in decoders, quantised=quantised)
+        if graph not in decoders:
+            return self.threads.for_passes()
+        return self.threads.for_steps(manifest.graphs[graph].weight_bytes)
 
     def _make_session(self, graph: str, threads: SessionThreads) -> GraphSession:
         return GraphSession(self.bundle.graph_file(graph), self._contracts[graph], self.device, threads)

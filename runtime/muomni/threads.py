@@ -1,13 +1,14 @@
 """How many threads each session gets, and whether they wait for work by spinning.
 
-Found by measurement (benchmarks/README.md), on two cores, with a Thinker of 20 million parameters:
+Found by measurement on two cores (benchmarks/README.md, "Threads"):
 
-- A decode step in 8 or 4 bits takes 0.3 ms, spread over 40 nodes. A second thread gains nothing or little on
-  a quiet machine and costs three quarters of the speed on a busy one, where each node waits for a core that
-  another program has.
-- In float32 a step is bound by memory, and a second thread reads it 1.5 times faster.
-- Threads that spin between nodes are the fastest where all cores are free, and halve the speed where they are
-  not. The models here are small and share machines, so nothing spins unless threads were asked for.
+- A step of a small decoder takes a fraction of a millisecond, spread over 40 nodes or more, and what a second
+  thread gains on a quiet machine it loses twice on a busy one, where each node waits for a core that another program
+  has. A large decoder gains a third, and loses little. Weights of 32 MB divide the two.
+- Between the nodes of a step a thread that sleeps is woken too late; one that spins for 10 us is there, and
+  leaves the core to others soon enough. Threads that spin as long as ONNX Runtime lets them by itself halve the
+  speed of a busy machine, and the stages of speech, which take turns, fight for the cores.
+- Encoders and vocoders have large nodes and gain nothing by spinning.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from .errors import InputError
 ENVIRONMENT_VARIABLE = "MUOMNI_THREADS"
 
 
-# Graphs of this size do not keep more threads busy.
+# Not measured on more than two cores; the models here are small.
 MOST_THREADS = 4
+LARGE_DECODER_BYTES = 32_000_000
+SPIN_MICROSECONDS = 10
 
 
 @dataclass(frozen=True)
 class SessionThreads:
-    """Threads of one session; ``spinning`` ones burn a core while they wait."""
+    """Threads of one session, and for how long they spin before they sleep (0: not at all)."""
 
     count: int
-    spinning: bool
+    spin_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,19 @@ class ThreadPolicy:
         """The most threads any session gets."""
         return self.chosen or min(available_cores(), MOST_THREADS)
 
-    def of(self, *, decodes: bool, quantised: bool) -> SessionThreads:
-        """Threads for a graph that ``decodes`` step by step or not, with ``quantised`` products or not."""
-        if self.chosen is not None:
-            return SessionThreads(self.chosen, spinning=True)
-        return SessionThreads(1 if decodes and quantised else self.most, spinning=False)
+    def for_passes(self) -> SessionThreads:
+        """Threads for a graph that computes all of its input in one pass."""
+        return SessionThreads(self.most)
+
+    def for_steps(self, weight_bytes: float) -> SessionThreads:
+        """Threads for a decoder with weights of that size, one position at a time."""
+        if self.chosen is None and weight_bytes < LARGE_DECODER_BYTES:
+            return SessionThreads(1)
+        return self.for_steps_of_many_rows()
+
+    def for_steps_of_many_rows(self) -> SessionThreads:
+        """Threads for a decoder of any size, many rows at a time."""
+        return SessionThreads(self.most, SPIN_MICROSECONDS)
 
 
 def thread_policy(wanted: int | None = None) -> ThreadPolicy:

@@ -6,11 +6,9 @@ The embedding table is left out: a token reads one row of it.
 from __future__ import annotations
 
 from muomni.bundle import Bundle
+from muomni.manifest import BITS
 
 from .machine import MEMORY_BYTES, read_bandwidth
-
-BITS = {"fp32": 32.0, "fp16": 32.0, "int8": 8 + 32 / 128, "int4": 4 + 32 / 128}
-"""Bits a weight is read with: fp16 is widened when loaded; blocks of 128 share a float32 scale."""
 
 
 def weight_bytes_per_token(bundle: Bundle) -> int:

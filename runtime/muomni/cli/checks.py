@@ -140,7 +140,7 @@ def session(device: str) -> Check:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "probe.onnx")
             file.write_bytes(PROBE)
-            providers = GraphSession(file, contract, checked, SessionThreads(1, spinning=False)).providers
+            providers = GraphSession(file, contract, checked, SessionThreads(1)).providers
         offered = import_onnxruntime().get_available_providers()
     except MuomniError as error:
         return Check("session", "problem", f"device {device!r} cannot be used", str(error))
