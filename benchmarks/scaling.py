@@ -22,13 +22,14 @@ from models import Work
 from muomni import Omni
 from muomni.bench.machine import describe_machine
 from muomni.bench.statistics import summarise
+from muomni.thinker import Thinker
 
 PRECISIONS = ("fp32", "int8")
 CONTEXTS = (16, 32, 64, 128, 256, 384, 512)
 BATCHES = (1, 2, 4, 8, 16, 32)
 THREADS = (1, 2)
 SIZES = ("tiny", "x4", "x16")
-# The threads of a session spin for a while after a step, and would take the cores of the next one's.
+# The threads of a session may spin for a while after a step, and would take the cores of the next one's.
 REST_SECONDS = 0.02
 
 
@@ -61,8 +62,7 @@ AXES: dict[str, list[Setting]] = {
 class Steps:
     """Steps of one setting. The cache holds zeros: the time of a step follows its length, not its values."""
 
-    def __init__(self, omni: Omni, setting: Setting, steps: int) -> None:
-        thinker = omni.thinker
+    def __init__(self, thinker: Thinker, setting: Setting, steps: int) -> None:
         self.decoder, self.steps, self.before = thinker.decoder, steps, setting.context - 1
         self.state = self.decoder.start(setting.batch, setting.context)
         self.feeds: dict[str, NDArray[Any]] = {
@@ -89,7 +89,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Milliseconds a step, and tokens a second of all rows together."""
     runs = [
-        Steps(load(setting), setting, steps if setting.size == "tiny" else max(1, steps // 10))
+        Steps(load(setting).thinker, setting, steps if setting.size == "tiny" else max(1, steps // 10))
         for setting in settings
     ]
     samples: list[list[float]] = [[] for _ in runs]
