@@ -33,7 +33,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that count, after one that warms up.")] = 5,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default MUOMNI_THREADS, else by measurement.")
+        int | None, typer.Option(min=1, help="Threads; by default MUOMNI_THREADS, else what suits each part.")
     ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="torch", help="Compare with this, in the same rounds.")

@@ -82,7 +82,7 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default MUOMNI_THREADS, else the cores there are.")
+        int | None, typer.Option(min=1, help="Threads; by default MUOMNI_THREADS, else what suits each part.")
     ] = None,
     truncate: Annotated[
         bool, typer.Option("--truncate", help="Shorten what does not fit the context; else it is an error.")
