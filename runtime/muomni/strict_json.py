@@ -8,6 +8,7 @@ not later with a strange number. Supported field types: ``bool``, ``int``, ``flo
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -27,7 +28,7 @@ def read(cls: type[T], value: object, where: str = "manifest") -> T:
     if not isinstance(value, dict):
         raise ManifestError(f"{where}: expected an object, got {_describe(value)}")
     assert dataclasses.is_dataclass(cls)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in value:
         if key not in fields:
@@ -48,6 +49,12 @@ def write(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: write(item) for key, item in value.items()}
     return value
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Types of a class's fields; slow to work out, and a manifest has dozens of entries of one class."""
+    return typing.get_type_hints(cls)
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
