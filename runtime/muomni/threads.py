@@ -2,9 +2,9 @@
 
 Found by measurement on two cores (benchmarks/README.md, "Threads"):
 
-- A step of a small decoder takes a fraction of a millisecond, spread over 40 nodes or more, and what a second
-  thread gains on a quiet machine it loses twice on a busy one, where each node waits for a core that another program
-  has. A large decoder becomes 1.4 to 2 times as fast, and on a busy machine stays about as fast.
+- A step of a small decoder takes a fraction of a millisecond, spread over 40 nodes or more. With a second thread
+  it is 0.6 to 1.3 times as fast on a quiet machine, and 0.6 times on a busy one, where each node waits for a core that
+  another program has. A large decoder becomes 1.4 to 2 times as fast, and on a busy machine stays about as fast.
   Weights of 32 MB divide the two.
 - Between the nodes of a step a thread that sleeps is woken too late; one that spins for 10 us is there, and
   leaves the core to others soon enough. Threads that spin as long as ONNX Runtime lets them by itself halve the

@@ -120,3 +120,15 @@ def test_every_contender_names_a_file_of_its_own(load: Any) -> None:
         text = (BENCHMARKS / "contenders" / f"{module}.py").read_text(encoding="utf-8")
         assert f"class {name}(" in text
         assert set(entry.precisions) <= set(load("models").PRECISIONS)
+
+
+def test_threads_are_compared_with_one_thread_under_the_same_load(load: Any) -> None:
+    threads = load("threads")
+    rows = [
+        {"size": "tiny", "precision": "int8", "busy": busy, "step_ms": 1.0 + busy, "times_one_thread": ratio}
+        for busy in (0, 2)
+        for ratio in (1.0, *(busy + index / 4 for index in range(1, len(threads.WAYS))))
+    ]
+    first, second = threads.table(rows).splitlines()[2:]
+    assert first == "| tiny int8 | 0 | 1.00 | 0.25 | 0.50 | 0.75 | 1.00 |"
+    assert second == "| tiny int8 | 2 | 3.00 | 2.25 | 2.50 | 2.75 | 3.00 |"
