@@ -60,7 +60,7 @@ class ThreadPolicy:
 
     def for_steps_of_many_rows(self) -> SessionThreads:
         """Threads for a decoder of any size, many rows at a time."""
-        return SessionThreads(self.most, SPIN_MICROSECONDS)
+        return SessionThreads(self.most, SPIN_MICROSECONDS if self.most > 1 else 0)
 
 
 def thread_policy(wanted: int | None = None) -> ThreadPolicy:

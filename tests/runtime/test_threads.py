@@ -45,6 +45,13 @@ def test_by_default_a_small_decoder_has_one_thread_and_a_large_one_all() -> None
     assert policy.for_passes() == SessionThreads(policy.most)
 
 
+def test_on_one_core_many_rows_get_what_one_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch then shares the session of a small decoder, instead of loading it twice."""
+    monkeypatch.setattr("muomni.threads.available_cores", lambda: 1)
+    policy = ThreadPolicy(None)
+    assert policy.for_steps_of_many_rows() == policy.for_steps(1e6) == SessionThreads(1)
+
+
 def test_the_size_of_a_decoder_is_that_of_the_weights_it_computes_with() -> None:
     def size(precision: Precision) -> float:
         return GraphEntry("x.onnx", 1000, precision, max_error=0.0, tolerance=1.0).weight_bytes
