@@ -16,6 +16,7 @@ from typing import Any
 from contenders import CONTENDERS
 from models import NEW_TOKENS, PROMPT_TOKENS, Work
 from muomni.bench.machine import describe_machine
+from muomni.bench.statistics import in_turns
 from process import ContenderError, Process, prepare
 from results import Key, row
 from tables import compare_table
@@ -56,8 +57,8 @@ def start_all(work: Work, threads: int, names: list[str]) -> tuple[dict[Key, Pro
 def measure(running: dict[Key, Process], rounds: int) -> dict[Key, list[dict[str, Any]]]:
     """Rounds of all contenders, every second one in reverse order, after one that does not count."""
     samples: dict[Key, list[dict[str, Any]]] = {key: [] for key in running}
-    for index in range(-1, rounds):
-        for key in list(running) if index % 2 == 0 else list(running)[::-1]:
+    for index, keys in in_turns(running, rounds):
+        for key in keys:
             result = running[key].ask("round")
             if index >= 0:
                 samples[key].append(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from muomni.bench.statistics import summarise
+from muomni.bench.statistics import median_ratio, summarise
 
 OURS = "muomni"  # and what begins with it
 Key = tuple[str, str]
@@ -58,7 +58,7 @@ def row(
     ratio = None
     if peer is not None:
         against = [r["tokens_per_s"] for r in rounds[peer, precision]]
-        ratio = round(summarise([a / b for a, b in zip(rates, against, strict=True)]).median, 3)
+        ratio = round(median_ratio(rates, against), 3)
     same = None if reference is None else equal_before_first_difference(own[-1]["ids"], reference)
     return {
         "name": name,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from models import Work
 from muomni import Omni
 from muomni.bench.machine import describe_machine
-from muomni.bench.statistics import summarise
+from muomni.bench.statistics import in_turns, summarise
 from muomni.thinker import Thinker
 
 PRECISIONS = ("fp32", "int8")
@@ -84,6 +84,17 @@ class Steps:
         self.decoder.feed(self.state, 1, self.feeds)["logits"].argmax(axis=1)
 
 
+def milliseconds(runs: list[Steps], rounds: int) -> list[list[float]]:
+    """Of a step, in each round of each of the runs, which take turns."""
+    samples: list[list[float]] = [[] for _ in runs]
+    for index, order in in_turns(range(len(runs)), rounds):
+        for at in order:
+            seconds = runs[at].seconds()
+            if index >= 0:
+                samples[at].append(1000 * seconds)
+    return samples
+
+
 def measure(
     settings: list[Setting], load: Callable[[Setting], Omni], rounds: int, steps: int
 ) -> list[dict[str, Any]]:
@@ -92,14 +103,8 @@ def measure(
         Steps(load(setting).thinker, setting, steps if setting.size == "tiny" else max(1, steps // 10))
         for setting in settings
     ]
-    samples: list[list[float]] = [[] for _ in runs]
-    for index in range(-1, rounds):  # the first round warms up
-        for at in range(len(runs))[:: 1 if index % 2 == 0 else -1]:
-            seconds = runs[at].seconds()
-            if index >= 0:
-                samples[at].append(1000 * seconds)
     rows = []
-    for setting, each in zip(settings, samples, strict=True):
+    for setting, each in zip(settings, milliseconds(runs, rounds), strict=True):
         summary = summarise(each)
         rows.append(
             {

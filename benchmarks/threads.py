@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,11 +18,13 @@ from typing import Any
 
 from models import Work
 from muomni.bench.machine import describe_machine
+from muomni.bench.statistics import median_ratio, summarise
 from muomni.bundle import open_bundle
 from muomni.demo import demo_bundle
 from muomni.stages import Stages
 from muomni.threads import SessionThreads, ThreadPolicy
-from scaling import Setting, Steps
+from scaling import Setting, Steps, milliseconds
+from tables import markdown
 
 WAYS = {
     "1": SessionThreads(1),
@@ -73,30 +74,23 @@ def busy_programs(count: int) -> Iterator[None]:
 def measure(folder: Path, size: str, precision: str, rounds: int) -> list[dict[str, Any]]:
     """A step's milliseconds in each way, and how many times as fast as with one thread (paired rounds)."""
     setting = Setting(precision, size)
-    runs = {
-        way: Steps(Stages(open_bundle(folder), "cpu", OneWay(None, threads)).thinker(), setting, STEPS[size])
-        for way, threads in WAYS.items()
-    }
+    runs = [
+        Steps(Stages(open_bundle(folder), "cpu", OneWay(None, threads)).thinker(), setting, STEPS[size])
+        for threads in WAYS.values()
+    ]
     rows = []
     for busy in BUSY:
-        samples: dict[str, list[float]] = {way: [] for way in runs}
         with busy_programs(busy):
-            for index in range(-1, rounds):  # the first round warms up
-                for way in list(runs)[:: 1 if index % 2 == 0 else -1]:
-                    seconds = runs[way].seconds()
-                    if index >= 0:
-                        samples[way].append(1000 * seconds)
-        alone = samples["1"]
-        for way, each in samples.items():
-            ratio = statistics.median(a / b for a, b in zip(alone, each, strict=True))
+            samples = milliseconds(runs, rounds)
+        for way, each in zip(WAYS, samples, strict=True):
             rows.append(
                 {
                     "size": size,
                     "precision": precision,
                     "busy": busy,
                     "threads": way,
-                    "step_ms": round(statistics.median(each), 4),
-                    "times_one_thread": round(ratio, 3),
+                    "step_ms": round(summarise(each).median, 4),
+                    "times_one_thread": round(median_ratio(samples[0], each), 3),
                 }
             )
     return rows
@@ -105,17 +99,14 @@ def measure(folder: Path, size: str, precision: str, rounds: int) -> list[dict[s
 def table(rows: list[dict[str, Any]]) -> str:
     """One line a model and load: one thread's milliseconds, then ratios."""
     ways = list(WAYS)
-    lines = [
-        "| model | other programs | 1 thread, ms | " + " | ".join(ways[1:]) + " |",
-        "| --- " + "| ---: " * (len(ways) + 1) + "|",
-    ]
+    lines = []
     for start in range(0, len(rows), len(ways)):
         group = rows[start : start + len(ways)]
         first = group[0]
-        cells = [f"{row['times_one_thread']:.2f}" for row in group[1:]]
+        ratios = [f"{row['times_one_thread']:.2f}" for row in group[1:]]
         name = f"{first['size']} {first['precision']}"
-        lines.append(f"| {name} | {first['busy']} | {first['step_ms']:.2f} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name, str(first["busy"]), f"{first['step_ms']:.2f}", *ratios])
+    return markdown(["model", "other programs", "1 thread, ms", *ways[1:]], lines)
 
 
 def main() -> None:

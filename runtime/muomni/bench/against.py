@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from muomni.errors import InputError, MissingPackageError
 
 from .decoding import ThinkerRun
-from .statistics import summarise
+from .statistics import median_ratio, summarise
 
 GROUP = "muomni.bench"
 
@@ -80,9 +80,7 @@ def compare(run: ThinkerRun, opponent: Opponent, rounds: int) -> dict[str, Any]:
         "prefill_ms": round(1000 * other_first, 3),
         "muomni_decode_tokens_per_s": round(mine, 1),
         "muomni_prefill_ms": round(1000 * first, 3),
-        "decode_ratio": round(
-            summarise([a / b for a, b in zip(run.round_rates, rates, strict=True)]).median, 3
-        ),
+        "decode_ratio": round(median_ratio(run.round_rates, rates), 3),
         "prefill_ratio": round(other_first / first, 3),
         "same_tokens": round(same / len(ours), 4),
         "rounds": rounds,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 Clock = Callable[[], float]
+T = TypeVar("T")
 
 # A percentile that the samples cannot hold would be the largest sample under another name.
 SAMPLES_FOR_P90 = 10
@@ -51,19 +53,27 @@ def summarise(samples: Sequence[float]) -> Summary:
     )
 
 
+def median_ratio(of: Sequence[float], to: Sequence[float]) -> float:
+    """Median over the ratios of paired rounds, which a busy moment disturbs less than a ratio of medians."""
+    return summarise([a / b for a, b in zip(of, to, strict=True)]).median
+
+
+def in_turns(contenders: Iterable[T], rounds: int, warmups: int = 1) -> Iterator[tuple[int, list[T]]]:
+    """The rounds' numbers, and the order of each: every second one is reversed; those below 0 do not count."""
+    order = list(contenders)
+    for index in range(-warmups, rounds):
+        yield index, order if index % 2 == 0 else order[::-1]
+
+
 def interleave(
     actions: Mapping[str, Callable[[], object]],
     rounds: int,
     warmups: int = 1,
     clock: Clock = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each action, every one once a round, so that a busy moment hits them alike.
-
-    Every second round runs in reverse order; ``warmups`` rounds are not counted.
-    """
+    """Seconds of each action, every one once a round, so that a busy moment hits them alike; see :func:`in_turns`."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for index in range(-warmups, rounds):
-        names = list(actions) if index % 2 == 0 else list(actions)[::-1]
+    for index, names in in_turns(actions, rounds, warmups):
         for name in names:
             start = clock()
             actions[name]()
