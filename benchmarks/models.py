@@ -41,7 +41,7 @@ class Work:
         """A checkpoint set with a Thinker alone."""
         root = self.root / "set"
         if not root.exists():
-            from muomni_export.random_set import write_random_set
+            from muomni_export.synthetic.checkpoint_set import write_random_set
 
             write_random_set(root, self.size, with_vision=False, with_audio=False, with_talker=False)
         return root / "checkpoints" / f"omni_sft_{self.size}"
@@ -58,8 +58,8 @@ class Work:
 
     def thinker(self) -> Any:
         """The torch module."""
-        from muomni_export.checkpoints import read_checkpoint
-        from muomni_export.loading import load_modules
+        from muomni_export.checkpoint.checkpoint_set import read_checkpoint
+        from muomni_export.checkpoint.load import load_modules
 
         return load_modules(read_checkpoint(self.checkpoint())).thinker
 

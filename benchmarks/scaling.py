@@ -22,7 +22,7 @@ from models import Work
 from muomni import Omni
 from muomni.bench.machine import describe_machine
 from muomni.bench.statistics import in_turns, summarise
-from muomni.thinker import Thinker
+from muomni.models.thinker import Thinker
 
 PRECISIONS = ("fp32", "int8")
 CONTEXTS = (16, 32, 64, 128, 256, 384, 512)

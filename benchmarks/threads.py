@@ -1,7 +1,7 @@
 """What a second thread brings a decode step, and what spinning does: ``python benchmarks/threads.py --work FOLDER``.
 
 Each way of waiting is compared with one thread, on a machine that is quiet, and beside one and two programs that
-take all of a core they can get. These are the figures behind :mod:`muomni.threads`.
+take all of a core they can get. These are the figures behind :mod:`muomni.ort.threads`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 from models import Work
 from muomni.bench.machine import describe_machine
 from muomni.bench.statistics import median_ratio, summarise
-from muomni.bundle import open_bundle
-from muomni.demo import demo_bundle
-from muomni.stages import Stages
-from muomni.threads import SessionThreads, ThreadPolicy
+from muomni.bundle.demo import demo_bundle
+from muomni.bundle.folder import open_bundle
+from muomni.models.registry import Models
+from muomni.ort.threads import SessionThreads, ThreadPolicy
 from scaling import Setting, Steps, milliseconds
 from tables import markdown
 
@@ -75,7 +75,7 @@ def measure(folder: Path, size: str, precision: str, rounds: int) -> list[dict[s
     """A step's milliseconds in each way, and how many times as fast as with one thread (paired rounds)."""
     setting = Setting(precision, size)
     runs = [
-        Steps(Stages(open_bundle(folder), "cpu", OneWay(None, threads)).thinker(), setting, STEPS[size])
+        Steps(Models(open_bundle(folder), "cpu", OneWay(None, threads)).thinker(), setting, STEPS[size])
         for threads in WAYS.values()
     ]
     rows = []

@@ -120,7 +120,7 @@ def main() -> None:
 
 def record(bundle: Path, results: Sequence[Result], seed: int) -> None:
     """Put the figures into the bundle's manifest, in the place of those it had of the same abilities."""
-    from muomni.manifest import MANIFEST_NAME, MeasuredEntry, parse_manifest
+    from muomni.bundle.manifest import MANIFEST_NAME, MeasuredEntry, parse_manifest
 
     path = bundle / MANIFEST_NAME
     manifest = parse_manifest(path.read_text(encoding="utf-8"), str(path))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from muomni.mel import MelParameters, mel_power
+from muomni.dsp.mel import MelParameters, mel_power
 
 from .voices import SOUNDS
 from .world.phrasing import chance

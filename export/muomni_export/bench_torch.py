@@ -8,8 +8,8 @@ import torch
 
 from muomni.errors import InputError
 
-from .checkpoints import read_checkpoint
-from .loading import load_modules
+from .checkpoint.checkpoint_set import read_checkpoint
+from .checkpoint.load import load_modules
 from .modules.decoder import CachedAttend
 
 

@@ -98,7 +98,7 @@ def verify(
     """
     console = Console(COMMAND)
     with reporting(console, debug):
-        from .verify import verify_bundle
+        from .parity.verify import verify_bundle
 
         rows = verify_bundle(bundle, checkpoint, config)
         console.answer(f"{'graph':<14}{'error now':>11}{'at export':>11}{'tolerance':>11}")
@@ -121,7 +121,7 @@ def random_set(
     console = Console(COMMAND)
     with reporting(console, debug):
         _exporter()
-        from .random_set import write_random_set
+        from .synthetic.checkpoint_set import write_random_set
 
         console.answer(str(write_random_set(folder, size, seed=seed)))
 

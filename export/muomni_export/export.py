@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import muomni
-from muomni.bundle import open_bundle, sha256_of
-from muomni.contract import graph_contracts
-from muomni.errors import CheckpointError, InputError
-from muomni.manifest import (
+from muomni.bundle.contract import graph_contracts
+from muomni.bundle.folder import open_bundle, sha256_of
+from muomni.bundle.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
     FileEntry,
@@ -24,12 +23,20 @@ from muomni.manifest import (
     SourceEntry,
     TokenizerEntry,
 )
-from muomni.stages import Stages
-from muomni.threads import thread_policy
+from muomni.errors import CheckpointError, InputError
+from muomni.models.registry import Models
+from muomni.ort.threads import thread_policy
 
-from .build import GraphBuild, graph_builds
-from .checkpoints import read_checkpoint
-from .describe import (
+from .checkpoint.checkpoint_set import read_checkpoint
+from .checkpoint.load import Modules, load_modules
+from .onnx.draft_head import CANDIDATES, add_draft_head
+from .onnx.precision import TOLERANCES, PrecisionPlan, apply
+from .onnx.trace import OPSET
+from .output_folder import check_target, put_in_place, temporary_folder
+from .parity.compare import of_a_drafting_head, require
+from .parity.replay import write_recording
+from .stages.build import GraphBuild, graph_builds
+from .stages.describe import (
     AUDIO_FILTERS,
     INVENTORY,
     RESIDUAL_BY_BASE,
@@ -42,13 +49,6 @@ from .describe import (
     vision_stage,
     vocoder_stage,
 )
-from .draft_head import CANDIDATES, add_draft_head
-from .loading import Modules, load_modules
-from .parity import of_a_drafting_head, require
-from .precision import TOLERANCES, PrecisionPlan, apply
-from .replay import write_recording
-from .target import check_target, put_in_place, temporary_folder
-from .to_onnx import OPSET
 
 RECORDING_NAME = "parity.npz"
 TOKENIZER_NAME = "tokenizer.model"
@@ -95,7 +95,7 @@ def export_bundle(
             ``int8,thinker=int4``.
         progress: called with a line per step.
         draft_head: the Thinker's head drafts in 4 bits and computes the likeliest logits exactly, see
-            :mod:`muomni_export.draft_head`.
+            :mod:`muomni_export.onnx.draft_head`.
 
     Raises:
         CheckpointError: the checkpoint is missing, unreadable or does not fit.
@@ -163,7 +163,7 @@ def _write(
 
     manifest = replace(manifest, files=_file_entries(folder))
     (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-    stages = Stages(open_bundle(folder), "cpu", thread_policy())
+    stages = Models(open_bundle(folder), "cpu", thread_policy())
     entries, rows = {}, []
     for build in builds:
         progress(f"{build.graph}: comparing with torch")

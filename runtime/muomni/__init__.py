@@ -13,8 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batch import BatchRequest
-    from .conversation import Conversation
+    from .bundle.manifest import Manifest
+    from .engine.batch import BatchRequest
+    from .engine.conversation import Conversation
+    from .engine.prompt import Request
+    from .engine.speaking import SpeechOptions
     from .errors import (
         BundleError,
         CheckpointError,
@@ -30,27 +33,24 @@ if TYPE_CHECKING:
         ParityError,
         StageError,
     )
-    from .manifest import Manifest
+    from .media.wav import write_wav
+    from .models.sampling import SamplingOptions
     from .omni import Omni
-    from .prompt import Request
-    from .reply import Reply, Speech
-    from .sampling import SamplingOptions
-    from .speaking import SpeechOptions
-    from .wav import write_wav
+    from .replies import Reply, Speech
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "BatchRequest": "batch",
-    "Manifest": "manifest",
-    "Conversation": "conversation",
+    "BatchRequest": "engine.batch",
+    "Manifest": "bundle.manifest",
+    "Conversation": "engine.conversation",
     "Omni": "omni",
-    "Reply": "reply",
-    "Request": "prompt",
-    "Speech": "reply",
-    "SamplingOptions": "sampling",
-    "SpeechOptions": "speaking",
-    "write_wav": "wav",
+    "Reply": "replies",
+    "Request": "engine.prompt",
+    "Speech": "replies",
+    "SamplingOptions": "models.sampling",
+    "SpeechOptions": "engine.speaking",
+    "write_wav": "media.wav",
 }
 
 __all__ = [

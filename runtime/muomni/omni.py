@@ -7,35 +7,35 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .bundle import open_bundle
-from .conversation import Conversation
-from .demo import demo_bundle
+from .bundle.demo import demo_bundle
+from .bundle.folder import open_bundle
+from .bundle.manifest import Manifest
+from .engine.conversation import Conversation
+from .engine.prompt import Request
+from .engine.timings import Stopwatch
 from .errors import InputError, MuomniError
-from .manifest import Manifest
-from .prompt import Request
-from .reply import Reply
-from .sampling import SamplingOptions
-from .session import check_device, providers_for
-from .stages import Stages
-from .stopwatch import Stopwatch
-from .threads import thread_policy
+from .models.registry import Models
+from .models.sampling import SamplingOptions
+from .ort.session import check_device, providers_for
+from .ort.threads import thread_policy
+from .replies import Reply
 
 if TYPE_CHECKING:
-    from .audio import AudioSource
-    from .batch import BatchRequest, OnResult
-    from .codec import Codec
-    from .generation import OnText
-    from .image import ImageSource
-    from .listening import Listening
-    from .reply import Speech
-    from .speaking import OnAudio
-    from .talker import Talker
-    from .text_talker import TextTalker
-    from .thinker import Thinker
-    from .tokenizer import Tokenizer
-    from .video import VideoSource
-    from .vision import Vision
-    from .vocoder import Vocoder
+    from .engine.batch import BatchRequest, OnResult
+    from .engine.generation import OnText
+    from .engine.speaking import OnAudio
+    from .media.audio import AudioSource
+    from .media.image import ImageSource
+    from .media.video import VideoSource
+    from .models.audio_encoder import AudioEncoder
+    from .models.codec import Codec
+    from .models.reference_talker import ReferenceTalker
+    from .models.talker import Talker
+    from .models.thinker import Thinker
+    from .models.tokenizer import Tokenizer
+    from .models.vision import Vision
+    from .models.vocoder import Vocoder
+    from .replies import Speech
 
 DEFAULT_ROWS = 16  # of a batch
 
@@ -47,7 +47,7 @@ class Omni:
     first used.
     """
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: Models) -> None:
         self._stages = stages
 
     @classmethod
@@ -61,7 +61,7 @@ class Omni:
             device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, CUDA where
                 ONNX Runtime offers it, else the CPU.
             threads: threads of each session; None takes ``MUOMNI_THREADS``, or what measurement says for each
-                graph on this machine (see :mod:`muomni.threads`).
+                graph on this machine (see :mod:`muomni.ort.threads`).
 
         Raises:
             BundleError: the folder is not a bundle, or not whole.
@@ -74,7 +74,7 @@ class Omni:
         policy = thread_policy(threads)
         bundle = open_bundle(demo_bundle() if path is None else path)
         providers_for(checked)
-        return cls(Stages(bundle, checked, policy, time.perf_counter() - start))
+        return cls(Models(bundle, checked, policy, time.perf_counter() - start))
 
     @property
     def manifest(self) -> Manifest:
@@ -103,16 +103,16 @@ class Omni:
         return self._stages.vision()
 
     @property
-    def listening(self) -> Listening:
-        return self._stages.listening()
+    def audio_encoder(self) -> AudioEncoder:
+        return self._stages.audio_encoder()
+
+    @property
+    def reference_talker(self) -> ReferenceTalker:
+        return self._stages.reference_talker()
 
     @property
     def talker(self) -> Talker:
         return self._stages.talker()
-
-    @property
-    def text_talker(self) -> TextTalker:
-        return self._stages.text_talker()
 
     @property
     def codec(self) -> Codec:
@@ -151,7 +151,7 @@ class Omni:
         Returns:
             For each request its reply, or the error that it met; one bad request does not stop the rest.
         """
-        from .batch import BatchRequest, BatchRun
+        from .engine.batch import BatchRequest, BatchRun
 
         wanted = [BatchRequest(Request(text=r)) if isinstance(r, str) else r for r in requests]
         return BatchRun(self._stages, rows, on_result).run(wanted)
@@ -209,7 +209,7 @@ class Omni:
         sampling = SamplingOptions(temperature, top_k, top_p, repetition_penalty, seed)
         options = None
         if speech:
-            from .speaking import SpeechOptions
+            from .engine.speaking import SpeechOptions
 
             options = SpeechOptions(speech_temperature, speech_top_k, speech_frames, seed)
         return self.chat().say(
@@ -248,9 +248,9 @@ class Omni:
             InputError: nothing in the text can be spoken.
             StageError: the bundle has no Talker that can be told what to say.
         """
-        from .speaking import Speaker, SpeechOptions
+        from .engine.speaking import Speaker, SpeechOptions
 
-        self._stages.text_talker()  # refuses a Talker that cannot
+        self._stages.talker()  # refuses a Talker that cannot
         self._stages.preload_speech()
         speaker = Speaker(self._stages, SpeechOptions(temperature, seed=seed), Stopwatch())
         speech = speaker.speak([text] if isinstance(text, str) else text, on_audio)

@@ -23,8 +23,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from muomni.bundle import sha256_of
-from muomni.manifest import MANIFEST_NAME
+from muomni.bundle.folder import sha256_of
+from muomni.bundle.manifest import MANIFEST_NAME
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 EXPECTED: dict[str, Any] = json.loads((PARITY / "expected" / "expected.json").read_text())

@@ -264,7 +264,7 @@ def test_exit_ends_a_chat_at_a_terminal(terminal: Callable[..., Terminal]) -> No
 SLOWLY = """
 import sys, time
 from muomni.cli.run import main
-from muomni.thinker import Thinker
+from muomni.models.thinker import Thinker
 feed = Thinker.feed
 def slow(*arguments):
     time.sleep(0.1)

@@ -12,7 +12,7 @@ import soundfile
 from tests.end_to_end.conftest import Installed
 
 import muomni
-from muomni.demo import demo_bundle
+from muomni.bundle.demo import demo_bundle
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "demo"
 SAMPLES = CHECKPOINT / "samples"

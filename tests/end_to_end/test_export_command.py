@@ -60,7 +60,7 @@ def muomni_export(capfd: pytest.CaptureFixture[str]) -> Command:
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set's ``checkpoints`` folder; its stages are exported alone, which is quick."""
     need_packages()
-    from muomni_export.random_set import write_random_set
+    from muomni_export.synthetic.checkpoint_set import write_random_set
 
     return write_random_set(tmp_path_factory.mktemp("sets") / "a", "micro", seed=3).parent
 

@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from muomni.inventory import Inventory
-from muomni.spelling import SIZE, SLOTS
+from muomni.speech.letters import SIZE, SLOTS
+from muomni.speech.phonemes import Phonemes
 from muomni_export.modules.codec import Codec, CodecSizes
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.letters import LettersSizes, LettersToSounds
 from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
 from muomni_export.modules.vocoder import SpectralSizes, SpectralVocoder
-from muomni_export.random_set import write_random_set
+from muomni_export.synthetic.checkpoint_set import write_random_set
 
-INVENTORY = Inventory(tuple("abcdefg"))
+INVENTORY = Phonemes(tuple("abcdefg"))
 DECODER = DecoderSizes(width=32, layers=2, heads=2, kv_heads=1, hidden=48)
 CODES, BINS, RATE_HZ, HOP = 16, 8, 16_000, 16
 TALKER = TalkerSizes(

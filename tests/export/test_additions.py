@@ -14,9 +14,9 @@ from torch import nn
 import muomni
 from muomni.errors import CheckpointError
 from muomni_export.export import export_bundle
-from muomni_export.modules.listening import AudioEncoder, AudioSizes
+from muomni_export.modules.audio_encoder import AudioEncoder, AudioSizes
 from muomni_export.modules.vision import VisionEncoder, VisionSizes
-from muomni_export.random_set import write_random_set
+from muomni_export.synthetic.checkpoint_set import write_random_set
 
 VISION = VisionSizes(image_size=48, patch=8, width=16, layers=1, heads=2, hidden=16, stem_channels=4)
 AUDIO = AudioSizes(
@@ -93,12 +93,12 @@ def test_an_image_is_several_embeddings_of_pooled_patches(omni: muomni.Omni) -> 
 def test_compressed_mel_does_not_depend_on_loudness(omni: muomni.Omni) -> None:
     *_, audio, proj_a = modules(omni.thinker.stage.width)
     mel = np.exp(2 * np.random.default_rng(1).standard_normal((50, 128), dtype=np.float32))
-    features = omni.listening.encode_mel(mel)
+    features = omni.audio_encoder.encode_mel(mel)
     with torch.no_grad():
         expected = proj_a(audio(torch.from_numpy(mel)[None]))[0].numpy()
     assert features.embeds is not None
     assert np.abs(features.embeds - expected).max() < 1e-5
-    louder = omni.listening.encode_mel(mel * 37)
+    louder = omni.audio_encoder.encode_mel(mel * 37)
     assert np.abs(louder.features - features.features).max() < 1e-4
 
 

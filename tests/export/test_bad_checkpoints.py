@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from muomni.errors import CheckpointError
-from muomni_export.checkpoints import read_checkpoint
-from muomni_export.loading import load_modules
-from muomni_export.random_set import write_random_set
+from muomni_export.checkpoint.checkpoint_set import read_checkpoint
+from muomni_export.checkpoint.load import load_modules
+from muomni_export.synthetic.checkpoint_set import write_random_set
 
 Change = Callable[[Path], Any]
 RAN = "the-pickle-ran"
@@ -247,7 +247,7 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
 def _larger() -> Any:
     from dataclasses import replace
 
-    from muomni_export.random_set import set_sizes
+    from muomni_export.synthetic.checkpoint_set import set_sizes
 
     sizes = set_sizes("micro")
     return replace(sizes, thinker=replace(sizes.thinker, vocabulary=600))

@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from muomni_export.checkpoints import read_checkpoint
-from muomni_export.layouts import MERGED_PARTS
-from muomni_export.loading import Modules, load_modules
+from muomni_export.checkpoint.checkpoint_set import read_checkpoint
+from muomni_export.checkpoint.layouts import MERGED_PARTS
+from muomni_export.checkpoint.load import Modules, load_modules
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 OMNI = Path("checkpoints") / "omni_sft_tiny"

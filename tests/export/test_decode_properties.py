@@ -187,5 +187,5 @@ def test_speech_repeats_with_its_seed(omni: muomni.Omni) -> None:
 
 def test_a_shorter_speech_is_the_beginning_of_a_longer_one(omni: muomni.Omni) -> None:
     options = muomni.SamplingOptions(temperature=0.8, top_k=50, seed=9)
-    long = list(omni.talker.frames(30, options))
-    assert list(omni.talker.frames(11, options)) == long[:11]
+    long = list(omni.reference_talker.frames(30, options))
+    assert list(omni.reference_talker.frames(11, options)) == long[:11]

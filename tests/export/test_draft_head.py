@@ -11,8 +11,8 @@ import pytest
 import muomni
 from muomni.errors import InputError
 from muomni_export.export import export_bundle
-from muomni_export.random_set import set_sizes, write_random_set
-from muomni_export.verify import verify_bundle
+from muomni_export.parity.verify import verify_bundle
+from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
 
 VOCABULARY = 3000
 PROMPTS = ("Hello", "What do you see in the picture?", "a b c d e f g")

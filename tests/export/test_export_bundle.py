@@ -18,16 +18,17 @@ import pytest
 import torch
 
 import muomni
-from muomni.bundle import open_bundle
+from muomni.bundle.folder import open_bundle
+from muomni.bundle.manifest import Manifest, parse_manifest
 from muomni.errors import CheckpointError, InputError, OutputError, ParityError
-from muomni.manifest import Manifest, parse_manifest
-from muomni_export import export, to_onnx
+from muomni_export import export
 from muomni_export.export import ExportReport, export_bundle
 from muomni_export.modules.vocoder import VocoderSizes
-from muomni_export.parity import GraphCheck
-from muomni_export.random_set import set_sizes, write_random_set
-from muomni_export.target import put_in_place
-from muomni_export.verify import verify_bundle
+from muomni_export.onnx import trace as to_onnx
+from muomni_export.output_folder import put_in_place
+from muomni_export.parity.compare import GraphCheck
+from muomni_export.parity.verify import verify_bundle
+from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 CONTRIB = {"com.microsoft"}

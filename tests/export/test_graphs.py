@@ -12,17 +12,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from muomni.bundle import open_bundle
-from muomni.decoder import Decoder
+from muomni.bundle.folder import open_bundle
 from muomni.errors import CheckpointError, MuomniError
-from muomni.stages import Stages
-from muomni.threads import thread_policy
-from muomni_export.build import start_codes
-from muomni_export.checkpoints import read_checkpoint
+from muomni.models.registry import Models
+from muomni.ort.decoder import Decoder
+from muomni.ort.threads import thread_policy
+from muomni_export.checkpoint.checkpoint_set import read_checkpoint
+from muomni_export.checkpoint.load import Modules, load_modules
 from muomni_export.export import export_bundle
-from muomni_export.loading import Modules, load_modules
-from muomni_export.random_set import SetSizes, set_sizes, write_random_set
-from muomni_export.replay import run_case
+from muomni_export.parity.replay import run_case
+from muomni_export.stages.build import start_codes
+from muomni_export.synthetic.checkpoint_set import SetSizes, set_sizes, write_random_set
 
 CLOSE = 2e-5
 
@@ -31,7 +31,7 @@ CLOSE = 2e-5
 class Exported:
     folder: Path
     modules: Modules
-    stages: Stages
+    stages: Models
 
     def graph(self, name: str) -> onnx.GraphProto:
         return onnx.load(self.folder / f"{name}.onnx").graph
@@ -45,7 +45,7 @@ def export_stage(folder: Path, sizes: SetSizes, stage: str = "thinker", **option
     omni = write_random_set(folder / "set", sizes, seed=2, **options)
     checkpoint = omni.parent / f"{stage}_{sizes.name}"
     export_bundle(checkpoint, folder / "bundle")
-    stages = Stages(open_bundle(folder / "bundle"), "cpu", thread_policy(1))
+    stages = Models(open_bundle(folder / "bundle"), "cpu", thread_policy(1))
     return Exported(folder / "bundle", load_modules(read_checkpoint(checkpoint)), stages)
 
 

@@ -14,10 +14,10 @@ import torch
 from torch.nn import functional as F
 
 import muomni
-from muomni.griffin_lim import griffin_lim
-from muomni.mel import MelParameters, mel_power
-from muomni.resample import resample
-from muomni.stft import hann_window, istft, stft
+from muomni.dsp.griffin_lim import griffin_lim
+from muomni.dsp.mel import MelParameters, mel_power
+from muomni.dsp.resample import resample
+from muomni.dsp.stft import hann_window, istft, stft
 
 SPEECH = Path(__file__).parents[1] / "data" / "parity" / "inputs" / "speech_16k.wav"
 
@@ -28,7 +28,7 @@ def speech() -> np.ndarray:
 
 
 def test_mel_filters_and_spectrogram(parity_bundle: Path, speech: np.ndarray) -> None:
-    listening = muomni.Omni.load(parity_bundle, device="cpu").listening
+    encoder = muomni.Omni.load(parity_bundle, device="cpu").listening
     bank = librosa.filters.mel(sr=16_000, n_fft=1024, n_mels=128, htk=True, norm=None)
     assert np.abs(listening.filters - bank.T).max() < 1e-7
     spectrum = torch.stft(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import muomni
-from muomni.vocoder import normalise
+from muomni.models.vocoder import normalise
 
 DATA = Path(__file__).parents[1] / "data" / "parity"
 EXPECTED: dict[str, Any] = json.loads((DATA / "expected" / "expected.json").read_text())
@@ -62,7 +62,7 @@ def test_logits_after_media(omni: muomni.Omni, arrays: dict[str, np.ndarray], na
     media = media_of(EXPECTED[name]["media"])
     parts = [omni.vision.embed(media["images"])] if "images" in media else []
     if "audio" in media:
-        embeds = omni.listening.encode(media["audio"]).embeds
+        embeds = omni.audio_encoder.encode(media["audio"]).embeds
         assert embeds is not None
         parts.append(embeds)
     logits = omni.thinker.feed(omni.thinker.start(), EXPECTED[name]["ids"], np.concatenate(parts))
@@ -79,7 +79,7 @@ def test_images(omni: muomni.Omni, arrays: dict[str, np.ndarray], index: int) ->
 
 
 def test_audio(omni: muomni.Omni, arrays: dict[str, np.ndarray]) -> None:
-    features = omni.listening.encode(DATA / "inputs" / "speech_16k.wav")
+    features = omni.audio_encoder.encode(DATA / "inputs" / "speech_16k.wav")
     assert features.embeds is not None
     assert relative(features.mel, arrays["mel_16k"]) < MEL_RELATIVE
     assert np.abs(features.features - arrays["audio_features"]).max() < ABSOLUTE
@@ -87,7 +87,7 @@ def test_audio(omni: muomni.Omni, arrays: dict[str, np.ndarray]) -> None:
 
 
 def test_resampled_audio(omni: muomni.Omni, arrays: dict[str, np.ndarray]) -> None:
-    mel = omni.listening.mel(DATA / "inputs" / "speech_22k.wav")
+    mel = omni.audio_encoder.mel(DATA / "inputs" / "speech_22k.wav")
     assert relative(mel, arrays["mel_22k_resampled"]) < MEL_RELATIVE
 
 
@@ -103,7 +103,7 @@ def test_talker_codes_and_logits(omni: muomni.Omni, arrays: dict[str, np.ndarray
     reply = omni.generate("hi", max_new_tokens=1, speech=True, speech_temperature=0, speech_frames=len(codes))
     assert reply.speech is not None
     assert reply.speech.codes.tolist() == codes
-    base, residual = omni.talker.logits(reply.speech.codes)
+    base, residual = omni.reference_talker.logits(reply.speech.codes)
     assert np.abs(base - arrays["talker_base_logits"]).max() < ABSOLUTE
     assert np.abs(residual - arrays["talker_res_logits"]).max() < ABSOLUTE
 

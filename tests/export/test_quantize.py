@@ -16,15 +16,15 @@ from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 import muomni
-from muomni.bundle import open_bundle
+from muomni.bundle.folder import open_bundle
+from muomni.bundle.manifest import Manifest
 from muomni.errors import InputError
-from muomni.manifest import Manifest
-from muomni.stages import Stages
-from muomni.threads import thread_policy
+from muomni.models.registry import Models
+from muomni.ort.threads import thread_policy
 from muomni_export.export import export_bundle
 from muomni_export.modules.vocoder import VocoderSizes
-from muomni_export.precision import TOLERANCES, PrecisionPlan
-from muomni_export.quantize import (
+from muomni_export.onnx.precision import TOLERANCES, PrecisionPlan
+from muomni_export.onnx.quantize import (
     SMALLEST_WEIGHT,
     Blocks,
     block_size,
@@ -33,9 +33,9 @@ from muomni_export.quantize import (
     quantise,
     quantise_file,
 )
-from muomni_export.random_set import SetSizes, set_sizes, write_random_set
-from muomni_export.replay import run_case
-from muomni_export.verify import verify_bundle
+from muomni_export.parity.replay import run_case
+from muomni_export.parity.verify import verify_bundle
+from muomni_export.synthetic.checkpoint_set import SetSizes, set_sizes, write_random_set
 
 Matrix = NDArray[np.float32]
 
@@ -387,7 +387,7 @@ def test_float16_computes_in_float32_with_the_rounded_weights(
         "chunks": np.array([40]),
     }
     bundle = open_bundle(text_bundles["fp16"])
-    got = run_case(Stages(bundle, "cpu", thread_policy(1)), "thinker", case)["logits"][:, 0]
+    got = run_case(Models(bundle, "cpu", thread_policy(1)), "thinker", case)["logits"][:, 0]
     session = onnxruntime.InferenceSession(tmp_path / "rounded.onnx", providers=["CPUExecutionProvider"])
     inputs = {name: case[name] for name in ("input_ids", "media_embeds")}
     inputs |= {"seqlens_k": np.array([39], np.int32), "total_sequence_length": np.array(40, np.int32)}

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from muomni.errors import InputError, OutputError
-from muomni_export.checkpoints import read_checkpoint
-from muomni_export.loading import Modules, load_modules
-from muomni_export.random_set import set_sizes, write_random_set
-from muomni_export.random_tokenizer import SMALLEST, tokenizer_model
+from muomni_export.checkpoint.checkpoint_set import read_checkpoint
+from muomni_export.checkpoint.load import Modules, load_modules
+from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
+from muomni_export.synthetic.tokenizer import SMALLEST, tokenizer_model
 
 STAGES = ("thinker", "vision", "vision_projector", "audio", "audio_projector", "talker", "codec", "vocoder")
 ENGLISH = (

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from muomni.errors import CheckpointError
-from muomni_export.checkpoints import StageWeights
+from muomni_export.checkpoint.checkpoint_set import StageWeights
+from muomni_export.modules.audio_encoder import AudioEncoder, AudioSizes
 from muomni_export.modules.decoder import DecoderSizes
-from muomni_export.modules.listening import AudioEncoder, AudioSizes
 from muomni_export.modules.talker import Talker, TalkerSizes
 from muomni_export.modules.thinker import Thinker, ThinkerSizes
 from muomni_export.modules.vision import VisionEncoder, VisionSizes
 from muomni_export.modules.vocoder import Vocoder, VocoderSizes
-from muomni_export.sizes import audio_sizes, listening_front_end, thinker_sizes, vision_sizes
-from muomni_export.talker_sizes import talker_sizes
-from muomni_export.vocoder_sizes import SpeakingFrontEnd, speaking_front_end, vocoder_sizes
+from muomni_export.stages.sizes import audio_front_end, audio_sizes, thinker_sizes, vision_sizes
+from muomni_export.stages.talker_sizes import talker_sizes
+from muomni_export.stages.vocoder_sizes import SpeechFrontEnd, speech_front_end, vocoder_sizes
 
 DECODER = DecoderSizes(width=64, layers=2, heads=4, kv_heads=2, hidden=96)
 AUDIO = AudioSizes(mel_bins=128, downsampling=8, channels=4, width=24, layers=1, heads=3, hidden=32)
@@ -177,7 +177,7 @@ def test_audio(downsampling: int, mel_bins: int) -> None:
 
 def test_audio_front_end() -> None:
     made = weights(AudioEncoder(AUDIO), sample_rate=8000, frame_hop=80)
-    front = listening_front_end(made, [])
+    front = audio_front_end(made, [])
     assert (front.sample_rate_hz, front.n_fft, front.window_samples, front.hop_samples) == (
         8000,
         1024,
@@ -185,7 +185,7 @@ def test_audio_front_end() -> None:
         80,
     )
     with pytest.raises(CheckpointError, match=r"frame_win of the audio: expected at most n_fft \(256\)"):
-        listening_front_end(weights(AudioEncoder(AUDIO), n_fft=256), [])
+        audio_front_end(weights(AudioEncoder(AUDIO), n_fft=256), [])
 
 
 def test_vocoder() -> None:
@@ -226,4 +226,4 @@ def test_dilations_cannot_be_guessed() -> None:
 
 def test_speech_front_end() -> None:
     made = weights(Vocoder(VOCODER), sample_rate=22050)
-    assert speaking_front_end(made, "vocoder", SpeakingFrontEnd(), []) == SpeakingFrontEnd(22050, 1024, 256)
+    assert speech_front_end(made, "vocoder", SpeechFrontEnd(), []) == SpeechFrontEnd(22050, 1024, 256)

@@ -16,12 +16,12 @@ from tests.export.spoken_set import BINS, HOP, INVENTORY, RATE_HZ, speaking_modu
 import muomni
 from muomni.cli.run import main
 from muomni.errors import BundleError, CheckpointError, InputError, StageError
-from muomni.spoken_text import LONGEST_SOUND_FRAMES, SpokenText
-from muomni.vocoder_stream import VocoderStream
-from muomni_export.checkpoints import read_checkpoint
+from muomni.models.vocoder_stream import VocoderStream
+from muomni.speech.pointer import LONGEST_SOUND_FRAMES, SpokenText
+from muomni_export.checkpoint.checkpoint_set import read_checkpoint
+from muomni_export.checkpoint.load import load_modules
 from muomni_export.export import export_bundle
-from muomni_export.loading import load_modules
-from muomni_export.verify import verify_bundle
+from muomni_export.parity.verify import verify_bundle
 from recipe.speaking.speak import TorchGraphs
 
 TEXT = "A bad cab, and 3 faded bags. Did a dad gab? A cage"
@@ -206,7 +206,7 @@ def test_a_reference_talker_cannot_be_told(parity_bundle: Path) -> None:
 
 def test_a_told_talker_is_not_drawn_from(omni: muomni.Omni) -> None:
     with pytest.raises(StageError, match="is told what to say"):
-        _ = omni.talker
+        _ = omni.reference_talker
 
 
 def test_the_question_for_a_picture_with_a_recording(omni: muomni.Omni) -> None:

@@ -21,14 +21,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import muomni
-import muomni.image
+import muomni.media.image
 from muomni.errors import StageError
-from muomni.vocoder import normalise
-from muomni_export.checkpoints import read_checkpoint
+from muomni.models.vocoder import normalise
+from muomni_export.checkpoint.checkpoint_set import read_checkpoint
+from muomni_export.checkpoint.load import Modules, load_modules
 from muomni_export.export import export_bundle
-from muomni_export.loading import Modules, load_modules
 from muomni_export.modules.vocoder import VocoderSizes
-from muomni_export.random_set import SetSizes, set_sizes, write_random_set
+from muomni_export.synthetic.checkpoint_set import SetSizes, set_sizes, write_random_set
 
 pytestmark = pytest.mark.slow
 
@@ -245,13 +245,13 @@ def test_images_and_sound_enter_the_prompt_in_the_references_order(case: Case) -
     media: list[Tensor] = []
     with torch.no_grad():
         for image in IMAGES:
-            pixels = torch.from_numpy(muomni.image.pixels(image, modules.vision.sizes.image_size))[None]
+            pixels = torch.from_numpy(muomni.media.image.pixels(image, modules.vision.sizes.image_size))[None]
             cls, grid = modules.vision(pixels)
             features = omni.vision.encode(image)
             assert np.abs(features.cls - cls[0].numpy()).max() < CLOSE
             assert np.abs(features.grid - grid[0].numpy()).max() < CLOSE
             media.append(modules.vision_projector(cls))
-        mel = torch.from_numpy(omni.listening.mel(SOUND))[None]
+        mel = torch.from_numpy(omni.audio_encoder.mel(SOUND))[None]
         media.append(modules.audio_projector(modules.audio(mel)))
     downsampling = modules.audio.sizes.downsampling
     assert media[-1].shape[1] == -(-mel.shape[1] // downsampling)
@@ -339,7 +339,7 @@ def test_a_vision_folder_makes_a_bundle_that_encodes_images(stage_folders: Path,
     assert stages_of(omni) == {"vision"} and modules.vision is not None
     features = omni.vision.encode(IMAGES[0])
     with torch.no_grad():
-        cls, grid = modules.vision(torch.from_numpy(muomni.image.pixels(IMAGES[0], 32))[None])
+        cls, grid = modules.vision(torch.from_numpy(muomni.media.image.pixels(IMAGES[0], 32))[None])
     assert np.abs(features.cls - cls[0].numpy()).max() < CLOSE
     assert np.abs(features.grid - grid[0].numpy()).max() < CLOSE
     assert features.embeds is None
@@ -352,7 +352,7 @@ def test_a_vision_folder_makes_a_bundle_that_encodes_images(stage_folders: Path,
 def test_an_audio_folder_makes_a_bundle_that_encodes_sound(stage_folders: Path, tmp_path: Path) -> None:
     modules, omni = export_alone(stage_folders / "audio_enc_micro", tmp_path / "bundle")
     assert stages_of(omni) == {"audio"} and modules.audio is not None
-    features = omni.listening.encode(SOUND)
+    features = omni.audio_encoder.encode(SOUND)
     with torch.no_grad():
         expected = modules.audio(torch.from_numpy(features.mel)[None])[0].numpy()
     assert np.abs(features.features - expected).max() < CLOSE
@@ -364,7 +364,7 @@ def test_an_audio_folder_makes_a_bundle_that_encodes_sound(stage_folders: Path, 
 def test_a_talker_folder_makes_a_bundle_that_speaks(stage_folders: Path, tmp_path: Path) -> None:
     modules, omni = export_alone(stage_folders / "talker_micro", tmp_path / "bundle")
     assert stages_of(omni) == {"talker", "codec", "vocoder"} and modules.talker is not None
-    frames = np.array(list(omni.talker.frames(6, muomni.SamplingOptions())))
+    frames = np.array(list(omni.reference_talker.frames(6, muomni.SamplingOptions())))
     with torch.no_grad():
         codes = torch.from_numpy(np.concatenate(([[0, 0]], frames[:-1])))[None]
         base, residual = modules.talker(modules.talker.embed(codes))

@@ -21,9 +21,9 @@ from onnx import numpy_helper
 
 from muomni.errors import BundleError, ManifestError, MissingPackageError, ParityError
 from muomni_export.export import export_bundle
-from muomni_export.random_set import set_sizes, write_random_set
-from muomni_export.replay import difference, read_recording, write_recording
-from muomni_export.verify import verify_bundle
+from muomni_export.parity.replay import difference, read_recording, write_recording
+from muomni_export.parity.verify import verify_bundle
+from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -216,14 +216,14 @@ for name in ("torch", "onnx", "onnxscript", "onnx_ir", "librosa", "safetensors",
 """
 VERIFY = """
 from pathlib import Path
-from muomni_export.verify import verify_bundle
+from muomni_export.parity.verify import verify_bundle
 for row in verify_bundle(Path(sys.argv[1])):
     print(row.graph)
 """
 AGAINST = """
 from pathlib import Path
 from muomni.errors import MissingPackageError
-from muomni_export.verify import verify_bundle
+from muomni_export.parity.verify import verify_bundle
 try:
     verify_bundle(Path(sys.argv[1]), Path("checkpoint"))
 except MissingPackageError as error:
@@ -249,8 +249,8 @@ def test_comparing_with_a_checkpoint_without_torch_says_what_to_install(exported
 
 
 def test_a_missing_package_is_an_error_of_ours(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "muomni_export.build", raising=False)
-    monkeypatch.setitem(sys.modules, "muomni_export.checkpoints", None)
+    monkeypatch.delitem(sys.modules, "muomni_export.stages.build", raising=False)
+    monkeypatch.setitem(sys.modules, "muomni_export.checkpoint.checkpoint_set", None)
     with pytest.raises(MissingPackageError, match="comparing with torch needs"):
         verify_bundle(exported, Path("checkpoint"))
 

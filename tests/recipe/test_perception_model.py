@@ -13,7 +13,7 @@ pytest.importorskip("soxr")
 
 import torch
 
-from muomni_export.modules.listening import AudioEncoder
+from muomni_export.modules.audio_encoder import AudioEncoder
 from muomni_export.modules.thinker import Thinker
 from muomni_export.modules.vision import VisionEncoder
 from recipe.cases import Case

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from muomni.bundle import open_bundle
-from muomni.demo import demo_bundle
+from muomni.bundle.demo import demo_bundle
+from muomni.bundle.folder import open_bundle
 from recipe.evaluate import record
 from recipe.scoring import Result, error_rate, error_rate_interval, is_right, wilson, word_errors
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from muomni.normalise import MARKS, normalise
+from muomni.speech.normalise import MARKS, normalise
 from recipe.seeds import generator
 from recipe.speaking.sentences import RULES, automaton, closed_sentence, vocabulary
 

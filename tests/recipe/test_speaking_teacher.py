@@ -14,7 +14,7 @@ try:
 except OSError:
     pytest.skip("espeak-ng is not installed", allow_module_level=True)
 
-from muomni.normalise import MARKS
+from muomni.speech.normalise import MARKS
 from recipe.speaking import mel
 from recipe.speaking.alignment import durations, say, sentence_case
 from recipe.speaking.espeak import Espeak

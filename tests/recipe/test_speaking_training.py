@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from muomni.inventory import Inventory
-from muomni.sampling import Sampler, SamplingOptions
-from muomni.spelling import SIZE, SLOTS
-from muomni.spoken_text import Chooser, SpokenSounds, SpokenText
+from muomni.models.sampling import Sampler, SamplingOptions
+from muomni.speech.letters import SIZE, SLOTS
+from muomni.speech.phonemes import Phonemes
+from muomni.speech.pointer import Chooser, SpokenSounds, SpokenText
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.letters import LettersSizes, LettersToSounds
 from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
@@ -20,7 +20,7 @@ from recipe.speaking import codec, state, talker
 from recipe.speaking.corpus import Example, collate
 from recipe.speaking.speak import TorchGraphs
 
-INVENTORY = Inventory(("a", "b", "c"))
+INVENTORY = Phonemes(("a", "b", "c"))
 DECODER = DecoderSizes(width=32, layers=2, heads=2, kv_heads=1, hidden=32)
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import soundfile
 import torch
 
-from muomni.inventory import Inventory
-from muomni.sampling import Sampler, SamplingOptions
-from muomni.spoken_text import SpokenText, best
+from muomni.models.sampling import Sampler, SamplingOptions
+from muomni.speech.phonemes import Phonemes
+from muomni.speech.pointer import SpokenText, best
 from muomni_export.modules.codec import Codec, CodecSizes
 from muomni_export.modules.letters import LettersToSounds
 from recipe import DEFAULT_STATE
@@ -144,8 +144,8 @@ def load_vocoder(folder: Path, griffin_lim: bool = False) -> evaluate.Vocode:
     return vocoder.as_function(model)
 
 
-def load_inventory(folder: Path) -> Inventory:
-    return Inventory(tuple(json.loads((folder / "inventory.json").read_text(encoding="utf-8"))))
+def load_inventory(folder: Path) -> Phonemes:
+    return Phonemes(tuple(json.loads((folder / "inventory.json").read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

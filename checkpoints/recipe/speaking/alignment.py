@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from muomni.normalise import MARKS
+from muomni.speech.normalise import MARKS
 
 from .espeak import Espeak, SpokenSound, Utterance
 from .mel import SPEC, MelSpec

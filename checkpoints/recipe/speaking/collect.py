@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from muomni.inventory import Inventory
+from muomni.speech.phonemes import Phonemes
 
 from .corpus import write_json
 from .mel import SPEC
@@ -27,7 +27,7 @@ from .state import averaged, load, save
 TALKER, VOCODER = "talker_tiny", "vocoder_tiny"
 
 
-def collect(folder: Path, out: Path, inventory: Inventory, dtype: torch.dtype) -> None:
+def collect(folder: Path, out: Path, inventory: Phonemes, dtype: torch.dtype) -> None:
     """From a training folder to ``out``, a folder a stage, and ``out/configs``."""
 
     def write(path: Path, part: dict[str, dict[str, Tensor]]) -> None:

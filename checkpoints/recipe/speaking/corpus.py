@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from muomni.inventory import Inventory
+from muomni.speech.phonemes import Phonemes
 from muomni_export.modules.codec import Codec
 from recipe.seeds import Split
 
@@ -45,7 +45,7 @@ def spoken(espeak: Espeak, split: Split, first: int, count: int, seed: int = SEE
             continue
 
 
-def write_shard(folder: Path, split: Split, number: int, codec: Codec, inventory: Inventory) -> float:
+def write_shard(folder: Path, split: Split, number: int, codec: Codec, inventory: Phonemes) -> float:
     """Make shard ``number`` unless it is there; gives its hours of speech."""
     target = folder / f"{split}-{number:04d}"
     if target.is_dir():

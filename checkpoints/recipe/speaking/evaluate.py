@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from muomni.inventory import Inventory
-from muomni.normalise import MARKS
-from muomni.spoken_text import Graphs, SpokenSounds, SpokenText
+from muomni.speech.normalise import MARKS
+from muomni.speech.phonemes import Phonemes
+from muomni.speech.pointer import Graphs, SpokenSounds, SpokenText
 from muomni_export.modules.codec import Codec
 from recipe.scoring import edit_distance
 from recipe.seeds import Split, generator
@@ -53,7 +53,7 @@ class Score:
 
 def evaluate(
     codec: Codec,
-    inventory: Inventory,
+    inventory: Phonemes,
     graphs: Graphs,
     from_text: bool,
     count: int,
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def versions(
-    aligned: Aligned, codec: Codec, inventory: Inventory, graphs: Graphs, from_text: bool, vocode: Vocode
+    aligned: Aligned, codec: Codec, inventory: Phonemes, graphs: Graphs, from_text: bool, vocode: Vocode
 ) -> dict[str, NDArray[np.float32]]:
     """One sentence said in every way."""
     spoken = {"teacher": aligned.samples, "codec": vocode(decode(codec, encode(codec, aligned.samples)))}

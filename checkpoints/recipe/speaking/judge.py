@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from muomni.normalise import MARKS
+from muomni.speech.normalise import MARKS
 from recipe.scoring import Result, edit_distance, error_rate, error_rate_interval, wilson
 from recipe.seeds import generator
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from muomni.inventory import Inventory
-from muomni.normalise import MARKS
-from muomni.spelling import BLANK, PADDING, SIZE, SLOTS, collapse, windows
+from muomni.speech.letters import BLANK, PADDING, SIZE, SLOTS, collapse, windows
+from muomni.speech.normalise import MARKS
+from muomni.speech.phonemes import Phonemes
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.letters import LettersSizes, LettersToSounds
 from recipe.seeds import Split
@@ -54,7 +54,7 @@ class Word:
     symbols: list[int]
 
 
-def words(espeak: Espeak, inventory: Inventory, text: str) -> list[Word]:
+def words(espeak: Espeak, inventory: Phonemes, text: str) -> list[Word]:
     """Each word of a normalised text with what espeak says for it; none where that cannot be told."""
     tokens = text.split(" ")
     try:
@@ -80,7 +80,7 @@ def sounds_of_words(espeak: Espeak, text: str, count: int) -> list[list[str]]:
     return [[s.symbol for s in sounds if s.word == i and s.symbol not in MARKS] for i in range(count)]
 
 
-def batch(espeak: Espeak, inventory: Inventory, split: Split, number: int, open_share: float) -> list[Word]:
+def batch(espeak: Espeak, inventory: Phonemes, split: Split, number: int, open_share: float) -> list[Word]:
     """The words of batch ``number``: a pure function of it."""
     first = number * SENTENCES_PER_BATCH
     indices = range(first, first + SENTENCES_PER_BATCH)
@@ -147,7 +147,7 @@ def accuracy(model: LettersToSounds, batch_: list[Word]) -> float:
     return float(np.mean([h == w.symbols for h, w in zip(heard, batch_, strict=True)]))
 
 
-def train(folder: Path, inventory: Inventory, steps: int, seed: int = 0) -> None:
+def train(folder: Path, inventory: Phonemes, steps: int, seed: int = 0) -> None:
     """Train, or go on, up to so many steps."""
     torch.manual_seed(seed)
     model = LettersToSounds(sizes(1 + len(inventory.symbols)))

@@ -13,8 +13,8 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.griffin_lim import griffin_lim
-from muomni.stft import hann_window
+from muomni.dsp.griffin_lim import griffin_lim
+from muomni.dsp.stft import hann_window
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from muomni.normalise import MARKS, integer, normalise
+from muomni.speech.normalise import MARKS, integer, normalise
 from recipe.seeds import Split, generator, is_training
 from recipe.world import lexicon
 from recipe.world.dialogue import conversation

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from muomni.spoken_text import Frame, Step
+from muomni.speech.pointer import Frame, Step
 from muomni_export.modules.decoder import CachedAttend
 from muomni_export.modules.letters import LettersToSounds
 from muomni_export.modules.talker import Talker
 
 
 class TorchGraphs:
-    """:class:`muomni.spoken_text.Graphs` by torch modules."""
+    """:class:`muomni.speech.pointer.Graphs` by torch modules."""
 
     def __init__(self, letters: LettersToSounds, talker: Talker) -> None:
         assert talker.sizes.text is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muomni.normalise import TENS, UNITS
+from muomni.speech.normalise import TENS, UNITS
 
 
 def words(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Letters to sounds: a small bidirectional transformer over one word and a little of its neighbours.
 
 Each letter of the word has some slots for sounds (or nothing); what the letters mean and how the slots are read is
-in :mod:`muomni.spelling`.
+in :mod:`muomni.speech.letters`.
 """
 
 from __future__ import annotations

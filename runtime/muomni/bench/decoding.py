@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from muomni.thinker import Thinker
+from muomni.models.thinker import Thinker
 
 from .statistics import Summary, summarise
 

@@ -5,8 +5,8 @@ The embedding table is left out: a token reads one row of it.
 
 from __future__ import annotations
 
-from muomni.bundle import Bundle
-from muomni.manifest import BITS
+from muomni.bundle.folder import Bundle
+from muomni.bundle.manifest import BITS
 
 from .machine import MEMORY_BYTES, read_bandwidth
 

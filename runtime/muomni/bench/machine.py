@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from muomni.session import import_onnxruntime
-from muomni.threads import available_cores
+from muomni.ort.session import import_onnxruntime
+from muomni.ort.threads import available_cores
 
 MEMORY_BYTES = 256 * 2**20
 """Larger than the last-level cache of common machines."""

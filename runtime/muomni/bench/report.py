@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from muomni import __version__
-from muomni.bundle import open_bundle
+from muomni.bundle.folder import open_bundle
 from muomni.omni import Omni
 
 from .against import compare, load_opponent

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.manifest import Manifest
+from muomni.bundle.manifest import Manifest
+from muomni.engine.speaking import OnAudio
+from muomni.models.sampling import SamplingOptions
 from muomni.omni import Omni
-from muomni.sampling import SamplingOptions
-from muomni.speaking import OnAudio
 
 from .statistics import Summary, interleave, summarise
 
@@ -59,21 +59,21 @@ def stage_actions(omni: Omni) -> tuple[dict[str, Action], dict[str, float]]:
         units["vision"] = 1.0
     if manifest.audio is not None:
         audio = example_audio(manifest.audio.mel.sample_rate_hz)
-        actions["audio"] = lambda: omni.listening.encode(audio)
+        actions["audio"] = lambda: omni.audio_encoder.encode(audio)
         units["audio"] = AUDIO_SECONDS
     rate_hz = 12.5 if manifest.talker is None else manifest.talker.frame_rate_hz
     frames = round(SPEECH_SECONDS * rate_hz)
     if manifest.spoken_text is not None:
 
         def say() -> list[tuple[int, int]]:
-            return list(omni.text_talker.frames([SPOKEN_TEXT], SamplingOptions()))
+            return list(omni.talker.frames([SPOKEN_TEXT], SamplingOptions()))
 
         frames = len(say())
         actions["talker"] = say
         units["talker"] = frames
     elif manifest.talker is not None:
-        frames = max(1, min(frames, omni.talker.max_frames))
-        actions["talker"] = lambda: list(omni.talker.frames(frames, SPEECH_SAMPLING))
+        frames = max(1, min(frames, omni.reference_talker.max_frames))
+        actions["talker"] = lambda: list(omni.reference_talker.frames(frames, SPEECH_SAMPLING))
         units["talker"] = frames
     codec, bins = manifest.codec, 0
     if codec is not None:

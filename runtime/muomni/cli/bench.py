@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from muomni.demo import demo_bundle
+from muomni.bundle.demo import demo_bundle
 from muomni.errors import InputError, OutputError
 
 from .common import new_app, reporting, start, version_option

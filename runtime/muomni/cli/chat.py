@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from muomni.errors import MuomniError, OutputError
-from muomni.reply import Reply
+from muomni.replies import Reply
 
 from .console import Console, is_terminal, reply_object
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from muomni import __version__
-from muomni.demo import demo_bundle
+from muomni.bundle.demo import demo_bundle
 from muomni.errors import MuomniError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def required_packages() -> Iterator[Check]:
 
 def wheels() -> Check:
     """Exactly one ONNX Runtime wheel must be there."""
-    from muomni.session import INSTALL_LINE, import_onnxruntime
+    from muomni.ort.session import INSTALL_LINE, import_onnxruntime
 
     found = {name: version for name in WHEELS if (version := _version(name))}
     data: dict[str, Any] = {"wheels": found}
@@ -116,7 +116,7 @@ def wheels() -> Check:
 
 
 def threads() -> Check:
-    from muomni.threads import available_cores, thread_policy
+    from muomni.ort.threads import available_cores, thread_policy
 
     try:
         count = thread_policy().most
@@ -129,9 +129,9 @@ def threads() -> Check:
 
 def session(device: str) -> Check:
     """What a session really gets, which can be less than what ONNX Runtime offers."""
-    from muomni.contract import GraphContract, TensorSpec
-    from muomni.session import GraphSession, check_device, import_onnxruntime
-    from muomni.threads import SessionThreads
+    from muomni.bundle.contract import GraphContract, TensorSpec
+    from muomni.ort.session import GraphSession, check_device, import_onnxruntime
+    from muomni.ort.threads import SessionThreads
 
     x, y = TensorSpec("x", "float32", (1,)), TensorSpec("y", "float32", (1,))
     contract = GraphContract("probe", (x,), (y,))
@@ -174,7 +174,7 @@ def for_export() -> Check:
 
 def bundle(folder: Path, device: str) -> Iterator[Check]:
     """The bundle's files against its manifest, then every graph in a session."""
-    from muomni.bundle import open_bundle
+    from muomni.bundle.folder import open_bundle
 
     try:
         opened = open_bundle(folder)
@@ -210,9 +210,9 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
 
 
 def _load(omni: Omni, stage: str) -> None:
-    if stage == "talker" and omni.manifest.spoken_text is not None:
-        stage = "text_talker"
-    getattr(omni, "listening" if stage == "audio" else stage)
+    if stage == "talker" and omni.manifest.spoken_text is None:
+        stage = "reference_talker"
+    getattr(omni, "audio_encoder" if stage == "audio" else stage)
 
 
 def _version(distribution: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from muomni.errors import OutputError
 
 if TYPE_CHECKING:
-    from muomni.reply import Reply, Speech
+    from muomni.replies import Reply, Speech
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from muomni.demo import demo_bundle
+from muomni.bundle.demo import demo_bundle
 from muomni.errors import InputError
 
 from .common import new_app, reporting, start, version_option
@@ -143,7 +143,7 @@ def run(
 
             speech = SpeechOptions(temperature=speech_temperature, frames=speech_frames, seed=seed)
         if audio_out is not None:
-            from muomni.wav import check_writable
+            from muomni.media.wav import check_writable
 
             check_writable(audio_out)  # now, not after minutes of work
         omni = Omni.load(model, device=device, threads=threads)
@@ -219,7 +219,7 @@ def speak_text(
         raise InputError("--say: the text is empty")
 
     from muomni import Omni, write_wav
-    from muomni.wav import check_writable
+    from muomni.media.wav import check_writable
 
     check_writable(audio_out)
     omni = Omni.load(model, device=device, threads=threads)

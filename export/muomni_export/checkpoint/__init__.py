@@ -1,0 +1,1 @@
+"""What people bring: finding, reading and naming the weights of a checkpoint."""

@@ -1,0 +1,75 @@
+"""Which graph gets which precision, and how far each may be from torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from muomni.bundle.manifest import Precision
+from muomni.errors import InputError
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# Relative to the largest value, see :func:`muomni_export.parity.replay.difference`. Float32 graphs reach 1e-6; the
+# others are bounds beyond which something is wrong, not what is expected (1e-3, 2e-2 and 1e-1).
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.15, "int4": 1.0}
+# Their products are few and their rounding is heard: 8 and 4 bits are for the others.
+ALWAYS_FLOAT = ("codec", "codec_encoder", "vocoder")
+
+
+@dataclass(frozen=True)
+class PrecisionPlan:
+    """A default and exceptions by graph, from text such as ``int8`` or ``int8,thinker=int4,vision=fp32``."""
+
+    default: Precision
+    graphs: dict[str, Precision]
+
+    @classmethod
+    def parse(cls, text: str) -> PrecisionPlan:
+        """Without a default it is ``fp32``.
+
+        Raises:
+            InputError: an unknown precision, two for one graph, or one that a graph cannot be stored in.
+        """
+        default: Precision | None = None
+        graphs: dict[str, Precision] = {}
+        for part in text.split(","):
+            graph, equals, name = part.strip().rpartition("=")
+            if name not in PRECISIONS:
+                raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {name!r}")
+            chosen = PRECISIONS[PRECISIONS.index(name)]
+            if equals and not graph:
+                raise InputError(f"precision: no name before '=' in {text!r}; expected GRAPH=PRECISION")
+            if graph in graphs or (not equals and default is not None):
+                raise InputError(f"precision: two for {graph or 'the default'} in {text!r}; expected one")
+            if equals and graph in ALWAYS_FLOAT and chosen.startswith("int"):
+                raise InputError(f"precision: {graph} is stored as fp32 or fp16 only, got {name!r}")
+            if equals:
+                graphs[graph] = chosen
+            else:
+                default = chosen
+        return cls(default or "fp32", graphs)
+
+    def check(self, known: Collection[str]) -> None:
+        """Raises InputError when an exception names a graph that is not made."""
+        for graph in self.graphs:
+            if graph not in known:
+                raise InputError(f"precision: no graph {graph!r} is exported; expected {', '.join(known)}")
+
+    def of(self, graph: str) -> Precision:
+        """What the graph is stored in."""
+        precision = self.graphs.get(graph, self.default)
+        return "fp32" if graph in ALWAYS_FLOAT and precision.startswith("int") else precision
+
+
+def apply(path: Path, precision: Precision) -> None:
+    """Rewrite a float32 graph in another precision."""
+    if precision == "fp32":
+        return
+    from . import quantize
+
+    if precision == "fp16":
+        quantize.halve_file(path)
+    else:
+        quantize.quantise_file(path, 8 if precision == "int8" else 4)

@@ -1,0 +1,1 @@
+"""Graphs against torch: at export, and again from the recording."""

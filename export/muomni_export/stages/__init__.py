@@ -1,0 +1,1 @@
+"""Each model of the pipeline: its sizes, graph, check and manifest entry."""

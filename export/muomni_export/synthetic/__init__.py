@@ -1,0 +1,1 @@
+"""Checkpoint sets with random weights, for tests and benchmarks."""

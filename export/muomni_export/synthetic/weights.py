@@ -1,0 +1,89 @@
+"""Random state dicts of every stage, and the forms that checkpoints have them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod, sqrt
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from muomni_export.modules.audio_encoder import AudioEncoder
+from muomni_export.modules.codec import Codec
+from muomni_export.modules.talker import Talker
+from muomni_export.modules.thinker import Thinker
+from muomni_export.modules.vision import VisionEncoder
+from muomni_export.modules.vocoder import Vocoder
+
+from .sizes import SetSizes
+
+WeightNorm = Literal["folded", "weight_g", "parametrizations"]
+State = dict[str, Tensor]
+
+
+def random_states(sizes: SetSizes, seed: int) -> dict[str, State]:
+    """A state dict per stage, deterministic for a seed whatever else is asked for."""
+    width = sizes.thinker.decoder.width
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "thinker": lambda: Thinker(sizes.thinker),
+        "vision": lambda: VisionEncoder(sizes.vision),
+        "audio": lambda: AudioEncoder(sizes.audio),
+        "talker": lambda: Talker(sizes.talker),
+        "codec": lambda: Codec(sizes.codec),
+        "vocoder": lambda: Vocoder(sizes.vocoder),
+        "audio_projector": lambda: nn.Linear(sizes.audio.width, width),
+        "vision_projector": lambda: nn.Linear(sizes.vision.width, width),
+    }
+    states = {}
+    for i, (stage, make) in enumerate(makers.items()):
+        with torch.device("meta"):
+            shapes = {name: tensor.shape for name, tensor in make().state_dict().items()}
+        generator = torch.Generator().manual_seed(1_000_003 * seed + i)
+        states[stage] = {name: _random(name, shape, generator) for name, shape in shapes.items()}
+    return states
+
+
+def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Weights that keep the scale of what goes through them: logits come out of order 1."""
+    noise: Tensor = torch.randn(shape, generator=generator)
+    if name.endswith("bias"):
+        return 0.02 * noise
+    if "norm" in name:
+        return 1 + 0.02 * noise
+    if name in ("start", "cls", "pos"):
+        return 0.1 * noise
+    if "emb." in name or name.startswith("codebooks."):
+        return noise
+    # (outputs, inputs, *kernel); a transposed convolution has its inputs first, and strides over its kernel.
+    inputs = 2 * shape[0] if name.startswith("ups.") else prod(shape[1:])
+    gain = 0.3 if name.startswith("resblocks.") else 1.0  # branches are added to their input
+    return gain / sqrt(inputs) * noise
+
+
+def with_old_attention(state: State) -> State:
+    """The audio encoder's attention under the names of ``nn.MultiheadAttention``."""
+
+    def renamed(name: str) -> str:
+        name = name.replace(".qkv_proj.", ".attn.in_proj_")
+        return name.replace(".out_proj.", ".attn.out_proj.")
+
+    return {renamed(name): tensor for name, tensor in state.items()}
+
+
+def with_weight_norm(state: State, kind: WeightNorm) -> State:
+    """The vocoder's weights as gain and direction, in torch's older or newer names."""
+    gain, direction = (
+        ("weight_g", "weight_v")
+        if kind == "weight_g"
+        else ("parametrizations.weight.original0", "parametrizations.weight.original1")
+    )
+    out: State = {}
+    for name, tensor in state.items():
+        if not name.endswith(".weight"):
+            out[name] = tensor
+            continue
+        module = name.removesuffix("weight")
+        norm = tensor.flatten(1).norm(dim=1).reshape(-1, 1, 1)
+        out[module + gain], out[module + direction] = norm, 3 * tensor / norm
+    return out

@@ -1,0 +1,1 @@
+"""What a bundle is: its manifest, the contract of its graphs, its folder."""

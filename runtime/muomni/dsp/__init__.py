@@ -1,0 +1,1 @@
+"""Signal processing with numpy: STFT, mel, resampling, Griffin-Lim."""

@@ -1,0 +1,1 @@
+"""The models of a bundle, one file each: numbers in, numbers out."""

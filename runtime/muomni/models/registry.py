@@ -1,0 +1,241 @@
+"""The stages of one bundle, each loaded when it is first used.
+
+Their modules are imported then, too: a text chat starts without the code for media and speech.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muomni.bundle.contract import graph_contracts
+from muomni.bundle.folder import Bundle
+from muomni.errors import BundleError, StageError
+from muomni.ort.session import Device, GraphSession
+from muomni.ort.threads import SessionThreads, ThreadPolicy
+
+from .thinker import Thinker
+from .tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from .audio_encoder import AudioEncoder
+    from .codec import Codec
+    from .reference_talker import ReferenceTalker
+    from .talker import Talker
+    from .vision import Vision
+    from .vocoder import Vocoder
+
+S = TypeVar("S")
+
+
+class Models:
+    """Makes stages on demand, once each; safe to share between threads."""
+
+    def __init__(
+        self, bundle: Bundle, device: Device, threads: ThreadPolicy, load_seconds: float = 0.0
+    ) -> None:
+        self.bundle, self.device, self.threads = bundle, device, threads
+        self._unreported_seconds = load_seconds
+        self._contracts = graph_contracts(bundle.manifest)
+        self._made: dict[str, Any] = {}
+        self._sessions: dict[str, GraphSession] = {}
+        self._lock = threading.RLock()
+
+    def providers(self) -> dict[str, list[str]]:
+        """Execution providers of the graphs loaded so far, as their sessions report them."""
+        return {name: list(session.providers) for name, session in self._sessions.items()}
+
+    def take_load_seconds(self) -> float:
+        """Seconds spent loading (the bundle, stages) that no call has given yet."""
+        with self._lock:
+            seconds, self._unreported_seconds = self._unreported_seconds, 0.0
+        return seconds
+
+    def preload(self, *, vision: bool, audio: bool, speech: bool) -> None:
+        """Load what a request needs, so that loading and computing are timed apart.
+
+        Raises:
+            StageError: the bundle lacks one of them, said before any work is done.
+        """
+        self.tokenizer()
+        self.thinker()
+        if vision:
+            self.vision()
+        if audio:
+            self.audio_encoder()
+        if speech:
+            self.preload_speech()
+
+    def preload_speech(self) -> None:
+        """Load what speaking needs.
+
+        Raises:
+            StageError: the bundle lacks one of the stages.
+        """
+        if self.bundle.manifest.spoken_text is not None:
+            self.talker()
+        else:
+            self.reference_talker()
+        self.codec()
+        self.vocoder()
+
+    def tokenizer(self) -> Tokenizer:
+        entry = self._need("tokenizer", self.bundle.manifest.tokenizer)
+        return self._once("tokenizer", lambda: Tokenizer(self.bundle.file(entry.file), entry))
+
+    def thinker(self) -> Thinker:
+        stage = self._need("thinker", self.bundle.manifest.thinker)
+        return self._once("thinker", lambda: Thinker(self.session(stage.graph), stage))
+
+    def batch_thinker(self) -> Thinker:
+        """A Thinker for many rows at once.
+
+        A small one gets a session of its own with more threads: with several rows a step has work enough
+        for them, with one it has not.
+        """
+        stage = self._need("thinker", self.bundle.manifest.thinker)
+        threads = self.threads.for_steps_of_many_rows()
+        if self._threads_of(stage.graph) == threads:
+            return self.thinker()
+        return self._once("batch thinker", lambda: Thinker(self._make_session(stage.graph, threads), stage))
+
+    def vision(self) -> Vision:
+        from .vision import Vision
+
+        stage = self._need("vision", self.bundle.manifest.vision)
+        return self._once("vision", lambda: Vision(self.session(stage.graph), stage))
+
+    def audio_encoder(self) -> AudioEncoder:
+        from .audio_encoder import AudioEncoder
+
+        stage = self._need("audio", self.bundle.manifest.audio)
+        return self._once(
+            "audio", lambda: AudioEncoder(self.session(stage.graph), stage, self._array(stage.mel.filters))
+        )
+
+    def reference_talker(self) -> ReferenceTalker:
+        """The Talker of a bundle that cannot be told what to say.
+
+        Raises:
+            StageError: the bundle has none, or one that reads text (see :meth:`talker`).
+        """
+        from .reference_talker import ReferenceTalker
+
+        stage = self._need("talker", self.bundle.manifest.talker)
+        if stage.text is not None:
+            raise StageError(
+                f"{self.bundle.folder}: this bundle's Talker is told what to say; speak a text with it"
+            )
+        return self._once("reference talker", lambda: ReferenceTalker(self.session(stage.graph), stage))
+
+    def talker(self) -> Talker:
+        """The Talker, where it can be told what to say.
+
+        Raises:
+            StageError: the bundle has none, or one that cannot.
+        """
+        from muomni.speech.phonemes import Phonemes
+
+        from .talker import Talker
+
+        stage = self._need("talker", self.bundle.manifest.talker)
+        text = stage.text
+        if text is None:
+            raise StageError(
+                f"{self.bundle.folder}: this bundle's Talker cannot be told what to say; export a checkpoint whose "
+                "Talker reads text"
+            )
+
+        def make() -> Talker:
+            return Talker(
+                self.session(stage.graph),
+                self.session(text.letters_graph),
+                self.session(text.context_graph),
+                stage,
+                text,
+                Phonemes.read(self.bundle.file(text.inventory)),
+                self._array(text.residual_by_base),
+            )
+
+        return self._once("talker", make)
+
+    def codec(self) -> Codec:
+        from .codec import Codec
+
+        stage = self._need("codec", self.bundle.manifest.codec)
+        return self._once(
+            "codec", lambda: Codec(self.session(stage.graph), self.session(stage.encoder_graph), stage)
+        )
+
+    def vocoder(self) -> Vocoder:
+        from .vocoder import Vocoder
+
+        stage = self._need("vocoder", self.bundle.manifest.vocoder)
+
+        def make() -> Vocoder:
+            session = self.session(stage.graph) if stage.graph else None
+            filters = self._array(stage.filters) if stage.filters else None
+            return Vocoder(stage, session, filters)
+
+        return self._once("vocoder", make)
+
+    def _need(self, name: str, stage: S | None) -> S:
+        if stage is None:
+            manifest = self.bundle.manifest
+            names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
+            there = [n for n in names if getattr(manifest, n) is not None]
+            raise StageError(
+                f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
+                "export a checkpoint that has one"
+            )
+        return stage
+
+    def _once(self, name: str, make: Callable[[], S]) -> S:
+        made: S | None = self._made.get(name)
+        if made is None:
+            with self._lock:
+                made = self._made.get(name)
+                if made is None:
+                    start = time.perf_counter()
+                    made = self._made[name] = make()
+                    self._unreported_seconds += time.perf_counter() - start
+        return made
+
+    def session(self, graph: str) -> GraphSession:
+        """The session of one graph, by its name in the manifest.
+
+        Raises:
+            BundleError: no such graph, or its file changed.
+        """
+        session = self._sessions.get(graph)
+        if session is None:
+            if graph not in self.bundle.manifest.graphs:
+                raise BundleError(f"{self.bundle.folder}: the manifest describes no graph {graph!r}")
+            session = self._sessions[graph] = self._make_session(graph, self._threads_of(graph))
+        return session
+
+    def _threads_of(self, graph: str) -> SessionThreads:
+        manifest = self.bundle.manifest
+        decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
+        if (text := manifest.spoken_text) is not None:
+            decoders |= {text.letters_graph, text.context_graph}  # a word or a sound at a time
+        if graph not in decoders:
+            return self.threads.for_passes()
+        return self.threads.for_steps(manifest.graphs[graph].weight_bytes)
+
+    def _make_session(self, graph: str, threads: SessionThreads) -> GraphSession:
+        return GraphSession(self.bundle.graph_file(graph), self._contracts[graph], self.device, threads)
+
+    def _array(self, name: str) -> NDArray[np.float32]:
+        path: Path = self.bundle.file(name)
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path}: not a numpy array ({error})") from error
+        return np.asarray(array, dtype=np.float32)

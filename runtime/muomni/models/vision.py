@@ -1,0 +1,69 @@
+"""The vision stage: an image to features and to what the Thinker reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muomni.bundle.manifest import VisionStage
+from muomni.errors import StageError
+from muomni.media.image import ImageSource, pixels
+from muomni.ort.session import GraphSession
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the vision encoder computes of one image.
+
+    Attributes:
+        cls: class feature (1, d).
+        grid: patch features (N, d), row by row.
+        embeds: what the Thinker reads (embeddings_per_image, D); None without a projector.
+    """
+
+    cls: NDArray[np.float32]
+    grid: NDArray[np.float32]
+    embeds: NDArray[np.float32] | None
+
+
+class Vision:
+    """The image encoder of a bundle."""
+
+    def __init__(self, session: GraphSession, stage: VisionStage) -> None:
+        self.session, self.stage = session, stage
+
+    def encode(self, image: ImageSource) -> ImageFeatures:
+        """Encode one image (path, bytes, PIL image or array).
+
+        Raises:
+            MediaError: the image cannot be read.
+        """
+        return self.encode_all([image])[0]
+
+    def encode_all(self, images: Sequence[ImageSource]) -> list[ImageFeatures]:
+        """Encode several images in one run."""
+        batch = np.stack([pixels(image, self.stage.image_size) for image in images])
+        result = self.session.run({"pixels": batch})
+        embeds = result.get("embeds")
+        return [
+            ImageFeatures(result["cls"][i], result["grid"][i], None if embeds is None else embeds[i])
+            for i in range(len(images))
+        ]
+
+    def embed(self, images: Sequence[ImageSource]) -> NDArray[np.float32]:
+        """Rows for the prompt, image after image (n · embeddings_per_image, D).
+
+        Raises:
+            StageError: the bundle has no projector into the Thinker.
+        """
+        rows = []
+        for features in self.encode_all(images):
+            if features.embeds is None:
+                raise StageError(
+                    "this bundle's vision stage has no projector, so its images cannot enter a prompt"
+                )
+            rows.append(features.embeds)
+        return np.concatenate(rows)

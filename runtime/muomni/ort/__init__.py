@@ -1,0 +1,1 @@
+"""ONNX Runtime: sessions, threads, cached decoders. Nothing else imports onnxruntime."""

@@ -1,0 +1,178 @@
+"""ONNX Runtime sessions: providers, threads, and the check of a graph against its contract.
+
+This is the only module that imports onnxruntime, and it does so when the first session is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from muomni.bundle.contract import GraphContract, TensorSpec, check_tensors
+from muomni.errors import BundleError, DeviceError, InputError, MissingPackageError, MuomniError
+
+from .threads import SessionThreads
+
+Device = Literal["auto", "cpu", "cuda"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+INSTALL_LINE = (
+    'pip install "muomni[cpu]"   (or "muomni[gpu]" for CUDA; never both: the wheels overwrite each other)'
+)
+
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(float16)": "float16",
+}
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module, telemetry off.
+
+    Raises:
+        MissingPackageError: it is not installed; the message holds the install line.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackageError(
+            f"ONNX Runtime is not installed; install it with\n  {INSTALL_LINE}"
+        ) from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        # What is left when one of the two wheels was removed after the other had overwritten it.
+        raise MissingPackageError(
+            "the installed ONNX Runtime is broken (two of its wheels overwrote each other); repair it with\n"
+            f"  pip uninstall -y onnxruntime onnxruntime-gpu\n  {INSTALL_LINE}"
+        )
+    return onnxruntime
+
+
+def check_device(device: str) -> Device:
+    """Raises InputError unless ``device`` is one of :data:`DEVICES`."""
+    for known in DEVICES:
+        if device == known:
+            return known
+    raise InputError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
+
+
+def providers_for(device: Device) -> list[str]:
+    """Execution providers to ask for, best first.
+
+    Raises:
+        DeviceError: CUDA is asked for and this ONNX Runtime was built without it.
+    """
+    available = import_onnxruntime().get_available_providers()
+    if device == "cuda" and _CUDA not in available:
+        raise DeviceError(
+            "device 'cuda' was asked for, but the installed ONNX Runtime has no CUDA provider "
+            f"(it has {', '.join(available)}); install the GPU build with\n"
+            '  pip uninstall -y onnxruntime\n  pip install "muomni[gpu]"\nor use --device cpu'
+        )
+    if device == "cpu" or _CUDA not in available:
+        return [_CPU]
+    return [_CUDA, _CPU]
+
+
+def _can_limit_spinning(version: str) -> bool:
+    """Whether this ONNX Runtime knows ``spin_duration_us``; without it, threads that may spin do so for long."""
+    major, minor = version.split(".")[:2]
+    return (int(major), int(minor)) >= (1, 26)
+
+
+class GraphSession:
+    """One graph, loaded and checked.
+
+    A session may be shared between threads; what it computes depends on its inputs alone.
+
+    Raises (when made):
+        BundleError: ONNX Runtime cannot load the file.
+        GraphError: inputs or outputs differ from the contract.
+        DeviceError: CUDA was asked for and the session does not get it.
+    """
+
+    def __init__(self, path: Path, contract: GraphContract, device: Device, threads: SessionThreads) -> None:
+        ort = import_onnxruntime()
+        self.contract = contract
+        self._ort = ort
+        providers = providers_for(device)
+        if _CUDA in providers and hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # finds the CUDA and cuDNN libraries that came as wheels
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads.count
+        spin_us = threads.spin_us if _can_limit_spinning(ort.__version__) else 0
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin_us > 0)))
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin_us))
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; warnings of a fallback are raised below in our words
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # the binding raises a dozen unrelated classes
+            raise BundleError(
+                f"{path}: ONNX Runtime {ort.__version__} cannot load this graph: {error}"
+            ) from error
+        self.providers: list[str] = self._session.get_providers()
+        if device == "cuda" and self.providers[0] != _CUDA:
+            raise DeviceError(
+                "device 'cuda' was asked for, but the session runs on "
+                f"{', '.join(self.providers)}: the CUDA or cuDNN libraries could not be loaded; install them with\n"
+                '  pip install "muomni[gpu]"\nor use --device cpu'
+            )
+        for kind, expected, found in (
+            ("input", contract.inputs, self._session.get_inputs()),
+            ("output", contract.outputs, self._session.get_outputs()),
+        ):
+            specs = [TensorSpec(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in found]
+            check_tensors(contract.graph, kind, expected, specs, str(path))
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Compute all outputs.
+
+        Raises:
+            MuomniError: ONNX Runtime failed on these inputs (out of memory, for example).
+        """
+        names = [spec.name for spec in self.contract.outputs]
+        try:
+            values = self._session.run(names, dict(feeds))
+        except Exception as error:
+            raise MuomniError(f"{self.contract.graph} graph failed: {error}") from error
+        return dict(zip(names, values, strict=True))
+
+    def wrap(self, array: NDArray[Any]) -> Any:
+        """An OrtValue on the CPU that shares the array's memory; the array must outlive it."""
+        return self._ort.OrtValue.ortvalue_from_numpy(array)
+
+    def bind(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> BoundRun:
+        """Bind OrtValues (from :meth:`wrap`) to names once, to run many times without allocation."""
+        binding = self._session.io_binding()
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, value in outputs.items():
+            binding.bind_ortvalue_output(name, value)
+        return BoundRun(self, binding)
+
+
+class BoundRun:
+    """A session with fixed memory for all inputs and outputs."""
+
+    def __init__(self, session: GraphSession, binding: Any) -> None:
+        self._graph = session.contract.graph
+        self._run = session._session.run_with_iobinding
+        self._binding = binding
+
+    def run(self) -> None:
+        """Compute the outputs in place.
+
+        Raises:
+            MuomniError: ONNX Runtime failed.
+        """
+        try:
+            self._run(self._binding)
+        except Exception as error:
+            raise MuomniError(f"{self._graph} graph failed: {error}") from error

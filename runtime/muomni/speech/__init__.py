@@ -1,0 +1,1 @@
+"""Text to phonemes to what the Talker reads; no graphs."""

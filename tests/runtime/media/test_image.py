@@ -1,0 +1,334 @@
+"""Images of every kind become the right pixels, or a clear error."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from muomni.errors import MediaError
+from muomni.media.image import load_image, pixels
+
+RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+GREY = RGB[..., 0]
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_pixels_are_the_bilinear_resize_divided_by_255() -> None:
+    expected = np.asarray(Image.fromarray(RGB).resize((16, 16), Image.Resampling.BILINEAR), np.float32) / 255
+    for source in (RGB, Image.fromarray(RGB), encoded(Image.fromarray(RGB))):
+        got = pixels(source, 16)
+        assert got.dtype == np.float32 and got.flags.c_contiguous
+        assert (got == expected.transpose(2, 0, 1)).all()
+
+
+def test_a_path_may_be_a_string_or_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(RGB).save(path)
+    assert (np.asarray(load_image(path)) == np.asarray(load_image(str(path)))).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("1", np.where(GREY > 127, 255, 0)),
+        ("L", GREY),
+        ("I;16", GREY),
+        ("I", GREY),
+        ("F", GREY),
+    ],
+)
+def test_grey_of_every_depth_becomes_the_same_rgb(mode: str, expected: np.ndarray) -> None:
+    image = Image.fromarray(GREY)
+    if mode == "1":
+        image = image.point(lambda v: 255 if v > 127 else 0).convert("1")
+    elif mode == "I;16":
+        image = Image.fromarray(GREY.astype(np.uint16) * 257)  # 8 bits scaled to 16
+    elif mode != "L":
+        image = image.convert(mode)
+    got = np.asarray(load_image(image))
+    assert got.shape == (12, 20, 3)
+    assert (got == expected[..., None]).all()
+
+
+def test_a_16_bit_png_is_scaled_not_clipped() -> None:
+    deep = Image.fromarray(GREY.astype(np.uint16) * 257)
+    assert (np.asarray(load_image(encoded(deep)))[..., 0] == GREY).all()
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "YCbCr", "HSV", "LAB", "RGBX"])
+def test_colour_modes_become_rgb(mode: str) -> None:
+    image = Image.fromarray(RGB).convert(mode)
+    assert (np.asarray(load_image(image)) == np.asarray(image.convert("RGB"))).all()
+
+
+def test_transparent_pixels_are_shown_on_white() -> None:
+    alpha = np.zeros((12, 20), dtype=np.uint8)
+    alpha[:, 10:] = 255
+    got = np.asarray(load_image(encoded(Image.fromarray(np.dstack((RGB, alpha))))))
+    assert (got[:, :10] == 255).all() and (got[:, 10:] == RGB[:, 10:]).all()
+    grey = np.asarray(load_image(encoded(Image.fromarray(np.dstack((GREY, alpha))))))
+    assert (grey[:, :10] == 255).all() and (grey[:, 10:, 0] == GREY[:, 10:]).all()
+    palette = Image.fromarray(RGB).convert("P")
+    got = np.asarray(load_image(encoded(palette, transparency=palette.getpixel((0, 0)))))
+    assert (got[0, 0] == 255).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    upright = Image.fromarray(RGB)
+    stored = upright.transpose(turn[orientation]) if orientation in turn else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert (np.asarray(load_image(encoded(stored, exif=exif))) == RGB).all()
+
+
+def test_the_first_frame_of_an_animation_is_taken() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (np.asarray(load_image(data)) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        GREY,
+        GREY[..., None],
+        RGB,
+        np.dstack((RGB, np.full_like(GREY, 255))),
+        RGB / 255,
+        RGB / np.float32(255),
+        GREY / 255,
+        np.asfortranarray(RGB),
+    ],
+)
+def test_arrays_of_every_layout(array: np.ndarray) -> None:
+    expected = RGB if array.ndim == 3 and array.shape[2] > 1 else GREY[..., None]
+    assert (np.asarray(load_image(array)) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((3, 20, 20, 3), np.uint8), "(H, W)"),
+        (np.zeros((4, 4, 2), np.uint8), "(4, 4, 2)"),
+        (np.zeros((0, 4, 3), np.uint8), "(0, 4, 3)"),
+        (np.zeros(16, np.uint8), "(16,)"),
+        (np.full((4, 4), 2.0), "0 to 1"),
+        (np.full((4, 4), -0.1), "-0.1"),
+        (np.full((4, 4), np.inf), "16 of 16"),
+        (np.zeros((4, 4), np.uint16), "uint16"),
+        (np.zeros((4, 4), complex), "complex128"),
+        (np.broadcast_to(np.uint8(0), (20_000, 20_000)), "178,956,970"),
+        (np.full((4, 4), np.nan), "NaN"),
+        (np.zeros((4, 4), np.int32), "int32"),
+    ],
+)
+def test_other_arrays_are_refused(array: np.ndarray, says: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        load_image(array)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "0 bytes"),
+        (b"just text", "not an image"),
+        (encoded(Image.fromarray(RGB))[:150], "truncated"),
+        (encoded(Image.fromarray(np.tile(RGB, (30, 30, 1))), "JPEG")[:9000], "truncated"),
+        (encoded(Image.fromarray(np.tile(RGB, (30, 30, 1))), "WEBP")[:2000], "image"),
+        (png_header(30_000, 30_000), "30000 x 30000"),
+        (png_header(100, 100), "truncated"),
+    ],
+)
+def test_damaged_files_are_refused(data: bytes, says: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        load_image(data)
+    assert says in str(caught.value)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    for path, says in (
+        (tmp_path / "no.png", "no such file"),
+        (tmp_path, "folder"),
+        (tmp_path / "empty.png", "empty"),
+    ):
+        with pytest.raises(MediaError, match=says):
+            load_image(path)
+    with pytest.raises(MediaError, match="got int"):
+        load_image(7)  # type: ignore[arg-type]
+
+
+def test_a_bool_array_is_black_and_white() -> None:
+    assert (np.asarray(load_image(GREY > 127)) == np.where(GREY > 127, 255, 0)[..., None]).all()
+
+
+def test_a_half_transparent_array_is_mixed_with_white() -> None:
+    half = np.full((2, 2, 4), (0, 100, 200, 128), np.uint8)
+    got = np.asarray(load_image(half)).astype(int)
+    assert np.abs(got - (127, 177, 227)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "says"),
+    [
+        ("F", [[0.0, np.nan]], "finite"),
+        ("F", [[-1.0, 0.5]], "-1"),
+        ("I", [[0, 70_000]], "65535"),
+        ("I", [[-5, 70]], "-5"),
+    ],
+)
+def test_deep_grey_out_of_range_is_refused(mode: str, values: list[list[float]], says: str) -> None:
+    image = Image.fromarray(np.array(values, np.float32 if mode == "F" else np.int32))
+    assert image.mode == mode
+    with pytest.raises(MediaError) as caught:
+        load_image(image)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(("full", "kind"), [(1.0, "F"), (255.0, "F"), (65535.0, "F"), (65535, "I")])
+def test_deep_grey_is_scaled_by_its_range(full: float, kind: str) -> None:
+    ramp = np.array([[0, 0.2, 1.0]]) * full
+    image = Image.fromarray(ramp.astype(np.float32 if kind == "F" else np.int32))
+    assert np.asarray(load_image(image))[0, :, 0].tolist() == [0, 51, 255]
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("CMYK", "JPEG"), ("L", "JPEG"), ("CMYK", "TIFF"), ("1", "PNG")])
+def test_files_that_are_not_rgb(mode: str, kind: str) -> None:
+    data = encoded(Image.fromarray(RGB).convert(mode), kind)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(image.convert("RGB"))
+    assert (np.asarray(load_image(data)) == expected).all()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_an_animation_of_any_kind_is_its_first_frame(kind: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    assert (np.asarray(load_image(data)) == (255, 0, 0)).all()
+
+
+def test_a_given_image_is_turned_upright_and_left_as_it_was() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(RGB).transpose(Image.Transpose.ROTATE_90)
+    with Image.open(io.BytesIO(encoded(stored, exif=exif))) as image:
+        got = load_image(image)
+        assert (np.asarray(got) == RGB).all()
+        assert image.size == (12, 20) and image.getexif()[0x0112] == 6
+    assert load_image(stored) is not stored
+
+
+def test_a_truncated_image_that_was_only_opened_is_refused() -> None:
+    data = encoded(Image.fromarray(np.tile(RGB, (10, 10, 1))))
+    with (
+        Image.open(io.BytesIO(data[: len(data) // 2])) as image,
+        pytest.raises(MediaError, match="truncated"),
+    ):
+        load_image(image)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_no_cut_shows_half_a_picture(kind: str) -> None:
+    data = encoded(Image.fromarray(np.tile(RGB, (10, 10, 1))), kind)
+    whole = np.asarray(load_image(data))
+    for cut in np.linspace(1, len(data) - 1, 25).astype(int):
+        try:
+            got = np.asarray(load_image(data[:cut]))
+        except MediaError:
+            continue
+        assert (got == whole).all(), (
+            f"{kind} cut at {cut} of {len(data)}"
+        )  # only what follows the pixels was lost
+
+
+def test_a_name_makes_no_image(tmp_path: Path) -> None:
+    path = tmp_path / "note.png"
+    path.write_text("not a picture at all")
+    with pytest.raises(MediaError, match=r"note\.png: not an image"):
+        load_image(path)
+    with pytest.raises(MediaError, match="cannot be read"):
+        load_image("a\0b.png")
+    with pytest.raises(MediaError, match="cannot be read"):
+        load_image("x" * 5000 + ".png")
+
+
+@pytest.mark.parametrize("pillows_limit", [None, 10**12, 10_000])
+def test_the_pixel_limit_is_ours_whatever_pillows_is(
+    pillows_limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows_limit)
+    with pytest.raises(MediaError, match="30000 x 30000"):
+        load_image(png_header(30_000, 30_000))
+    assert pillows_limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_limit_that_the_caller_lowered_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(MediaError, match="limit of 200 pixels"):
+        load_image(encoded(Image.fromarray(RGB)))
+
+
+def test_oversized_images_in_many_threads_leave_pillows_limit_alone() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    bomb = png_header(30_000, 30_000)
+
+    def refusal(_: int) -> str:
+        with pytest.raises(MediaError) as caught:
+            load_image(bomb)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all("30000 x 30000" in said for said in pool.map(refusal, range(64)))
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_reading_truncated_images_on_purpose_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(MediaError, match="LOAD_TRUNCATED_IMAGES"):
+        load_image(encoded(Image.fromarray(RGB)))
+
+
+@pytest.mark.parametrize("size", [1, 7, 224])
+@pytest.mark.parametrize("shape", [(1, 1), (300, 20), (20, 300)])
+def test_pixels_of_any_shape_are_those_of_pillow(size: int, shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    resized = Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR)
+    expected = (np.asarray(resized, np.float32) / 255).transpose(2, 0, 1)
+    assert (pixels(encoded(Image.fromarray(picture)), size) == expected).all()
