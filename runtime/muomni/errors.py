@@ -14,7 +14,9 @@
     ├── MissingPackageError     a missing package or extra (says the install line)
     │   └── DeviceError         the device asked for is not there
     ├── OutputError             the result could not be written
-    └── StageError              the bundle lacks the stage the request needs
+    ├── StageError              the bundle lacks the stage the request needs
+    ├── ExecutionError          ONNX Runtime failed while it computed (out of memory, for example)
+    └── UsageError              a conversation used twice at once, a closed Omni (also a RuntimeError)
 
 Every message says what was wrong, what was expected, what was found and, where there is one, the command
 that fixes it. The command line prints the message and exits with 1; a traceback is for ``--debug``.
@@ -73,3 +75,11 @@ class OutputError(MuomniError):
 
 class StageError(MuomniError):
     """The bundle has no such stage (for example no vision in a text-only bundle)."""
+
+
+class ExecutionError(MuomniError):
+    """ONNX Runtime failed while it computed a graph (out of memory, for example)."""
+
+
+class UsageError(MuomniError, RuntimeError):
+    """An object is used in a way it does not allow: a conversation by two threads at once, or after close."""

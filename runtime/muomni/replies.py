@@ -8,7 +8,50 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """How likely a generated id was, before temperature and the other sampling options.
+
+    Attributes:
+        token_id: the id that was generated.
+        logprob: its natural logarithm of the probability.
+        top: the likeliest ids with theirs, best first; as many as were asked for.
+    """
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Positions of the context that a request took.
+
+    Attributes:
+        text_tokens: of the prompt's text, its bos included.
+        image_tokens: embeddings of images and video frames.
+        audio_tokens: embeddings of the recording.
+        cached_tokens: positions at the start of the prompt whose keys and values were there already.
+        completion_tokens: ids generated, eos included.
+    """
+
+    text_tokens: int = 0
+    image_tokens: int = 0
+    audio_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All positions of the prompt."""
+        return self.text_tokens + self.image_tokens + self.audio_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True)
@@ -40,24 +83,34 @@ class Reply:
     Attributes:
         text: the reply, without the stop string that ended it.
         token_ids: exactly the ids generated, eos included.
-        prompt_tokens: positions the prompt took, media embeddings included.
-        finish_reason: ``stop`` (eos or a stop string) or ``length`` (max_new_tokens or the context).
-        speech: None unless asked for.
+        finish_reason: ``stop`` (eos or a stop string), ``length`` (max_new_tokens or the context) or
+            ``cancelled`` (ended from outside, and what was there was kept).
+        usage: positions of the context, by what they hold.
+        speech: None unless asked for, and where it failed (the notes then say why).
+        seed: of the draws, so that they can be repeated; None where nothing was drawn.
+        logprobs: of each of ``token_ids``; empty unless asked for.
         timings: seconds by stage; ``load``, ``first_token``, ``decode`` and ``total`` are always there.
-            ``load`` is what was loaded since the last reply, ``first_token`` is counted after that and
-            ``total`` includes it.
+            ``load`` is what was loaded for this request, ``first_token`` is counted after that and ``total``
+            includes it.
         providers: execution providers by graph, of the graphs this request used.
         notes: what the caller should be told (shortened input, speech that cannot say the reply).
     """
 
     text: str
     token_ids: tuple[int, ...]
-    prompt_tokens: int
     finish_reason: FinishReason
+    usage: Usage = field(default_factory=Usage)
     speech: Speech | None = None
+    seed: int | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     providers: dict[str, list[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Positions the prompt took, media embeddings included."""
+        return self.usage.prompt_tokens
 
     @property
     def completion_tokens(self) -> int:

@@ -33,7 +33,12 @@ ROOMS = (
     ("cli",),
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROOMS) for room in rooms}
-MODELS = {path.stem for path in (PACKAGE / "models").glob("*.py")} - {"__init__", "registry", "sampling", "vocoder_stream"}
+MODELS = {path.stem for path in (PACKAGE / "models").glob("*.py")} - {
+    "__init__",
+    "registry",
+    "sampling",
+    "vocoder_stream",
+}
 
 
 def imports_of(path: Path) -> Iterator[str]:
