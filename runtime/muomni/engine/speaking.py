@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from muomni.errors import InputError
 from muomni.models.registry import Models
 from muomni.models.sampling import SamplingOptions
-from muomni.models.vocoder_stream import VocoderStream
+from muomni.models.vocoder import Spectral
 from muomni.replies import Speech
 from muomni.speech.pointer import Frame
 
@@ -75,7 +75,7 @@ class Speaker:
     @property
     def reads_text(self) -> bool:
         """Whether the Talker is told what to say, and can begin before the text is over."""
-        return self._stages.bundle.manifest.spoken_text is not None
+        return self._stages.bundle.manifest.text_input is not None
 
     def speak(self, pieces: Iterable[str], on_audio: OnAudio | None = None) -> Speech:
         """The speech for a text that comes in pieces.
@@ -83,12 +83,13 @@ class Speaker:
         Args:
             on_audio: called with samples as soon as they are settled; they are those of the result.
         """
-        cut_sounds = 0
+        cut_sounds, spectral = 0, None
         rate = self._stages.vocoder().stage.sample_rate_hz
         if self.reads_text:
             told = self._stages.talker().frames(pieces, self._options.sampling(0.0))
             frames = self._limited(iter(told))
-            codes, samples = self._streamed(frames, on_audio) if self._streams else self._whole(frames)
+            spectral = self._spectral()
+            codes, samples = self._streamed(frames, spectral, on_audio) if spectral else self._whole(frames)
             cut_sounds = told.cut_sounds
             if not len(codes):
                 self.notes.append("there is nothing in the text that can be spoken")
@@ -98,15 +99,15 @@ class Speaker:
                 "but cannot say the reply"
             )
             codes, samples = self._whole(self._untold("".join(pieces)))
-        if on_audio is not None and not (self.reads_text and self._streams):
+        if on_audio is not None and spectral is None:
             on_audio(samples)
         return Speech(samples, rate, codes, cut_sounds)
 
-    @property
-    def _streams(self) -> bool:
+    def _spectral(self) -> Spectral | None:
+        """The vocoder, where it can speak while frames still come."""
         vocoder = self._stages.vocoder()
         same_rate = vocoder.frame_rate_hz == self._stages.talker().stage.frame_rate_hz
-        return vocoder.stage.kind == "spectral" and same_rate
+        return vocoder if isinstance(vocoder, Spectral) and same_rate else None
 
     def _limited(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """At most as many frames as were asked for."""
@@ -139,10 +140,10 @@ class Speaker:
             return codes, vocoder.speak(mel, talker.frame_rate_hz)
 
     def _streamed(
-        self, frames: Iterator[Frame], on_audio: OnAudio | None
+        self, frames: Iterator[Frame], vocoder: Spectral, on_audio: OnAudio | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Chunk by chunk, so that speech can be heard while it is made."""
-        codec, stream, watch = self._stages.codec(), VocoderStream(self._stages.vocoder()), self._watch
+        codec, stream, watch = self._stages.codec(), vocoder.stream(), self._watch
         made: list[NDArray[np.float32]] = []
         all_codes: list[NDArray[np.int64]] = []
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
+from muomni.bundle.manifest import GriffinLimVocoder, SpectralVocoder, VocoderStage
 from muomni.errors import BundleError, StageError
 from muomni.ort.session import Device, GraphSession
 from muomni.ort.threads import SessionThreads, ThreadPolicy
@@ -78,7 +79,7 @@ class Models:
         Raises:
             StageError: the bundle lacks one of the stages.
         """
-        if self.bundle.manifest.spoken_text is not None:
+        if self.bundle.manifest.text_input is not None:
             self.talker()
         else:
             self.reference_talker()
@@ -115,8 +116,10 @@ class Models:
         from .audio_encoder import AudioEncoder
 
         stage = self._need("audio", self.bundle.manifest.audio)
+        shape = stage.mel.n_fft // 2 + 1, stage.mel.bins
         return self._once(
-            "audio", lambda: AudioEncoder(self.session(stage.graph), stage, self._array(stage.mel.filters))
+            "audio",
+            lambda: AudioEncoder(self.session(stage.graph), stage, self._array(stage.mel.filters, *shape)),
         )
 
     def reference_talker(self) -> ReferenceTalker:
@@ -153,14 +156,21 @@ class Models:
             )
 
         def make() -> Talker:
+            path = self.bundle.file(text.phonemes)
+            phonemes = Phonemes.read(path)
+            if (len(phonemes.symbols) + 1, phonemes.size) != (text.symbols, text.phoneme_ids):
+                raise BundleError(
+                    f"{path}: {len(phonemes.symbols)} phonemes make {len(phonemes.symbols) + 1} symbols and "
+                    f"{phonemes.size} ids, the manifest says {text.symbols} and {text.phoneme_ids}"
+                )
             return Talker(
                 self.session(stage.graph),
-                self.session(text.letters_graph),
+                self.session(text.phonemizer_graph),
                 self.session(text.context_graph),
                 stage,
                 text,
-                Phonemes.read(self.bundle.file(text.inventory)),
-                self._array(text.residual_by_base),
+                phonemes,
+                self._array(text.residual_by_base, stage.codebook_size, stage.codebook_size),
             )
 
         return self._once("talker", make)
@@ -174,14 +184,16 @@ class Models:
         )
 
     def vocoder(self) -> Vocoder:
-        from .vocoder import Vocoder
+        from .vocoder import GriffinLim, Hifigan, Spectral
 
-        stage = self._need("vocoder", self.bundle.manifest.vocoder)
+        stage: VocoderStage = self._need("vocoder", self.bundle.manifest.vocoder)
 
         def make() -> Vocoder:
-            session = self.session(stage.graph) if stage.graph else None
-            filters = self._array(stage.filters) if stage.filters else None
-            return Vocoder(stage, session, filters)
+            if isinstance(stage, GriffinLimVocoder):
+                return GriffinLim(stage, self._array(stage.filters, stage.n_fft // 2 + 1, stage.mel_bins))
+            if isinstance(stage, SpectralVocoder):
+                return Spectral(stage, self.session(stage.graph))
+            return Hifigan(stage, self.session(stage.graph))
 
         return self._once("vocoder", make)
 
@@ -215,16 +227,16 @@ class Models:
         """
         session = self._sessions.get(graph)
         if session is None:
-            if graph not in self.bundle.manifest.graphs:
-                raise BundleError(f"{self.bundle.folder}: the manifest describes no graph {graph!r}")
+            if graph not in self._contracts:
+                raise BundleError(f"{self.bundle.folder}: no stage of the manifest has a graph {graph!r}")
             session = self._sessions[graph] = self._make_session(graph, self._threads_of(graph))
         return session
 
     def _threads_of(self, graph: str) -> SessionThreads:
         manifest = self.bundle.manifest
         decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
-        if (text := manifest.spoken_text) is not None:
-            decoders |= {text.letters_graph, text.context_graph}  # a word or a sound at a time
+        if (text := manifest.text_input) is not None:
+            decoders |= {text.phonemizer_graph, text.context_graph}  # a word or a phoneme at a time
         if graph not in decoders:
             return self.threads.for_passes()
         return self.threads.for_steps(manifest.graphs[graph].weight_bytes)
@@ -232,10 +244,12 @@ class Models:
     def _make_session(self, graph: str, threads: SessionThreads) -> GraphSession:
         return GraphSession(self.bundle.graph_file(graph), self._contracts[graph], self.device, threads)
 
-    def _array(self, name: str) -> NDArray[np.float32]:
+    def _array(self, name: str, *shape: int) -> NDArray[np.float32]:
         path: Path = self.bundle.file(name)
         try:
-            array = np.load(path, allow_pickle=False)
+            array = np.asarray(np.load(path, allow_pickle=False))
         except (OSError, ValueError) as error:
             raise BundleError(f"{path}: not a numpy array ({error})") from error
+        if array.shape != shape or array.dtype.kind != "f":
+            raise BundleError(f"{path}: expected floats of shape {shape}, got {array.dtype} {array.shape}")
         return np.asarray(array, dtype=np.float32)

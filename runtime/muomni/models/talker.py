@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.bundle.manifest import SpokenTextEntry, TalkerStage
+from muomni.bundle.manifest import TalkerStage, TextInput
 from muomni.ort.decoder import Decoder
 from muomni.ort.session import GraphSession
 from muomni.speech.phonemes import Phonemes
@@ -30,12 +30,12 @@ class Talker:
         letters: GraphSession,
         context: GraphSession,
         stage: TalkerStage,
-        entry: SpokenTextEntry,
+        entry: TextInput,
         inventory: Phonemes,
         residual_by_base: NDArray[np.float32],
     ) -> None:
         self.stage, self.inventory = stage, inventory
-        self.reach, self._longest_elapsed = entry.reach, entry.elapsed - 1
+        self.reach, self._longest_elapsed = entry.context_phonemes, entry.elapsed_frames - 1
         self.residual_by_base = residual_by_base
         self._letters, self._context = letters, context
         self._decoder = Decoder("Talker", talker, stage)

@@ -35,7 +35,7 @@ class DecoderState:
         self.batch = batch
         self.capacity = 0
         self.lengths = np.zeros(batch, dtype=np.int64)
-        self._buffers: list[NDArray[np.float32]] = []
+        self._buffers: list[NDArray[Any]] = []
         self._seqlens = np.zeros(batch, dtype=np.int32)
         self._total = np.zeros((), dtype=np.int32)
         self._step: _Step | None = None
@@ -62,7 +62,7 @@ class DecoderState:
         steps = -(-positions // CAPACITY_STEP) * CAPACITY_STEP
         capacity = min(max(steps, 2 * self.capacity), decoder.context_length)
         shape = (self.batch, decoder.kv_heads, capacity, decoder.head_size)
-        buffers = [np.zeros(shape, dtype=np.float32) for _ in decoder.past_names]
+        buffers = [np.zeros(shape, dtype=dtype) for dtype in decoder.cache_dtypes]
         for old, new in zip(self._buffers, buffers, strict=False):
             new[:, :, : self.capacity] = old
         self._buffers, self.capacity, self._step = buffers, capacity, None
@@ -129,6 +129,8 @@ class Decoder:
         self.kv_heads, self.head_size = stage.kv_heads, stage.head_size
         self.context_length = stage.context_length
         self.past_names, self.present_names = past_names(stage.layers), present_names(stage.layers)
+        dtypes = {spec.name: spec.dtype for spec in session.contract.inputs}
+        self.cache_dtypes = [dtypes[name] for name in self.past_names]
         cache = {"seqlens_k", "total_sequence_length", *self.past_names}
         self.step_inputs = [spec for spec in session.contract.inputs if spec.name not in cache]
         self.results = [spec for spec in session.contract.outputs if spec.name not in set(self.present_names)]
