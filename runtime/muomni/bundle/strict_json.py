@@ -245,7 +245,7 @@ def _dict(key_reader: Reader, item_reader: Reader) -> Reader:
         for key, item in _object(value).items():
             try:
                 result[key_reader(key, skip_unknown)] = item_reader(item, skip_unknown)
-            except _Mismatch as error:
+            except _Mismatch as error:  # of the key itself, or of what it names
                 error.climb(f"[{key!r}]")
                 raise
         return result

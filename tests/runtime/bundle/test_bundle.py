@@ -70,7 +70,7 @@ def edit(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("graphs.thinker.precision", "fp13", "'fp13'"),
         ("graphs.thinker.file", "other.onnx", "'other.onnx'"),
         ("files.thinker#onnx", {"bytes": "x", "sha256": ""}, "bytes"),
-        ("files", {"../../etc/passwd": {"bytes": 1, "sha256": ""}}, "plain name"),
+        ("files", {"../../etc/passwd": {"bytes": 1, "sha256": "0" * 64}}, "plain name"),
         ("prompt.media_order", "image", "expected a list"),
         ("source", [], "expected an object"),
     ],
@@ -92,7 +92,8 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "thinker.onnx").write_bytes(b"graph")
-    files = {"thinker.onnx": FileEntry(5, sha256_of(tmp_path / "thinker.onnx"))}
+    (tmp_path / "parity.npz").write_bytes(b"recording")
+    files = {file.name: FileEntry(file.stat().st_size, sha256_of(file)) for file in list(tmp_path.iterdir())}
     (tmp_path / MANIFEST_NAME).write_text(replace(MANIFEST, files=files).to_json())
     return tmp_path
 
