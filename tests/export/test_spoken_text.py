@@ -284,8 +284,8 @@ def test_a_config_that_does_not_fit(broken: Path, config: str, key: str, value: 
         load_modules(read_checkpoint(broken))
 
 
-def test_a_changed_list_of_sounds_in_a_bundle(bundle: Path, tmp_path: Path) -> None:
+def test_a_changed_list_of_phonemes_in_a_bundle(bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(bundle, tmp_path / "b")
-    (tmp_path / "b" / "sounds.json").write_text("[" + " " * ((bundle / "sounds.json").stat().st_size - 1))
-    with pytest.raises(BundleError, match=r"sounds\.json: the file changed since export"):
+    (tmp_path / "b" / "phonemes.json").write_text("[" + " " * ((bundle / "phonemes.json").stat().st_size - 1))
+    with pytest.raises(BundleError, match=r"phonemes\.json: the file changed since export"):
         muomni.Omni.load(tmp_path / "b", device="cpu").speak("a")

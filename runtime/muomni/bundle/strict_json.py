@@ -191,8 +191,9 @@ def _constrained(inner: Reader, constraints: list[Range | Matches]) -> Reader:
 
 
 def _union(kind: Any) -> Reader:
-    members = [member for member in typing.get_args(kind) if member is not types.NoneType]
-    optional = len(members) < len(typing.get_args(kind))
+    arguments = typing.get_args(kind)
+    members = [member for member in arguments if member is not types.NoneType]
+    optional = len(members) < len(arguments)
     inner = _reader(members[0]) if len(members) == 1 else _tagged(members)
     return lambda value, skip_unknown: None if value is None and optional else inner(value, skip_unknown)
 
@@ -244,7 +245,8 @@ def _dict(key_reader: Reader, item_reader: Reader) -> Reader:
         result = {}
         for key, item in _object(value).items():
             try:
-                result[key_reader(key, skip_unknown)] = item_reader(item, skip_unknown)
+                name = key_reader(key, skip_unknown)
+                result[name] = item_reader(item, skip_unknown)
             except _Mismatch as error:  # of the key itself, or of what it names
                 error.climb(f"[{key!r}]")
                 raise
@@ -278,18 +280,18 @@ def _float(value: Any, skip_unknown: bool) -> float:
     return value
 
 
-def _bool(value: Any, skip_unknown: bool) -> bool:
-    if type(value) is not bool:
-        raise _Mismatch("", f"expected bool, got {_describe(value)}")
-    return value
-
-
 def _str(value: Any, skip_unknown: bool) -> str:
     if type(value) is not str:
         raise _Mismatch("", f"expected str, got {_describe(value)}")
     # JSON can spell half a surrogate pair, which no file name and no tokenizer can take.
     if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise _Mismatch("", f"expected valid Unicode, got {_describe(value)}")
+    return value
+
+
+def _bool(value: Any, skip_unknown: bool) -> bool:
+    if type(value) is not bool:
+        raise _Mismatch("", f"expected bool, got {_describe(value)}")
     return value
 
 

@@ -190,7 +190,7 @@ VALUES = st.one_of(
         [*json.loads(TEXT)["files"], *json.loads(TEXT)["graphs"], "float16", "2.1", "2.0", "1.0"]
     ),
 )
-EDITS = st.tuples(st.sampled_from(PLACES), st.sampled_from(["delete", "replace", "add"]), VALUES)
+EDITS = st.tuples(st.sampled_from(PLACES), st.sampled_from(["delete", "replace", "add", "double"]), VALUES)
 
 
 def apply(manifest: Any, edit: tuple[Path, str, Any]) -> None:
@@ -203,11 +203,14 @@ def apply(manifest: Any, edit: tuple[Path, str, Any]) -> None:
             return  # an edit before this one took the place away
     if not isinstance(node, (dict, list)) or (isinstance(node, list) and not isinstance(last, int)):
         return
-    if how == "add" and isinstance(node, dict):
+    there = last in node if isinstance(node, dict) else last < len(node)
+    if how == "double" and there and isinstance(node[last], (int, float, str)):
+        node[last] *= 2
+    elif how == "add" and isinstance(node, dict):
         node[f"{last} too"] = value
-    elif how == "delete" and (last in node if isinstance(node, dict) else last < len(node)):
+    elif how == "delete" and there:
         del node[last]
-    elif isinstance(node, dict) or last < len(node):
+    elif isinstance(node, dict) or there:
         node[last] = value
 
 
