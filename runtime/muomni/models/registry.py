@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
-from muomni.bundle.manifest import GriffinLimVocoder, SpectralVocoder, VocoderStage
+from muomni.bundle.manifest import GriffinLimVocoder, SpectralVocoder
 from muomni.errors import BundleError, StageError
 from muomni.ort.session import Device, GraphSession
 from muomni.ort.threads import SessionThreads, ThreadPolicy
@@ -186,7 +186,9 @@ class Models:
     def vocoder(self) -> Vocoder:
         from .vocoder import GriffinLim, Hifigan, Spectral
 
-        stage: VocoderStage = self._need("vocoder", self.bundle.manifest.vocoder)
+        stage = self.bundle.manifest.vocoder
+        if stage is None:
+            raise self._lacks("vocoder")
 
         def make() -> Vocoder:
             if isinstance(stage, GriffinLimVocoder):
@@ -199,14 +201,17 @@ class Models:
 
     def _need(self, name: str, stage: S | None) -> S:
         if stage is None:
-            manifest = self.bundle.manifest
-            names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
-            there = [n for n in names if getattr(manifest, n) is not None]
-            raise StageError(
-                f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
-                "export a checkpoint that has one"
-            )
+            raise self._lacks(name)
         return stage
+
+    def _lacks(self, name: str) -> StageError:
+        manifest = self.bundle.manifest
+        names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
+        there = [n for n in names if getattr(manifest, n) is not None]
+        return StageError(
+            f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
+            "export a checkpoint that has one"
+        )
 
     def _once(self, name: str, make: Callable[[], S]) -> S:
         made: S | None = self._made.get(name)
