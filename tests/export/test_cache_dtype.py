@@ -71,12 +71,12 @@ def session(file: Path, cache_dtype: str) -> GraphSession:
 def test_a_cache_of_the_graphs_type_is_kept_from_step_to_step(cache_dtype: str, tmp_path: Path) -> None:
     made = session(graph(cache_dtype, tmp_path / "thinker.onnx"), cache_dtype)
     decoder = Decoder("Thinker", made, stage(cache_dtype))
-    state = decoder.start(2)
+    cache = decoder.start(2)
     feeds = {"input_ids": np.zeros((2, 1), np.int64), "media_embeds": np.zeros((2, 0, 4), np.float32)}
-    seen = [decoder.feed(state, 1, feeds)["logits"][:, 0].tolist() for _ in range(3)]
+    seen = [decoder.feed(cache, 1, feeds)["logits"][:, 0].tolist() for _ in range(3)]
     assert seen == [[0, 0], [1, 1], [2, 2]]
-    assert {buffer.dtype for buffer in state._buffers} == {np.dtype(cache_dtype)}
-    assert {buffer.dtype for buffer in state.take_rows([1])._buffers} == {np.dtype(cache_dtype)}
+    assert {buffer.dtype for buffer in cache.tensors(0, 2)} == {np.dtype(cache_dtype)}
+    assert {buffer.dtype for buffer in cache.taken([1]).tensors(0, 1)} == {np.dtype(cache_dtype)}
 
 
 @pytest.mark.parametrize(("said", "is_so"), [("float16", "float32"), ("float32", "float16")])
