@@ -96,8 +96,8 @@ def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
     fits = all(dtype == "float16" for dtype in attention_dtypes)
     if device == "cuda" and not fits:
         raise DeviceError(
-            "device 'cuda' was asked for, but this bundle's decoders have float32 attention, for which ONNX Runtime has "
-            "no CUDA kernel: every step would run on the CPU with copies to and fro; use --device cpu"
+            "device 'cuda' was asked for, but this bundle's decoders have float32 attention, for which ONNX Runtime "
+            "has no CUDA kernel: every step would run on the CPU with copies to and fro; use --device cpu"
         )
     return "cpu" if device == "auto" and not fits else device
 
