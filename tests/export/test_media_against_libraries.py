@@ -28,7 +28,7 @@ def speech() -> np.ndarray:
 
 
 def test_mel_filters_and_spectrogram(parity_bundle: Path, speech: np.ndarray) -> None:
-    encoder = muomni.Omni.load(parity_bundle, device="cpu").encoder
+    encoder = muomni.Omni.load(parity_bundle, device="cpu").audio_encoder
     bank = librosa.filters.mel(sr=16_000, n_fft=1024, n_mels=128, htk=True, norm=None)
     assert np.abs(encoder.filters - bank.T).max() < 1e-7
     spectrum = torch.stft(
