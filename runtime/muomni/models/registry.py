@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
-from muomni.errors import BundleError, StageError
+from muomni.errors import BundleError, StageError, UsageError
 from muomni.ort.session import Device, GraphSession
 from muomni.ort.threads import SessionThreads, ThreadPolicy
 
@@ -46,6 +46,12 @@ class Models:
         self._made: dict[str, Any] = {}
         self._sessions: dict[str, GraphSession] = {}
         self._lock = threading.RLock()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "a loaded model holds open sessions and cannot be pickled or copied to another process; call "
+            "muomni.Omni.load(…) in each process (for example in the initializer of a multiprocessing.Pool)"
+        )
 
     def providers(self) -> dict[str, list[str]]:
         """Execution providers of the graphs loaded so far, as their sessions report them."""
