@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from muomni.errors import BundleError, ManifestError
-from muomni.urls import is_url
+from muomni.urls import url_in
 
 from .manifest import MANIFEST_NAME, Manifest, parse_manifest
 
@@ -74,9 +74,9 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
         BundleError: no such folder, not a bundle, a PyTorch checkpoint, a missing or cut file.
         ManifestError: the manifest cannot be trusted.
     """
-    if is_url(path):
+    if url := url_in(path):
         raise BundleError(
-            f"{path}: a URL, and muomni opens no connection; download the folder and give its path"
+            f"{url}: a URL, and muomni opens no connection; download the folder and give its path"
         )
     folder = Path(path).absolute()  # graphs are read when they are first used, perhaps after a chdir
     if not folder.exists():

@@ -26,7 +26,7 @@ from .streams import (
     STDIN,
     STDOUT,
     check_inputs,
-    is_pipe,
+    is_device,
     is_stdin,
     is_stdout,
     refuse_url,
@@ -109,7 +109,7 @@ class _Run:
 def _open_replies(out: Path, lines: list[Line], model: str, console: Console) -> Replies:
     if is_stdout(out):
         return RepliesStream(console.answer_bytes)
-    if is_pipe(out):
+    if is_device(out):
         return RepliesStream(out.open("wb", buffering=0).write)
     return RepliesFile(out, lines, model)
 

@@ -15,6 +15,7 @@ from muomni.errors import InputError, OutputError
 from .common import new_app, reporting, start, version_option
 from .console import Console
 from .options import Debug, Device, Model, Quiet, Threads
+from .streams import is_stdout
 
 COMMAND = "muomni-bench"
 
@@ -49,6 +50,8 @@ def bench(
     with reporting(console, debug):
         if (against is None) != (checkpoint is None):
             raise InputError("--against NAME and --checkpoint CKPT go together")
+        if out is not None:
+            _check_out(out)
         from muomni.bench.report import measure, table
 
         result = measure(
@@ -69,6 +72,14 @@ def bench(
             console.answer_json(result)
         else:
             console.answer("\n".join(table(result)))
+
+
+def _check_out(out: Path) -> None:
+    """Refuse before minutes of measuring what is sure to fail after them."""
+    if is_stdout(out):
+        raise InputError("--out names a file; --json writes to stdout")
+    if out.is_dir() or not out.parent.is_dir():
+        raise OutputError(f"{out}: expected a file in a folder that is there")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -81,19 +81,20 @@ def start(app: typer.Typer, command: str, arguments: Sequence[str] | None) -> No
 def fill_closed_streams() -> None:
     """Put something into the places of standard streams that were closed (``muomni-run >&-``).
 
-    Else the next file opened would take the place of stdout, and what native code prints would go into it.
-    Writing to what is put there fails, so that an answer that nobody gets is an error.
+    Else the next file opened would take the place of stdout, and what native code prints would go into it. Writing
+    to what stands for stdout fails, so that an answer that nobody gets is an error; messages may get lost.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY if number == 0 else os.O_RDONLY)
+            nowhere = os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_WRONLY)
             if nowhere != number:
                 os.dup2(nowhere, number)
                 os.close(nowhere)
-            if number == 1:
-                sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+            if number > 0:  # print(file=None) would print to stdout
+                stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)
+                setattr(sys, "stdout" if number == 1 else "stderr", stream)
 
 
 def version_option(command: str) -> Callable[[bool], None]:

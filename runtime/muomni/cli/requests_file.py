@@ -14,7 +14,7 @@ from typing import Any
 
 from muomni.errors import InputError
 from muomni.requests import Request, as_request
-from muomni.urls import is_url
+from muomni.urls import url_in
 
 from .streams import is_stdin
 
@@ -180,7 +180,7 @@ def _located(named: str | list[str], folder: Path) -> Any:
     """Paths relative to the folder of the requests; a URL stays one, for the error that names it."""
     if isinstance(named, list):
         return [_located(name, folder) for name in named]
-    return named if is_url(named) else folder / named
+    return named if url_in(named) else folder / named
 
 
 def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

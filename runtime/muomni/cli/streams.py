@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from muomni.errors import InputError, MediaError
-from muomni.urls import is_url
+from muomni.urls import url_in
 
 from .console import is_terminal
 
@@ -25,6 +25,14 @@ def is_stdin(name: str | Path) -> bool:
 
 def is_stdout(name: str | Path) -> bool:
     return str(name) in STDOUT
+
+
+def is_device(path: Path) -> bool:
+    """Whether it is there and neither a file nor a folder: a pipe, a terminal, ``/dev/null``."""
+    try:
+        return path.exists() and not (path.is_file() or path.is_dir())
+    except (OSError, ValueError):
+        return False
 
 
 def is_pipe(path: Path) -> bool:
@@ -58,10 +66,8 @@ def refuse_url(option: str, name: str | Path) -> None:
     Raises:
         InputError: it is one.
     """
-    if is_url(name):
-        raise InputError(
-            f"{option}: {str(name)[:80]} is a URL, and muomni opens no connection: give the name of a file"
-        )
+    if url := url_in(name):
+        raise InputError(f"{option}: {url} is a URL, and muomni opens no connection: give the name of a file")
 
 
 def stdin_text(option: str) -> str:

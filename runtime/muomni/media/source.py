@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from muomni.errors import MediaError
-from muomni.urls import is_url
+from muomni.urls import url_in
 
 FileSource = str | os.PathLike[str] | bytes
 
@@ -31,10 +31,8 @@ def open_source(source: FileSource, kind: str) -> BinaryIO:
         if not source:
             raise MediaError(f"{name}: expected an encoded {kind}, got 0 bytes")
         return io.BytesIO(source)
-    if is_url(source):
-        raise MediaError(
-            f"{name[:80]}: a URL, and muomni opens no connection; download it first and give the path"
-        )
+    if url := url_in(source):
+        raise MediaError(f"{url}: a URL, and muomni opens no connection; download it first and give the path")
     path = Path(source)
     try:
         folder, regular = path.is_dir(), path.is_file()
