@@ -53,7 +53,7 @@ def answer_file(session: Session, requests: Path, out: Path, slots: int, default
     _refuse_same_file(requests, out)
     lines = read_file(requests, defaults, stdin_bytes("--batch") if is_stdin(requests) else None)
     omni = session.load()
-    model = identity(omni)
+    model = _identity(omni)
     with _open_replies(out, lines, model, console) as replies:
         for note in replies.notes:
             console.note(f"note: {note}")
@@ -121,7 +121,7 @@ def _refuse_same_file(requests: Path, out: Path) -> None:
         raise InputError(f"--out {out} is the file of the requests: name another file for the replies")
 
 
-def identity(omni: Omni) -> str:
+def _identity(omni: Omni) -> str:
     """What tells a bundle from all others: the hashes of its files, not where it lies."""
     files = sorted((name, entry.sha256) for name, entry in omni.manifest.files.items())
     return hashlib.sha256(repr(files).encode()).hexdigest()

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tests.runtime.cli.conftest import Run
 from tests.runtime.cli.fake import FakeOmni
 
-from muomni.cli.batch import identity as model_of
 from muomni.cli.replies_file import RepliesFile
 from muomni.cli.requests_file import read_requests
 from muomni.errors import OutputError
@@ -106,22 +105,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_cut_at_any_byte_loses_and_repeats_nothing(whole: Path, tmp_path: Path) -> None:
-    full, out = (whole / "o.jsonl").read_bytes(), tmp_path / "o.jsonl"
-    lines = read_requests((whole / "q.jsonl").read_bytes(), "q", Path(), {})
-    values = {
-        line.key: value for line in lines for value in objects(whole / "o.jsonl") if value["id"] == line.id
-    }
+def test_a_cut_at_any_byte_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    source = "".join(json.dumps(question) + "\n" for question in QUESTIONS)
+    lines, out = read_requests(source.encode(), "q", Path(), {}), tmp_path / "o.jsonl"
+
+    def answer() -> int:
+        with RepliesFile(out, lines, "model") as replies:
+            todo = replies.unanswered(lines, "model")
+            for line in todo:
+                text = ANSWERED.get(line.key)
+                replies.append(line, "model", {"text": text} if text else {"error": "it is bad"})
+        assert answers(out) == ANSWERED
+        assert len(objects(out)) == len(QUESTIONS)
+        return len(todo)
+
+    answer()
+    full = out.read_bytes()
     for cut in range(len(full) + 1):
         out.write_bytes(full[:cut])
-        with RepliesFile(out, lines, model_of(FakeOmni())) as replies:
-            todo = replies.unanswered(lines, model_of(FakeOmni()))
-            for line in todo:
-                replies.append(line, model_of(FakeOmni()), dict(values[line.key]))
-        assert answers(out) == ANSWERED, cut
-        assert len(objects(out)) == len(QUESTIONS), cut
         kept = sum(b'"text"' in line for line in full[:cut].split(b"\n") if _is_json(line))
-        assert len(todo) == len(QUESTIONS) - kept, cut  # what is whole is not asked again
+        assert answer() == len(QUESTIONS) - kept, cut  # what is whole is not asked again
 
 
 @given(st.integers(0, 3), st.integers(-3, 2))
@@ -322,7 +325,6 @@ def test_two_runs_do_not_share_a_file(batch: Batch, tmp_path: Path, omni: FakeOm
 HOLDING = """
 import sys, time
 from pathlib import Path
-from muomni.cli.batch import identity as model_of
 from muomni.cli.replies_file import RepliesFile
 with RepliesFile(Path(sys.argv[1]), [], "model"):
     print("open", flush=True)

@@ -50,7 +50,7 @@ def test_any_json_is_an_id(name: Any) -> None:
 
 
 @given(st.dictionaries(st.text(), JSON | st.text(), max_size=4))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_what_is_written_is_one_line_for_every_reader(value: dict[str, Any]) -> None:
     line = json_line(value)
     assert json.loads(line) == value
