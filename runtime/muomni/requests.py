@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from .media.image import ImageSource
     from .media.video import VideoSource
 
+SLOWEST, FASTEST = 0.5, 2.0
+"""Rates of speech that still sound like it."""
 MAX_LOGPROBS = 20
 """Alternatives that can be asked for at each token."""
-
-SLOWEST, FASTEST = 0.5, 2.0
-"""Speeds of speech."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class SpeechOptions:
         top_k: codes to draw from; 50 is the reference's.
         frames: Talker frames to draw, at most; None takes what the text needs.
         seed: of the draws; None draws a fresh one.
-        speed: rate of the speech, 0.5 to 2; 1 is that of the training data.
+        speed: rate of speech, 0.5 to 2; the pitch stays.
 
     Example:
         >>> SpeechOptions(temperature=0.5, seed=1).frames is None
@@ -153,6 +152,7 @@ class RequestOptions(TypedDict, total=False):
     speech_speed: float
 
 
+OPTIONS = frozenset(RequestOptions.__annotations__)
 SAMPLING_KEYS = (
     "temperature",
     "top_k",
@@ -185,10 +185,10 @@ def as_request(request: Request | str | None = None, **options: Unpack[RequestOp
         if given:
             raise InputError(f"a Request already says everything; leave out {', '.join(given)}")
         return request
-    unknown = set(given) - set(RequestOptions.__annotations__)
-    if unknown:
+    if not OPTIONS.issuperset(given):
+        unknown = sorted(set(given) - OPTIONS)
         raise InputError(
-            f"unknown option {sorted(unknown)[0]!r}; expected {', '.join(RequestOptions.__annotations__)}"
+            f"unknown option {unknown[0]!r}; expected {', '.join(RequestOptions.__annotations__)}"
         )
     sampling = SamplingOptions(**{key: given.pop(key) for key in SAMPLING_KEYS if key in given})
     spoken = {name: given.pop(key) for key, name in SPEECH_KEYS.items() if key in given}
