@@ -52,11 +52,11 @@ def ask(
     reply = omni.generate(request, on_text=console.stream if streaming else None)
     if streaming:
         console.answer("")
-    elif not session.as_json:
-        console.answer(reply.text)
     place = target.write(reply.speech, console) if target is not None and reply.speech is not None else None
     if session.as_json:
         console.answer_json(reply_object(reply, place))
+    elif not streaming:
+        console.answer(reply.text)
     console.notes_of(reply)
     console.note(device_line(session.device, reply.providers, omni.threads))
     if target is not None and place is None:
