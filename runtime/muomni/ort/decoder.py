@@ -31,7 +31,6 @@ class BoundStep:
     def __init__(
         self, decoder: Decoder, cache: KVCache, first: int, rows: int, shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
-        self._cache = cache
         self._lengths = cache.lengths[first : first + rows]
         wrap = decoder.session.wrap
         self.inputs: dict[str, NDArray[Any]] = {

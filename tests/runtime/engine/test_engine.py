@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -310,3 +311,21 @@ def test_too_many_pictures_are_refused_before_any_is_opened(omni: muomni.Omni) -
         omni.generate(images=["there is no such file.png"] * 1000)
     with pytest.raises(muomni.ContextError, match="video_frames"):
         omni.generate(video="there is no such film.mp4", video_frames=100_000)
+
+
+def test_a_reply_leaves_nothing_for_the_garbage_collector(omni: muomni.Omni) -> None:
+    """A cycle kept the cache of each reply until the collector came: 11 MB more after 100 of them."""
+    omni.generate("Hello!", speech=True)
+    gc.collect()
+    gc.disable()
+    try:
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        omni.generate("Hello!", speech=True)
+        omni.chat().say("Hello!")
+        omni.generate_batch(["Hello!", "hi"])
+        gc.collect()
+        assert [item for item in gc.garbage if type(item).__module__.startswith("muomni")] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
