@@ -70,7 +70,7 @@ class Chat:
             console.note("exit or Ctrl-D ends the chat, reset forgets it, Ctrl-C stops a reply")
         failed = False
         while (line := self._next_line()) is not None:
-            text = line.strip()
+            text = line.lstrip("\ufeff").strip()  # a byte order mark: PowerShell begins a pipe with it
             if text.lower() in ENDING:
                 break
             if text.lower() in RESETTING:

@@ -103,9 +103,9 @@ def _why(mode: Mode, misplaced: Collection[str], given: Mapping[str, str]) -> st
         return f"--batch takes its questions from the file, and writes JSON to --out: leave out {options}"
     if all(APPLIES[name] == BATCHING for name in misplaced):
         return f"{options}: only with --batch FILE"
+    media = "--video" if "video_frames" in misplaced else "--image, --audio-in or --video"
     return (
-        f"{options}: only with a question: add --text, --image, --audio-in or --video "
-        "(without them, a chat starts)"
+        f"{options}: only with a question about media, and without --text or media a chat starts: add {media}"
     )
 
 

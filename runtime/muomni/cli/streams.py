@@ -95,7 +95,7 @@ def text_of(option: str, given: str) -> str:
 
 
 def media_of(option: str, path: Path) -> Path | bytes:
-    """A picture, sound or film as the engine takes it: the path of a file, or the bytes that a pipe gave.
+    """A picture, sound or film as the engine takes it: the path of a file, or the bytes that came from stdin.
 
     Raises:
         MediaError: more bytes than fit into memory.
@@ -103,10 +103,14 @@ def media_of(option: str, path: Path) -> Path | bytes:
     if is_stdin(path):
         if is_terminal(sys.stdin):
             raise InputError(f"{option} - reads a file from stdin, which is a terminal: add < FILE")
-        return _at_most(option, _stdin(option))
-    if is_pipe(path):
-        with path.open("rb") as stream:
-            return _at_most(option, stream)
+        data = _stdin(option).read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise MediaError(
+                f"{option}: more than {MOST_BYTES >> 20} MiB came from stdin; write it to a file"
+            )
+        if not data:
+            raise MediaError(f"{option}: nothing came from stdin")
+        return data
     return path
 
 
@@ -114,17 +118,6 @@ def _stdin(option: str) -> BinaryIO:
     if sys.stdin is None:
         raise InputError(f"{option} reads stdin, which is closed")
     return sys.stdin.buffer
-
-
-def _at_most(option: str, stream: BinaryIO) -> bytes:
-    data = stream.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise MediaError(
-            f"{option}: more than {MOST_BYTES >> 20} MiB came through a pipe; write it to a file"
-        )
-    if not data:
-        raise MediaError(f"{option}: nothing came through the pipe")
-    return data
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from muomni.errors import MediaError
-from muomni.urls import url_in
 
 FileSource = str | os.PathLike[str] | bytes
 
@@ -24,15 +23,13 @@ def open_source(source: FileSource, kind: str) -> BinaryIO:
     """Open a path or bytes for reading; ``kind`` ("image", "audio", "video") is for messages.
 
     Raises:
-        MediaError: no such file, a folder, a URL, not readable, or empty.
+        MediaError: no such file, a folder, not readable, or empty.
     """
     name = describe(source)
     if isinstance(source, bytes):
         if not source:
             raise MediaError(f"{name}: expected an encoded {kind}, got 0 bytes")
         return io.BytesIO(source)
-    if url := url_in(source):
-        raise MediaError(f"{url}: a URL, and muomni opens no connection; download it first and give the path")
     path = Path(source)
     try:
         folder, regular = path.is_dir(), path.is_file()

@@ -6,7 +6,6 @@ import io
 import os
 import subprocess
 import sys
-import threading
 import wave
 from pathlib import Path
 
@@ -14,8 +13,6 @@ import pytest
 from tests.runtime.cli.conftest import Run
 from tests.runtime.cli.fake import FakeOmni
 
-from muomni.errors import MediaError
-from muomni.media.source import open_source
 from muomni.ort.threads import ThreadPolicy, thread_policy
 
 FAKE = """
@@ -109,17 +106,6 @@ def test_nothing_from_stdin_is_an_error(run: Run, omni: FakeOmni, monkeypatch: p
 
 
 @POSIX
-def test_media_through_a_pipe_with_a_name(run: Run, omni: FakeOmni, tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_bytes, args=(b"sound",))
-    writer.start()
-    assert run("--audio-in", pipe)[0] == 0
-    writer.join()
-    assert omni.conversation.turns[0].audio == b"sound"
-
-
-@POSIX
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])
 def test_speech_to_stdout_is_a_whole_wav_and_nothing_else(name: str, tmp_path: Path) -> None:
     result = shell(f"@run --text hi --audio-out {name} | cat", cwd=tmp_path)
@@ -180,11 +166,6 @@ def test_a_url_is_called_one(run: Run, omni: FakeOmni, arguments: list[str]) -> 
     assert code == 2
     assert "is a URL" in err and "://" in err  # as it was typed
     assert not omni.loaded
-
-
-def test_the_api_calls_a_url_one() -> None:
-    with pytest.raises(MediaError, match=r"https://example.org/a.png: a URL"):
-        open_source("https://example.org/a.png", "image")
 
 
 @POSIX
