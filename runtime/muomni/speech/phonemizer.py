@@ -1,4 +1,4 @@
-"""Text as it arrives -> the numbers of its sounds, a word behind.
+"""Text as it arrives -> the numbers of its phonemes, a word behind.
 
 Needs the letters graph as a function, so that training can use it with torch.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .letters import collapse, window
-from .normalise import MARKS, normalise_token
+from .normalise import MARKS, Normaliser, stronger
 from .phonemes import Phonemes
 
 LettersGraph = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -19,64 +19,79 @@ LettersGraph = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 class Phonemizer:
-    """Takes text piece by piece, gives sounds.
+    """Takes text piece by piece, gives phonemes when they are asked for.
 
-    A token is complete when white space follows; a word is spelled when the token after it is complete, because
-    its neighbours' letters matter. How the text is cut into pieces makes no difference to the sounds.
+    A word is read when the one after it is known, because its neighbours' letters matter. How the text is cut into
+    pieces makes no difference to the phonemes, and a text of any length costs nothing until it is read.
+
+    Example:
+        phonemizer.push("Hello there, ")
+        while new := phonemizer.read(32): ...   # empty: more text must come first, or `finished`
+        phonemizer.finish()
     """
 
     def __init__(self, letters: LettersGraph, inventory: Phonemes) -> None:
-        self.sounds: list[int] = []
-        self.finished = False
+        self.phonemes: list[int] = []
+        """All that were read so far."""
         self._letters, self._inventory = letters, inventory
-        self._text = ""
-        self._spelled = ""  # the last word already turned into sounds
+        self._normaliser = Normaliser()
+        self._spoken = ""  # the last word already turned into phonemes
         self._waiting = ""  # the word after it
 
-    def feed(self, text: str) -> None:
-        self._text += text
-        *complete, self._text = self._split(self._text)
-        for token in complete:
-            self._take(token)
+    def push(self, text: str) -> None:
+        """More of the text; nothing is read yet."""
+        self._normaliser.push(text)
 
     def finish(self) -> None:
-        """No more text comes."""
-        if self.finished:
-            return
-        self._take(self._text)
-        self._text = ""
-        if self._waiting:
-            if self._waiting[-1] not in MARKS:
-                self._waiting += "."
-            self._spell("")
-        self.finished = True
+        """No more text comes; what is there can still be read."""
+        self._normaliser.finish()
 
-    @staticmethod
-    def _split(text: str) -> list[str]:
-        """Tokens; the last one may still grow, and is empty after white space."""
-        tokens = text.split()
-        return tokens if tokens and not text[-1].isspace() else [*tokens, ""]
+    @property
+    def finished(self) -> bool:
+        """Nothing more will come: the text has ended, and all of it was read."""
+        return self._normaliser.finished and not self._waiting
 
-    def _take(self, token: str) -> None:
-        for word in normalise_token(token).split():
-            if word in MARKS:  # a mark by itself ends the word before
-                if self._waiting and self._waiting[-1] not in MARKS:
-                    self._waiting += word
-                continue
-            word = word.lstrip(MARKS)
+    @property
+    def notes(self) -> list[str]:
+        """What the listener should know about the text that was read so far, such as words in other scripts."""
+        return self._normaliser.notes
+
+    def read(self, limit: int = 1) -> list[int]:
+        """At least ``limit`` new phonemes, or as many as the text so far has; whole words.
+
+        Returns:
+            The new ones, which :attr:`phonemes` ends with. Empty where more text must come first, and at the end.
+        """
+        start = len(self.phonemes)
+        while len(self.phonemes) - start < limit and self._take():
+            pass
+        return self.phonemes[start:]
+
+    def _take(self) -> bool:
+        """One word or mark more; False where there is none for now."""
+        spoken = self._normaliser.next()
+        if spoken is None:
+            if not (self._normaliser.finished and self._waiting):
+                return False
+            self._waiting = stronger(self._waiting, ".")  # no text ends in the middle of a sentence
+            self._say("")
+        elif spoken in MARKS:
+            self._waiting = stronger(self._waiting, spoken) if self._waiting else ""
+        else:
             if self._waiting:
-                self._spell(word)
-            self._waiting = word
+                self._say(spoken)
+            self._waiting = spoken
+        return True
 
-    def _spell(self, following: str) -> None:
-        """Turn the waiting word into sounds."""
+    def _say(self, following: str) -> None:
+        """Turn the waiting word into phonemes."""
         word = self._waiting
-        letters, first = window(self._spelled, word, following)
+        letters, first = window(self._spoken, word, following)
         bare = word.rstrip(MARKS)
         logits = self._letters(letters[None])[0, first : first + len(bare)]
         symbols = collapse(logits.reshape(-1, logits.shape[-1]).argmax(axis=-1))
         for i, symbol in enumerate(symbols):
-            self.sounds.append(self._inventory.id(self._inventory.symbols[symbol - 1], starts_word=i == 0))
+            self.phonemes.append(self._inventory.id(self._inventory.symbols[symbol - 1], starts_word=i == 0))
         if word != bare:
-            self.sounds.append(self._inventory.id(word[len(bare)], starts_word=False))
-        self._spelled, self._waiting = word, ""
+            self.phonemes.append(self._inventory.id(word[len(bare)], starts_word=False))
+        self._spoken, self._waiting = word, ""

@@ -140,17 +140,23 @@ class SpokenText(SpokenSounds):
         choose_base: Chooser = best,
         choose_residual: Chooser = best,
     ) -> None:
-        self._reader = Phonemizer(graphs.letters, inventory)
+        self._phonemizer = Phonemizer(graphs.letters, inventory)
         self._pieces = iter(pieces)
-        super().__init__(graphs, self._reader.sounds, self._read_more, choose_base, choose_residual)
+        super().__init__(graphs, self._phonemizer.phonemes, self._read_more, choose_base, choose_residual)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the listener should know about the text read so far."""
+        return self._phonemizer.notes
 
     def _read_more(self) -> bool:
-        piece = next(self._pieces, None)
-        if piece is None:
-            self._reader.finish()
-        else:
-            self._reader.feed(piece)
-        return not self._reader.finished
+        if not self._phonemizer.read():
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._phonemizer.finish()
+            else:
+                self._phonemizer.push(piece)
+        return not self._phonemizer.finished
 
 
 def _sentence_end(sounds: Sequence[int], first: int) -> int | None:

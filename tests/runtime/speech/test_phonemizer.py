@@ -25,10 +25,12 @@ def by_letter(letters: NDArray[np.int64]) -> NDArray[np.float32]:
 def read(pieces: list[str]) -> str:
     reader = Phonemizer(by_letter, ALPHABET)
     for piece in pieces:
-        reader.feed(piece)
+        reader.push(piece)
     reader.finish()
+    while reader.read():
+        pass
     return "".join(
-        MARKS[n - 1] if n < FIRST_SOUND else ALPHABET.symbols[(n - FIRST_SOUND) // 2] for n in reader.sounds
+        MARKS[n - 1] if n < FIRST_SOUND else ALPHABET.symbols[(n - FIRST_SOUND) // 2] for n in reader.phonemes
     )
 
 
@@ -74,16 +76,19 @@ def test_pieces_make_no_difference() -> None:
 
 def test_a_word_waits_for_the_next_one() -> None:
     reader = Phonemizer(by_letter, ALPHABET)
-    reader.feed("one tw")
-    assert reader.sounds == []
-    reader.feed("o ")
-    assert len(reader.sounds) == 3
+    reader.push("one tw")
+    assert reader.read() == []
+    reader.push("o ")
+    assert len(reader.read()) == 3
     reader.finish()
-    assert len(reader.sounds) == 7  # and the mark at the end
+    assert not reader.finished
+    assert len(reader.read(99)) == 4  # and the mark at the end
+    assert reader.finished
+    assert len(reader.phonemes) == 7
 
 
 def test_no_text_has_no_sounds() -> None:
-    assert read([""]) == "" == read([" ", "日本"])
+    assert read([""]) == "" == read([" ", "😀"])
 
 
 def test_window_names_its_word_and_neighbours() -> None:
