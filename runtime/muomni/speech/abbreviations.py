@@ -13,17 +13,18 @@ from .words import letter_names
 NEVER_LAST = {
     "e.g": "for example", "eg": "for example", "i.e": "that is", "ie": "that is", "vs": "versus", "cf": "compare",
     "viz": "namely", "approx": "approximately", "mr": "mister", "mrs": "missis", "ms": "miz", "messrs": "messers",
-    "dr": "doctor", "prof": "professor", "ca": "about",
+    "dr": "doctor", "prof": "professor",
 }  # fmt: skip
 """What a full stop belongs to, and no sentence ends with."""
 MAY_BE_LAST = {
     "etc": "et cetera", "al": "al", "inc": "incorporated", "ltd": "limited", "corp": "corporation", "jr": "junior",
-    "sr": "senior", "dept": "department", "govt": "government", "bros": "brothers", "univ": "university",
+    "sr": "senior", "dept": "department", "govt": "government", "univ": "university",
     "misc": "miscellaneous", "avg": "average", "blvd": "boulevard", "hwy": "highway", "ph.d": "pee aitch dee",
     "ph.ds": "pee aitch dees", "m.sc": "em ess see", "b.sc": "bee ess see", "tel": "telephone",
 }  # fmt: skip
 CAPITALS_ONLY = {
     "Ave": "avenue", "Rd": "road", "Ln": "lane", "Apt": "apartment", "Co": "company", "Sq": "square", "Pl": "place",
+    "Bros": "brothers",
 }  # fmt: skip
 """The small words beside them mean something else; a sentence may end with them."""
 TITLES = {
@@ -38,11 +39,14 @@ BEFORE_NUMBER = {
     "no": "number", "nos": "numbers", "fig": "figure", "figs": "figures", "eq": "equation", "sec": "section",
     "ch": "chapter", "vol": "volume", "art": "article", "p": "page", "pp": "pages", "pg": "page", "ver": "version",
     "ed": "edition", "ext": "extension", "op": "opus", "v": "versus", "nr": "number", "ca": "about", "c": "about",
+    "max": "maximum", "min": "minimum", "est": "established",
 }  # fmt: skip
 NO_NAMES = frozenset("at in on of from to for near by and the visit see".split()) | STARTERS
 
 ABBREVIATION = re.compile(r"(?:[A-Za-z]{1,2}\.){1,2}[A-Za-z]{1,2}(?![A-Za-z])|[A-Za-z]{1,6}(?![A-Za-z])")
-INITIALS = re.compile(r"(?:[A-Za-z]\.){2,}(?![A-Za-z]{2})[A-Za-z]?(?P<plural>s(?![A-Za-z]))?|(?:[A-Za-z]\.)+[A-Za-z](?![A-Za-z.])")
+INITIALS = re.compile(
+    r"(?:[A-Za-z]\.){2,}(?![A-Za-z]{2})[A-Za-z]?(?P<plural>s(?![A-Za-z]))?|(?:[A-Za-z]\.)+[A-Za-z](?![A-Za-z.])"
+)
 INITIAL = re.compile(r"([A-Z])\.(?=$|-[A-Z]\.)")
 
 ROMAN = re.compile(r"(?=[IVXL])(?:X[CL]|L?X{0,3})(?:IX|IV|V?I{0,3})(?![A-Za-z]|'(?!s(?![A-Za-z])))")
@@ -101,7 +105,7 @@ def _table(c: Cursor) -> Reading | None:
         following = c.following(end) if end == len(c.text) else c.text[end:]
         if following and (following[0].isdecimal() or _is_numeral(following, key)):
             return Reading(BEFORE_NUMBER[key], end)
-    if key in NEVER_LAST and (stop or key in ("vs", "mr", "mrs", "e.g", "i.e")) and key != "ca":
+    if key in NEVER_LAST and (stop or key in ("vs", "mr", "mrs", "e.g", "i.e")):
         return Reading(NEVER_LAST[key], end)
     spoken = MAY_BE_LAST.get(key) or CAPITALS_ONLY.get(name)
     if spoken is None or (key == "al" and c.before.lower() != "et"):
@@ -166,4 +170,3 @@ def _counts(c: Cursor, end: int, before: str) -> bool:
         return True
     following = c.following(end)
     return following is None or following in ("", "\n", "of", "and", "was", "is", "to")
-

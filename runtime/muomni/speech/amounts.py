@@ -6,7 +6,6 @@ import re
 
 from .cursor import Cursor, Reading, starts_upper
 from .numbers import (
-    NUMBER,
     NUMBER_OR_DECIMALS,
     cardinal,
     each_digit,
@@ -33,7 +32,8 @@ COUNT = re.compile(
     rf"|(?P<low>{NUMBER_OR_DECIMALS}))(?:(?P<dash>[-–—])(?P<high>{NUMBER_OR_DECIMALS})(?![-\d:/]|\.\d))?"
 )
 SCALE = re.compile(
-    r"(?P<space>[ -])?(?P<word>thousand|million|billion|trillion)(?![A-Za-z])|(?P<short>mn|bn|tn|[kKMBT])(?![A-Za-z0-9/])",
+    r"(?P<space>[ -])?(?P<word>thousand|million|billion|trillion)(?![A-Za-z])"
+    r"|(?P<short>mn|bn|tn|[kKMBT])(?![A-Za-z0-9/])",
     re.IGNORECASE,
 )
 SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion",
@@ -50,12 +50,16 @@ ORDINAL = re.compile(r"(\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z])"
 SCIENTIFIC = re.compile(r"(?P<sign>[-−])?(\d+(?:\.\d+)?)[eE]([-+]?)(\d{1,3})(?!\w)")
 VERSION = re.compile(r"\d{1,5}(?:\.\d{1,5}){2,}(?![\d])")
 RATIO = re.compile(r"(\d{1,3}):(\d{1,3})(?![\d:])")
-MULTIPLE = re.compile(r"(\d{1,5})x(?=\d)")
+MULTIPLE = re.compile(r"([1-9]\d{0,4})x(?=\d)")
 SHORT_YEAR = re.compile(r"'(\d\d)(?!\d)")
 LIST_NUMBER = re.compile(r"(?:(\d{1,3})|([IVX]{2,5}))[.)]$")
 SPACED = re.compile(r"\d{1,3}(?: \d{3})+(?!\d)")  # 10 000
-SCORES = frozenset(("won", "lost", "beat", "score", "score:", "scored", "led", "lead", "draw", "drew", "by", "odds"))
-NO_YEAR_BEFORE = frozenset(("+", "-", "*", "=", "/", "times", "plus", "minus", "than", "number", "is", "equals"))
+SCORES = frozenset(
+    ("won", "lost", "beat", "score", "score:", "scored", "led", "lead", "draw", "drew", "by", "odds")
+)
+NO_YEAR_BEFORE = frozenset(
+    ("+", "-", "*", "=", "/", "times", "plus", "minus", "than", "number", "is", "equals")
+)
 ERAS = frozenset(("AD", "BC", "CE", "BCE"))
 NOT_PLURAL = frozenset(
     "was is has this as his its always perhaps besides saw does news series us thus less plus versus".split()  # noqa: SIM905
@@ -65,7 +69,9 @@ NOT_PLURAL = frozenset(
 def amount(c: Cursor) -> Reading | None:
     """Everything that begins with a digit, a sign before one, or a currency."""
     head = c.text[0]
-    if not (head.isdecimal() or head in "-−–+'." or head in "$€£¥¢₹₽₩₺₿₴₫₪₱₦฿" or (head.isupper() and not c.kind)):
+    if not (
+        head.isdecimal() or head in "-−–+'." or head in "$€£¥¢₹₽₩₺₿₴₫₪₱₦฿" or (head.isupper() and not c.kind)
+    ):
         return None
     if c.kind == "word" and not head.isdecimal() and head in "-–+'.":
         return None
@@ -97,6 +103,8 @@ def _money(c: Cursor) -> Reading | None:
         spoken += " " + names["-" not in c.beyond(end)[found.end() : end]]  # a $5-million house
     else:
         spoken = _sum_of_money(low, names)
+    if doubled := re.compile(rf" {names[1].split()[-1]}(?![A-Za-z])").match(c.beyond(end), end):
+        end = doubled.end()  # $5 million dollars
     return _per(c, Reading(minus + spoken, end, "unit"))
 
 
@@ -133,7 +141,9 @@ def _list_number(c: Cursor) -> Reading | None:
     """``1. First`` at the start of a line -> one, first."""
     found = LIST_NUMBER.match(c.text)
     if found and not c.kind and not c.before and c.ahead() not in ("", "\n"):
-        return Reading((integer(found[1]) if found[1] else cardinal(roman_value(found[2]))) + ",", found.end())
+        return Reading(
+            (integer(found[1]) if found[1] else cardinal(roman_value(found[2]))) + ",", found.end()
+        )
     return None
 
 
@@ -153,6 +163,8 @@ def _special(c: Cursor) -> Reading | None:
         return Reading(f"{sign}{number(found[2])} times ten to the power of {power}", found.end(), "number")
     if found := VERSION.match(text):
         parts = found.group().split(".")
+        if all(len(part) == 3 for part in parts[1:]) and len(parts[0]) < 4:  # 1.000.000
+            return Reading(integer("".join(parts)), found.end(), "number")
         dot = " dot " if len(parts) == 4 else " point "
         return Reading(dot.join(integer(part) for part in parts), found.end(), "number")
     if found := RATIO.match(text):
@@ -166,8 +178,7 @@ def _special(c: Cursor) -> Reading | None:
 
 def _fraction(c: Cursor) -> Reading | None:
     if found := ALWAYS.match(c.text):
-        over, under = found.group().split("/")
-        return Reading(f"{cardinal(int(over))} {cardinal(int(under))}", found.end(), "number")
+        return Reading(" ".join(map(integer, found.group().split("/"))), found.end(), "number")
     w = c.text
     if w.isdecimal() and len(w) < 5 and c.kind != "number" and re.match(r"\d+/\d", c.ahead()):
         w = c.window(1)
@@ -190,7 +201,9 @@ def _count(c: Cursor) -> Reading | None:
     if found is None or (found["sign"] and c.kind in ("number", "unit", "time", "date")):
         return None
     sign = "minus " if found["sign"] in ("-", "−", "–") else "plus " if found["sign"] else ""
-    low, high = found["low"], found["high"]
+    low, high, found_end = found["low"], found["high"], found.end()
+    if high and re.search(r"\d-\d+-\d", c.token):  # 1-2-3
+        high, found_end = None, found.start("dash")
     if c.text.isdecimal() and len(c.text) < 4 and re.match(r"0\d\d(?!\d)", c.ahead()):
         spaced = SPACED.match(c.window(4))
         assert spaced is not None  # one group at least was seen
@@ -199,7 +212,7 @@ def _count(c: Cursor) -> Reading | None:
         low = found["european"].replace(".", "").replace(",", ".")
     if low.startswith(".") and c.kind in ("word", "number"):
         return None
-    end, scale = _scale(c, found.end(), money=False)
+    end, scale = _scale(c, found_end, money=False)
     spoken = f"{number(low)} to {number(high)}" if high else number(low)
     one = low == "1" and not high and not scale
     whole = _measure(c, end, sign + spoken + scale, one, digits="" if high or scale else low, sign=sign)

@@ -41,9 +41,11 @@ SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 GROUPED = re.compile(r"(?<=\d)[\u00a0\u2007\u2009\u202f](?=\d{3}(?!\d))")  # 10 000
 SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
 FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
-UNIT_SIGN = re.compile(r"(?<![^\W\d_])[μµ](?=(?:[msglLFAVW]|Hz)(?![^\W\d_]))|(?<=[\dkMGm ])[ΩΩ](?![^\W\d_])|^[ΩΩ]$")
+UNIT_SIGN = re.compile(
+    r"(?<![^\W\d_])[μµ](?=(?:[msglLFAVW]|Hz)(?![^\W\d_]))|(?<=[\dkMGm ])[ΩΩ](?![^\W\d_])|^[ΩΩ]$"
+)
 INDIAN = frozenset("DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL TELUGU KANNADA MALAYALAM".split())  # noqa: SIM905
-VOWELS = frozenset("aeiouyAEIOUY")
+WITHOUT_VOWELS = ("ARABIC", "HEBREW", "SYRIAC")
 
 
 class Characters:
@@ -95,7 +97,8 @@ class Characters:
                 self.unreadable[c] = None
         if not spelled.strip():
             return " "
-        spelled = " ".join(_with_vowels(part) for part in spelled.split())
+        vowels = "aeiou" if unicodedata.name(word[0], "").startswith(WITHOUT_VOWELS) else "aeiouy"
+        spelled = " ".join(_with_vowels(part, vowels) for part in spelled.split())
         if not all(unicodedata.name(c, "").startswith("LATIN") for c in word):
             self.transliterated.setdefault(word, spelled)
         return spelled if " " not in spelled else f" {spelled} "
@@ -137,8 +140,6 @@ def _has_inherent_vowel(c: str) -> bool:
     return script in INDIAN and rest[:1] == ["LETTER"] and rest[-1].endswith("A") and len(rest[-1]) > 1
 
 
-def _with_vowels(word: str) -> str:
+def _with_vowels(word: str, vowels: str) -> str:
     """Scripts that leave vowels out: an a after every consonant can be said, ``shlvm`` cannot."""
-    if len(word) < 2 or VOWELS & set(word):
-        return word
-    return "a".join(word)
+    return word if len(word) < 2 or set(vowels) & set(word.lower()) else "a".join(word)

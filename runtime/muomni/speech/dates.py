@@ -7,20 +7,21 @@ from __future__ import annotations
 import re
 
 from .cursor import Cursor, Reading
-from .numbers import cardinal, each_digit, is_year, number, ordinal, year
+from .numbers import cardinal, each_digit, is_year, ordinal, year
 
 MONTHS = ("january february march april may june july august september october november december").split()
-DAYS = dict(
-    mon="monday", tue="tuesday", tues="tuesday", wed="wednesday", thu="thursday", thur="thursday", thurs="thursday",
-    fri="friday", sat="saturday", sun="sunday",
-)  # fmt: skip
+DAYS = {
+    "mon": "monday", "tue": "tuesday", "tues": "tuesday", "wed": "wednesday", "thu": "thursday", "thur": "thursday",
+    "thurs": "thursday", "fri": "friday", "sat": "saturday", "sun": "sunday",
+}  # fmt: skip
 _ABBREVIATED = "Jan Feb Mar Apr Jun Jul Aug Sept Sep Oct Nov Dec".split()
 _MONTH = rf"(?P<month>{'|'.join(m.capitalize() for m in MONTHS)}|(?:{'|'.join(_ABBREVIATED)})\.?)"
+_LAST = r"(?:[-–](?P<last>[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?)?"
 _DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 MONTH = re.compile(rf"{_MONTH}(?![\w'’])")
-MONTH_DAY = re.compile(rf"{_MONTH} (?:the )?{_DAY}(?:[-–](?P<last>[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?)?(?![\w:%/-]|[.,]\d)")
+MONTH_DAY = re.compile(rf"{_MONTH} (?:the )?{_DAY}{_LAST}(?![\w:%/-]|[.,]\d)")
 MONTH_THEN_YEAR = re.compile(rf"{_MONTH},? (?=\d{{4}}(?!\d))")
-DAY_MONTH = re.compile(rf"{_DAY}(?:[-–](?P<last>[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?)? (?:of )?{_MONTH}(?![\w'’])")
+DAY_MONTH = re.compile(rf"{_DAY}{_LAST} (?:of )?{_MONTH}(?![\w'’])")
 ISO = re.compile(r"(\d{4})([-/.])(0?[1-9]|1[0-2])\2(0?[1-9]|[12]\d|3[01])(?!\d)(T(?=\d))?")
 NUMERIC = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?![\d])")
 YEAR_MONTH = re.compile(r"(\d{4})-(0[1-9])(?![-\d])")
@@ -30,8 +31,10 @@ WEEKDAY = re.compile(rf"({'|'.join(d.capitalize() for d in DAYS)})(\.?)(?![\w'�
 _CLOCK = r"(?P<hours>[01]?\d|2[0-4])(?::(?P<minutes>[0-5]\d))?(?::(?P<seconds>[0-5]\d)(?:\.\d+)?)?"
 _HALF = r"(?: ?(?P<half>[AaPp]\.?[Mm]\b\.?))?"
 TIME = re.compile(rf"{_CLOCK}{_HALF}(?P<zone>Z\b)?(?![\w:])")
-HOURS = re.compile(r"(?P<from>(?:[01]?\d|2[0-4])(?::[0-5]\d)?) ?[-–—] ?(?=(?:[01]?\d|2[0-4])(?::[0-5]\d)? ?[AaPp]\.?[Mm]\b"
-                   r"|(?<=:\d\d[-–—])(?:[01]?\d|2[0-4]):[0-5]\d)")  # fmt: skip
+_HOUR = r"(?:[01]?\d|2[0-4])(?::[0-5]\d)?"
+HOURS = re.compile(
+    rf"(?P<from>{_HOUR}) ?[-–—] ?(?=(?:{_HOUR}) ?[AaPp]\.?[Mm]\b|(?<=:\d\d[-–—])(?:[01]?\d|2[0-4]):[0-5]\d)"
+)
 
 GROUPED_DIGITS = re.compile(
     r"(?:\+?1[-.])?\d{3}([-.])\d{3}\1\d{4}(?!\d)|\d{3}-\d{4}(?![-\d])|\+\d{1,3}(?:-\d{1,4}){2,6}(?!\d)"
@@ -39,7 +42,7 @@ GROUPED_DIGITS = re.compile(
 )
 AREA_CODE = re.compile(r"(?:\+?1[-. ])?\((\d{3})\)[- ]?\d{3}[-. ]\d{4}(?!\d)")
 PLUS_NUMBER = re.compile(r"\+\d{1,3}$")
-GROUP = re.compile(r"\(?\d{1,4}\)?(?:[-.]\d{2,4})*(?=$|\D*$)")
+GROUP = re.compile(r"\(?\d{1,8}\)?\d{0,8}(?:[-.]\d{2,8})*(?=\D*$)")
 LONGEST_GROUPS = 6
 SPACED_NUMBER = re.compile(r"(?:0\d{2,4} \d{3,4} \d{3,4}|\d{3} \d{3} \d{4}|1 \d{3} \d{3} \d{4})(?!\d)")
 
@@ -92,7 +95,9 @@ def _month(c: Cursor, found: re.Match[str]) -> Reading | None:
         last = f" to {ordinal(int(day['last']))}" if day["last"] else ""
         return Reading(f"{name} {ordinal(int(day['day']))}{last}", day.end(), "date")
     abbreviated = name != found["month"].lower()
-    if abbreviated and (MONTH_THEN_YEAR.match(w) or (found["month"].endswith(".") and c.before[-1:].isdecimal())):
+    if abbreviated and (
+        MONTH_THEN_YEAR.match(w) or (found["month"].endswith(".") and c.before[-1:].isdecimal())
+    ):
         return Reading(name, found.end(), "date")
     return None
 

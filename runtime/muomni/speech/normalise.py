@@ -69,7 +69,9 @@ class Normaliser:
         """What the listener would not know: words that were transliterated, characters left out."""
         notes = []
         if said := self._characters.transliterated:
-            words = ", ".join(f"{written} ({spoken})" for written, spoken in list(said.items())[:LONGEST_NOTE])
+            words = ", ".join(
+                f"{written} ({spoken})" for written, spoken in list(said.items())[:LONGEST_NOTE]
+            )
             more = f" and {len(said) - LONGEST_NOTE} more" if len(said) > LONGEST_NOTE else ""
             notes.append(f"words in other scripts were spoken from their Latin spelling: {words}{more}")
         if left_out := self._characters.unreadable:
@@ -112,7 +114,7 @@ class Normaliser:
             if reading is None:
                 continue
             words, length = reading.words, reading.length
-            if words[-1:].isalpha() and (genitive := GENITIVE.match(c.beyond(length), length)):
+            if words[-1:].isalpha() and (genitive := GENITIVE.match(c.beyond(length - 1), length)):
                 words, length = words + genitive.group(), genitive.end()
             c.skip(length)
             c.kind = reading.kind

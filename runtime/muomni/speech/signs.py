@@ -6,6 +6,8 @@ import re
 
 from .cursor import Cursor, Reading
 from .markdown import BREAK
+from .numbers import integer
+from .words import letter_names
 
 SIGNS = {
     "%": "percent", "&": "and", "+": "plus", "=": "equals", "@": "at", "#": "number", "°": "degrees", "*": "times",
@@ -25,9 +27,12 @@ SHORTHANDS = {
 }  # fmt: skip
 SHORTHAND = re.compile(r"(?:w/o|and/or|n/a|N/A|c/o|'n'|'n)(?![A-Za-z0-9'/])|w/")
 PAIR = re.compile("|".join(sorted(map(re.escape, PAIRS), key=len, reverse=True)))
-EMOTICON = re.compile(r"(?:[:;][-o^']?[)(\]\[DPpOo/\\|]|=[)(DPp]|<3|[xX]D|:'\(|\^_\^|-_-|¯\\_\(ツ\)_/¯)(?=[.,!?]*$)")
+EMOTICON = re.compile(
+    r"(?:[:;][-o^']?[)(\]\[DPpOo/\\|]|=[)(DPp]|<3|[xX]D|:'\(|\^_\^|-_-|¯\\_\(ツ\)_/¯)(?=[.,!?]*$)"
+)
 MARKS = re.compile(r"[.,;:!?]+")
 NAMED_WITH_SIGN = re.compile(r"(C|F)#(?![A-Za-z0-9])|([A-Z])\+\+|([A-Z])([+-])(?=[.,;:!?)\"']*$)")
+SPAN_OF_LETTERS = re.compile(r"(?:([A-Za-z])–([A-Za-z])|A-Z|a-z)(?![A-Za-z-])")
 POWER = re.compile(r"\^\(?(-?\d{1,3})\)?(?![\d.])")
 GRADE_BEFORE = frozenset(("grade", "a", "an", "got", "the", "of", "rating"))
 OPERAND = re.compile(r"[-−(]*(?:\d|[A-Za-z](?![A-Za-z]))")
@@ -35,59 +40,64 @@ OPERAND = re.compile(r"[-−(]*(?:\d|[A-Za-z](?![A-Za-z]))")
 
 def sign(c: Cursor) -> Reading:
     """Reads something of whatever is left: the last of all rules."""
-    text = c.text
-    first = text[0]
+    text, first = c.text, c.text[0]
     if first == BREAK:
         return Reading(".", 1, "break")
     if first in "-–—":
         return _dash(c)
     if found := POWER.match(text):
         return _power(found)
-    if (found := MARKS.match(text)) and first != "!" or (first == "!" and not text.startswith("!=")):
-        return _mark(c, MARKS.match(text))  # type: ignore[arg-type]  # it begins with one
-    if found := PAIR.match(text):
-        if found.group() == "**" and c.kind != "number":
-            return Reading("", 2, c.kind)
-        return Reading(PAIRS[found.group()], found.end(), "sign")
-    if first == "*" and not _between_operands(c):
+    if (marks := MARKS.match(text)) and not text.startswith("!="):
+        return _mark(c, marks)
+    if (pair := PAIR.match(text)) and (pair.group() != "**" or c.kind == "number"):
+        return Reading(PAIRS[pair.group()], pair.end(), "sign")
+    if _is_silent(c):
         return Reading("", 1, c.kind)
-    if first == "|" and c.following(1) in ("", BREAK):
-        return Reading("", 1, c.kind)  # the end of a row
-    if first == "/" and len(text) == 1 and not c.kind and _between_operands(c):
-        return Reading("divided by", 1, "sign")
-    if (first == "$" and len(c.token) > 1) or (first == ">" and "<" in c.token):
-        return Reading("", 1, c.kind)  # $x$, <tag>
     if first == "#" and text[1:2].isalpha():
         return Reading("hashtag", 1, "sign")
-    if first == "/" and c.kind in ("number", "unit") and text[1:2].isalpha():
+    if first == "/" and text[1:2].isalpha() and c.kind in ("number", "unit"):
         return Reading("per", 1, "sign")
-    if first in SIGNS:
-        return Reading(SIGNS[first], 1, "sign")
-    return Reading("", 1, c.kind)
+    if text == "/" and not c.kind and _between_operands(c):
+        return Reading("divided by", 1, "sign")
+    return Reading(SIGNS[first], 1, "sign")
+
+
+def _is_silent(c: Cursor) -> bool:
+    """Brackets and quotes, and what only says how the text looks."""
+    first = c.text[0]
+    if first == "*":
+        return not _between_operands(c)
+    if first == "|":
+        return c.following(1) in ("", BREAK)  # the end of a row
+    if first == "$":
+        return len(c.token) > 1  # $x$
+    if first == ">":
+        return "<" in c.token  # <tag>
+    return first not in SIGNS
 
 
 def whole(c: Cursor) -> Reading | None:
     """Emoticons are silent; ``C++``, ``and/or`` and ``A+`` are read as one."""
     if c.kind:
         return None
-    if EMOTICON.match(c.text):
-        return Reading("", EMOTICON.match(c.text).end(), "")  # type: ignore[union-attr]  # it just did
+    if found := EMOTICON.match(c.text):
+        return Reading("", found.end(), "")
     if found := NAMED_WITH_SIGN.match(c.text):
-        from .words import letter_names
-
         if found[1]:
             return Reading(f"{letter_names(found[1])} sharp", 2)
         if found[2]:
             return Reading(f"{letter_names(found[2])} plus plus", 3)
         if c.before.lower().strip("\"'(") in GRADE_BEFORE or found[4] == "+":
             return Reading(f"{letter_names(found[3])} {'plus' if found[4] == '+' else 'minus'}", 2)
+    if found := SPAN_OF_LETTERS.match(c.text):
+        return Reading(f"{letter_names(found[1] or 'a')} to {letter_names(found[2] or 'z')}", found.end())
+    if c.text in ("x", "X") and c.before[-1:].isdecimal() and c.ahead()[:1].isdecimal():
+        return Reading("times", 1, "sign")
     found = SHORTHAND.match(c.text)
     return Reading(SHORTHANDS[found.group()], found.end()) if found else None
 
 
 def _power(found: re.Match[str]) -> Reading:
-    from .numbers import integer
-
     named = {"2": "squared", "3": "cubed"}.get(found[1])
     digits = found[1].lstrip("-")
     sign = "minus " if found[1][0] == "-" else ""
@@ -99,18 +109,16 @@ def _mark(c: Cursor, found: re.Match[str]) -> Reading:
     marks, end = found.group(), found.end()
     rest = c.text[end:]
     if marks == ".":
-        if c.kind == "unit" and not rest and c.following(end) not in (None, "", BREAK) and c.following(end)[:1].islower():  # type: ignore[index]
+        following = "" if rest else c.following(end) or ""
+        if c.kind == "unit" and following[:1].islower():
             return Reading("", 1, "unit")  # 5 lbs. of
         if rest[:1].isdecimal():
             return Reading("point" if c.kind == "number" else "dot", 1, "sign")
-        if rest[:1].isalpha() and (rest[0].islower() or c.kind == "" or c.token.isupper()):
+        if rest[:1].isalpha() and (rest[0].islower() or not c.kind or c.token.isupper()):
             return Reading("dot", 1, "sign")
-    if marks[0] == "." and marks[1:] and marks.strip(".") and marks.strip(".")[0] in ",;:":
-        return Reading(",", end, "mark")  # an abbreviation's
-    for mark, written in (("?", "?"), ("!", "!"), (".", "."), (",", ",;:")):
-        if any(m in written for m in marks):
-            return Reading(mark, end, "mark")
-    raise AssertionError(marks)
+    if marks[0] == "." and marks.lstrip(".")[:1] in (",", ";", ":"):
+        return Reading(",", end, "mark")  # the dot is an abbreviation's
+    return Reading(next((mark for mark in "?!." if mark in marks), ","), end, "mark")
 
 
 def _dash(c: Cursor) -> Reading:
@@ -130,9 +138,15 @@ def _dash(c: Cursor) -> Reading:
     if c.kind in ("unit", "time", "date") and rest[:1] and (rest[0].isdecimal() or rest[0] in "$€£¥"):
         return Reading("to", end, "sign")
     if not rest or c.kind == "":
-        return Reading("minus" if rest[:1].isdecimal() or rest[:1] in ("(", "$") and c.kind == "" and rest else "", end, "sign")
+        return Reading(
+            "minus" if rest[:1].isdecimal() or (rest[:1] in ("(", "$") and c.kind == "" and rest) else "",
+            end,
+            "sign",
+        )
     if rest[0].isdecimal() and c.kind in ("number", "sign"):
-        return Reading("to" if dash == "–" else "minus" if "=" in c.token or c.kind == "sign" else ",", end, "sign")
+        return Reading(
+            "to" if dash == "–" else "minus" if "=" in c.token or c.kind == "sign" else ",", end, "sign"
+        )
     if c.kind == "word" and len(c.token) < 4 and rest[0].isdecimal() and c.token[0].islower():
         return Reading("minus", end, "sign")  # x-2
     if dash == "–" and c.kind == "number":

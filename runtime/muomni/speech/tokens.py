@@ -31,7 +31,9 @@ class Splitter:
     """Takes text, gives tokens one at a time; reads no further than it is asked for."""
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []  # not looked at yet: joined once, so that many pieces cost no more than one
+        self._pieces: list[
+            str
+        ] = []  # not looked at yet: joined once, so that many pieces cost no more than one
         self._text, self._at = "", 0
         self._line_breaks = 0
         self._no_more = False

@@ -51,7 +51,9 @@ UNITS = {
     "Gbps": "gigabit per second", "MP": "megapixel", "°C": "degree celsius", "°F": "degree fahrenheit",
     "°": "degree", "%": "percent",
 }  # fmt: skip
-UNCHANGED = frozenset("percent hertz kilohertz megahertz gigahertz horsepower lux bar".split() + ["pee ess eye"])  # noqa: SIM905
+UNCHANGED = frozenset(
+    ("percent", "hertz", "kilohertz", "megahertz", "gigahertz", "horsepower", "lux", "pee ess eye")
+)
 POWERS = {"2": "square", "3": "cubic"}
 TIMES = {"2": "squared", "3": "cubed"}
 ALONE = frozenset("km cm mm kg mg mL ml kHz MHz GHz kWh GB MB TB KB mph kph °C °F".split())  # noqa: SIM905
@@ -74,7 +76,11 @@ def unit_name(found: re.Match[str], one: bool) -> str:
     if found["per"]:
         below = UNITS.get(found["per"], found["per"])
         if found["per_power"]:
-            below = f"{below} {TIMES[found['per_power']]}" if found["per"] == "s" else f"{POWERS[found['per_power']]} {below}"
+            below = (
+                f"{below} {TIMES[found['per_power']]}"
+                if found["per"] == "s"
+                else f"{POWERS[found['per_power']]} {below}"
+            )
         spoken += f" per {below}"
     return spoken
 

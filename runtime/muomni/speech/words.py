@@ -19,6 +19,7 @@ LETTER_NAMES = dict(
 SAID = {
     "ok": "okay", "muomni": "mew omni", "onnx": "onnix", "phd": "pee aitch dee", "phds": "pee aitch dees",
     "n't": "not", "wifi": "wi fi", "wwi": "world war one", "wwii": "world war two",
+    "hmm": "hum", "hm": "hum", "mmm": "um", "shh": "shush",
 }  # fmt: skip
 ACRONYMS = frozenset(
     "ABA ACLU ADHD AFC AFK AGI AKA AMD AOL API APIS ASCII ATM AWS CEO CFO CIA COO CPA CPI CPU CTO DIY DNA DOB DOJ "
@@ -51,8 +52,8 @@ def word(c: Cursor) -> Reading | None:
         return Reading("ay", end)
     if piece in ("a", "A", "i", "I", "am") and (c.kind == "number" or c.text[end : end + 1].isdecimal()):
         return Reading(letter_names(piece), end)
-    if piece == "US" and _is_country(c, end):
-        return Reading("you ess", end)
+    if piece in ("US", "IT") and not _is_shouted(c, end):
+        return Reading(letter_names(piece), end)
     return Reading(say(piece), end)
 
 
@@ -87,13 +88,13 @@ def _is_letter_a(c: Cursor, end: int) -> bool:
     """``vitamin A``, ``plan A.``: a capital inside a sentence is no article, if not all words have one."""
     if c.kind:
         return False
-    if c.starts_sentence or c.before.isupper() or c.before[-1:] in ":\"":
+    if c.starts_sentence or c.before.isupper() or c.before[-1:] in ':"':
         return False
     following = c.following(end)
     return following is None or not following[:1].isupper()
 
 
-def _is_country(c: Cursor, end: int) -> bool:
-    """``the US``, and no shouting: LET US GO."""
-    letters = [w for w in (c.before, c.following(end) or "") if w.isalpha()]
-    return not any(w.isupper() and len(w) > 1 for w in letters) or c.before.lower() == "the"
+def _is_shouted(c: Cursor, end: int) -> bool:
+    """``LET US GO``, but not ``the US``."""
+    beside = [w for w in (c.before, c.following(end) or "") if w.isalpha()]
+    return c.before.lower() != "the" and any(w.isupper() and len(w) > 1 for w in beside)
