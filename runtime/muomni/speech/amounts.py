@@ -41,6 +41,7 @@ SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn"
 MONEY_LAST = re.compile(rf" ?(?P<money>{_MONEY})(?![A-Za-z0-9])")
 PER = re.compile(r"/(?P<per>[A-Za-z]+)(?:\^?(?P<power>[23]))?(?![A-Za-z0-9])")
 MEASURE = re.compile(rf"[ -]?{UNIT.pattern}")
+SQUARE = re.compile(r" (?:sq|cu)\.?$")
 FEET = re.compile(r"(\d)'(\d{1,2})(?:\"|''|(?!\w))")
 MIXED = re.compile(r"(\d{1,4})[ -](\d{1,3})/(\d{1,3})(?![\d/])")
 OVER = re.compile(r"(?P<minus>[-−])?(\d{1,4})/(\d{1,4})(?![\d/])")
@@ -270,9 +271,12 @@ def _measure(c: Cursor, end: int, spoken: str, one: bool, digits: str = "", sign
         names = CURRENCIES[money["money"]]
         spoken = sign + _sum_of_money(digits, names) if digits else f"{spoken} {names[not one]}"
         return _per(c, Reading(spoken, money.end(), "unit"))
+    if SQUARE.match(w, end):
+        w = c.beyond(len(w))
     unit = MEASURE.match(w, end)
     if unit and not (unit["unit"] == "us" and w[end] == " "):
-        return Reading(f"{spoken} {unit_name(unit, one or w[end] == '-')}", unit.end(), "unit")
+        before_noun = w[end] == "-" or c.before.lower() in ("a", "an")  # a 5-km run, a 100 W lamp
+        return Reading(f"{spoken} {unit_name(unit, one or before_noun)}", unit.end(), "unit")
     return Reading(spoken, end, "number")
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .markdown import BREAK
 
-OPENING = re.compile(r"[\"'(\[{<]+")
+OPENING = re.compile(r"(?:[\"'(\[{]|<(?=[A-Za-z/]))+")
 CLOSING = r"[\"')\]}>]"
 CLOSED = re.compile(rf"{CLOSING}*")
 STARTERS = frozenset(

@@ -17,12 +17,9 @@ from .characters import Characters
 from .cursor import OPENING, Cursor, NotYet
 from .dates import date, digits, time
 from .markdown import Markdown
-from .numbers import integer
 from .signs import sign, whole
 from .tokens import Splitter
 from .words import word
-
-__all__ = ["MARKS", "Normaliser", "integer", "normalise", "stronger"]
 
 MARKS = ",.?!"
 STRENGTH = {",": 1, ".": 2, "?": 3, "!": 3}

@@ -32,6 +32,7 @@ EMOTICON = re.compile(
 )
 MARKS = re.compile(r"[.,;:!?]+")
 NAMED_WITH_SIGN = re.compile(r"(C|F)#(?![A-Za-z0-9])|([A-Z])\+\+|([A-Z])([+-])(?=[.,;:!?)\"']*$)")
+JOINED_LETTERS = re.compile(r"([A-Z]{1,3})&([A-Z]{1,3})(?![A-Za-z])")
 SPAN_OF_LETTERS = re.compile(r"(?:([A-Za-z])–([A-Za-z])|A-Z|a-z)(?![A-Za-z-])")
 POWER = re.compile(r"\^\(?(-?\d{1,3})\)?(?![\d.])")
 GRADE_BEFORE = frozenset(("grade", "a", "an", "got", "the", "of", "rating"))
@@ -89,6 +90,8 @@ def whole(c: Cursor) -> Reading | None:
             return Reading(f"{letter_names(found[2])} plus plus", 3)
         if c.before.lower().strip("\"'(") in GRADE_BEFORE or found[4] == "+":
             return Reading(f"{letter_names(found[3])} {'plus' if found[4] == '+' else 'minus'}", 2)
+    if found := JOINED_LETTERS.match(c.text):
+        return Reading(f"{letter_names(found[1])} and {letter_names(found[2])}", found.end())
     if found := SPAN_OF_LETTERS.match(c.text):
         return Reading(f"{letter_names(found[1] or 'a')} to {letter_names(found[2] or 'z')}", found.end())
     if c.text in ("x", "X") and c.before[-1:].isdecimal() and c.ahead()[:1].isdecimal():
