@@ -96,7 +96,7 @@ def _table(c: Cursor) -> Reading | None:
     name, end = found.group(), found.end()
     stop = c.text[end : end + 1] == "."
     key = name.lower()
-    if not stop and "." not in name and key not in ("vs", "mr", "mrs", "etc"):
+    if not stop and "." not in name:
         return None
     if c.text[end + stop : end + stop + 1].isalnum() and key not in BEFORE_NUMBER:
         return None
@@ -105,7 +105,7 @@ def _table(c: Cursor) -> Reading | None:
         following = c.following(end) if end == len(c.text) else c.text[end:]
         if following and (following[0].isdecimal() or _is_numeral(following, key)):
             return Reading(BEFORE_NUMBER[key], end)
-    if key in NEVER_LAST and (stop or key in ("vs", "mr", "mrs", "e.g", "i.e")):
+    if key in NEVER_LAST:
         return Reading(NEVER_LAST[key], end)
     spoken = MAY_BE_LAST.get(key) or CAPITALS_ONLY.get(name)
     if spoken is None or (key == "al" and c.before.lower() != "et"):

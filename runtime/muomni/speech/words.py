@@ -18,7 +18,7 @@ LETTER_NAMES = dict(
 )
 SAID = {
     "ok": "okay", "muomni": "mew omni", "onnx": "onnix", "phd": "pee aitch dee", "phds": "pee aitch dees",
-    "n't": "not", "wifi": "wi fi", "wwi": "world war one", "wwii": "world war two",
+    "etc": "et cetera", "vs": "versus", "mr": "mister", "mrs": "missis", "n't": "not", "wifi": "wi fi", "wwi": "world war one", "wwii": "world war two",
     "hmm": "hum", "hm": "hum", "mmm": "um", "shh": "shush",
 }  # fmt: skip
 ACRONYMS = frozenset(
