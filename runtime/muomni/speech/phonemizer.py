@@ -25,15 +25,14 @@ class Phonemizer:
     pieces makes no difference to the phonemes, and a text of any length costs nothing until it is read.
 
     Example:
-        phonemizer.push("Hello there, ")
-        while new := phonemizer.read(32): ...   # empty: more text must come first, or `finished`
-        phonemizer.finish()
+        >>> phonemizer = Phonemizer(letters_graph, phonemes)
+        >>> phonemizer.push("Hello there, ")
+        >>> ids = phonemizer.read()  # of "hello"; empty where more text must come first, and at the end
+        >>> phonemizer.finish()
     """
 
-    def __init__(self, letters: LettersGraph, inventory: Phonemes) -> None:
-        self.phonemes: list[int] = []
-        """All that were read so far."""
-        self._letters, self._inventory = letters, inventory
+    def __init__(self, letters: LettersGraph, phonemes: Phonemes) -> None:
+        self._letters, self._phonemes = letters, phonemes
         self._normaliser = Normaliser()
         self._spoken = ""  # the last word already turned into phonemes
         self._waiting = ""  # the word after it
@@ -57,41 +56,40 @@ class Phonemizer:
         return self._normaliser.notes
 
     def read(self, limit: int = 1) -> list[int]:
-        """At least ``limit`` new phonemes, or as many as the text so far has; whole words.
+        """The ids of the next phonemes.
+
+        Args:
+            limit: as many at least, where the text so far has them. Words are whole, so there may be more.
 
         Returns:
-            The new ones, which :attr:`phonemes` ends with. Empty where more text must come first, and at the end.
+            Empty where more text must come first, and when it is :attr:`finished`.
         """
-        start = len(self.phonemes)
-        while len(self.phonemes) - start < limit and self._take():
-            pass
-        return self.phonemes[start:]
-
-    def _take(self) -> bool:
-        """One word or mark more; False where there is none for now."""
-        spoken = self._normaliser.next()
-        if spoken is None:
-            if not (self._normaliser.finished and self._waiting):
-                return False
-            self._waiting = stronger(self._waiting, ".")  # no text ends in the middle of a sentence
-            self._say("")
-        elif spoken in MARKS:
-            self._waiting = stronger(self._waiting, spoken) if self._waiting else ""
-        else:
+        ids: list[int] = []
+        while len(ids) < limit:
+            spoken = self._normaliser.next()
+            if spoken is None:
+                if self._normaliser.finished and self._waiting:
+                    self._waiting = stronger(self._waiting, ".")  # no text ends inside a sentence
+                    ids += self._say("")
+                break
+            if spoken in MARKS:
+                self._waiting = stronger(self._waiting, spoken) if self._waiting else ""
+                continue
             if self._waiting:
-                self._say(spoken)
+                ids += self._say(spoken)
             self._waiting = spoken
-        return True
+        return ids
 
-    def _say(self, following: str) -> None:
-        """Turn the waiting word into phonemes."""
+    def _say(self, following: str) -> list[int]:
+        """The phonemes of the waiting word."""
         word = self._waiting
         letters, first = window(self._spoken, word, following)
         bare = word.rstrip(MARKS)
         logits = self._letters(letters[None])[0, first : first + len(bare)]
         symbols = collapse(logits.reshape(-1, logits.shape[-1]).argmax(axis=-1))
-        for i, symbol in enumerate(symbols):
-            self.phonemes.append(self._inventory.id(self._inventory.symbols[symbol - 1], starts_word=i == 0))
+        names = [self._phonemes.symbols[symbol - 1] for symbol in symbols]
+        ids = [self._phonemes.id(name, starts_word=i == 0) for i, name in enumerate(names)]
         if word != bare:
-            self.phonemes.append(self._inventory.id(word[len(bare)], starts_word=False))
+            ids.append(self._phonemes.id(word[len(bare)], starts_word=False))
         self._spoken, self._waiting = word, ""
+        return ids

@@ -18,8 +18,8 @@ LETTER_NAMES = dict(
 )
 SAID = {
     "ok": "okay", "muomni": "mew omni", "onnx": "onnix", "phd": "pee aitch dee", "phds": "pee aitch dees",
-    "etc": "et cetera", "vs": "versus", "mr": "mister", "mrs": "missis", "n't": "not", "wifi": "wi fi", "wwi": "world war one", "wwii": "world war two",
-    "hmm": "hum", "hm": "hum", "mmm": "um", "shh": "shush",
+    "etc": "et cetera", "vs": "versus", "mr": "mister", "mrs": "missis", "n't": "not", "wifi": "wi fi",
+    "wwi": "world war one", "wwii": "world war two", "hmm": "hum", "hm": "hum", "mmm": "um", "shh": "shush",
 }  # fmt: skip
 ACRONYMS = frozenset(
     "ABA ACLU ADHD AFC AFK AGI AKA AMD AOL API APIS ASCII ATM AWS CEO CFO CIA COO CPA CPI CPU CTO DIY DNA DOB DOJ "

@@ -20,7 +20,9 @@ def unescape(text: str) -> str:
 
 
 LINES = (Path(__file__).parent / "readings.tsv").read_text(encoding="utf-8").split("\n")
-READINGS = [(unescape(text), reading) for text, _, reading in (line.partition("\t") for line in LINES if line)]
+READINGS = [
+    (unescape(text), reading) for text, _, reading in (line.partition("\t") for line in LINES if line)
+]
 
 
 def test_the_table_is_large_and_without_repetition() -> None:
