@@ -108,6 +108,7 @@ def speech_object(speech: Speech, audio_out: Path | None) -> dict[str, Any]:
         "seconds": speech.seconds,
         "codes": speech.codes.tolist(),
         "cut_phonemes": speech.cut_phonemes,
+        "notes": list(speech.notes),
     }
 
 

@@ -234,6 +234,8 @@ def speak_text(
     write_wav(audio_out, speech.samples, speech.sample_rate)
     if as_json:
         console.answer_json(speech_object(speech, audio_out))
+    for note in speech.notes:
+        console.note(f"note: {note}")
     console.note_of_speech(speech, audio_out)
     console.note(device_line(device, omni.providers, omni.threads))
 

@@ -198,7 +198,7 @@ class SpeechStream:
         """All of it so far."""
         codes = np.array(self._codes, dtype=np.int64).reshape(-1, self._codec.stage.codebooks)
         samples = np.concatenate(self._samples) if self._samples else np.zeros(0, dtype=np.float32)
-        return Speech(samples, self.sample_rate, codes, self._source.cut_phonemes)
+        return Speech(samples, self.sample_rate, codes, self._source.cut_phonemes, tuple(self.notes))
 
     def _end(self, cut: bool) -> NDArray[np.float32]:
         """The last samples."""
