@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from .cursor import STARTERS, Cursor, Reading, starts_upper
-from .numbers import cardinal, ordinal, roman_value
+from .numbers import cardinal, ordinal, roman_value, year
 from .words import letter_names
 
 NEVER_LAST = {
@@ -50,6 +50,10 @@ INITIALS = re.compile(
 INITIAL = re.compile(r"([A-Z])\.(?=$|-[A-Z]\.)")
 
 ROMAN = re.compile(r"(?=[IVXL])(?:X[CL]|L?X{0,3})(?:IX|IV|V?I{0,3})(?![A-Za-z]|'(?!s(?![A-Za-z])))")
+LONG_ROMAN = re.compile(
+    r"(?=[MDCLXVI]{5})M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:IX|IV|V?I{0,3})(?![A-Za-z'])"
+)
+"""Years, mostly; no English word in capitals looks like one."""
 NUMBERED = frozenset(
     "chapter part act scene section volume book phase type appendix article figure table title level stage class "
     "war bowl episode unit lesson paragraph canto mark grade no. vol. ch. fig. psalm".split()
@@ -101,7 +105,7 @@ def _table(c: Cursor) -> Reading | None:
     if c.text[end + stop : end + stop + 1].isalnum() and key not in BEFORE_NUMBER:
         return None
     end += stop
-    if key in BEFORE_NUMBER and stop:
+    if key in BEFORE_NUMBER and stop and name != "C":
         following = c.following(end) if end == len(c.text) else c.text[end:]
         if following and (following[0].isdecimal() or _is_numeral(following, key)):
             return Reading(BEFORE_NUMBER[key], end)
@@ -142,10 +146,12 @@ def _initials(c: Cursor) -> Reading | None:
 
 def roman(c: Cursor) -> Reading | None:
     """``Henry VIII`` -> the eighth, ``World War II`` -> two, ``Chapter IV`` -> four."""
-    if c.kind or c.text[0] not in "IVXLivxl":
+    if c.kind or c.text[0] not in "IVXLMDivxl":
         return None
     before = c.before.strip("\"'([").lower()
-    keyword = before in NUMBERED
+    keyword = before in NUMBERED or re.match(r"[ivx]{2,5}\)", c.text) is not None
+    if found := LONG_ROMAN.match(c.text):
+        return Reading(year(roman_value(found.group())), found.end())
     found = ROMAN.match(c.text.upper() if keyword else c.text)
     if found is None or not found.group():
         return None
@@ -159,7 +165,14 @@ def roman(c: Cursor) -> Reading | None:
     if numeral in NOT_ROMAN:
         if not (keyword or regnal) or (numeral == "I" and not _counts(c, found.end(), before)):
             return None
-    elif not (keyword or (starts_upper(c.before) and c.before[-1:].isalpha() and not c.before.isupper())):
+    elif before == "the" and starts_upper(c.before_that):
+        return Reading(ordinal(n), found.end())  # Louis the XIV
+    elif not (
+        keyword
+        or len(numeral) > 2
+        or numeral == "II"
+        or (starts_upper(c.before) and c.before[-1:].isalpha() and not c.before.isupper())
+    ):
         return None
     return Reading(f"the {ordinal(n)}" if regnal else cardinal(n), found.end())
 

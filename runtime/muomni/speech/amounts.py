@@ -22,15 +22,16 @@ from .numbers import (
 from .units import ALONE, CURRENCIES, UNIT, unit_name
 
 _MONEY = "|".join(sorted(map(re.escape, CURRENCIES), key=len, reverse=True))
+DECIMAL_COMMA = r"(?:\d{1,3}(?:\.\d{3})+(?:,\d\d?)?|\d+,\d\d?)(?![.,]?\d)"  # 1.234,56
 MONEY_ALONE = re.compile(rf"(?:{_MONEY})$")
 MONEY_FIRST = re.compile(
-    rf"(?P<sign>[-−–+])?(?P<money>{_MONEY}) ?(?P<minus>[-−–])?(?P<low>{NUMBER_OR_DECIMALS})"
+    rf"(?P<sign>[-−–+])?(?P<money>{_MONEY}) ?(?P<minus>[-−–])?(?P<low>{DECIMAL_COMMA}|{NUMBER_OR_DECIMALS})"
     rf"(?:[-–—](?:{_MONEY})?(?P<high>{NUMBER_OR_DECIMALS})(?![-\d]))?"
 )
 COUNT = re.compile(
-    rf"(?P<sign>[-−–+])?(?:(?P<european>\d{{1,3}}(?:\.\d{{3}})+,\d+|\d+,\d{{1,2}}(?= ?[€₽₺]))"
-    rf"|(?P<low>{NUMBER_OR_DECIMALS}))(?:(?P<dash>[-–—])(?P<high>{NUMBER_OR_DECIMALS})(?![-\d:/]|\.\d))?"
+    rf"(?P<sign>[-−–+])?(?P<low>{NUMBER_OR_DECIMALS})(?:(?P<dash>[-–—])(?P<high>{NUMBER_OR_DECIMALS})(?![-\d:/]|\.\d))?"
 )
+COMMA_COUNT = re.compile(r"(?P<sign>[-−–])?(?P<low>\d{1,3}(?:\.\d{3})+,\d+|\d+,\d\d?)(?![.,]?\d)")
 SCALE = re.compile(
     r"(?P<space>[ -])?(?P<word>thousand|million|billion|trillion)(?![A-Za-z])"
     r"|(?P<short>mn|bn|tn|[kKMBT])(?![A-Za-z0-9/])",
@@ -52,12 +53,11 @@ SCIENTIFIC = re.compile(r"(?P<sign>[-−])?(\d+(?:\.\d+)?)[eE]([-+]?)(\d{1,3})(?
 VERSION = re.compile(r"\d{1,5}(?:\.\d{1,5}){2,}(?![\d])")
 RATIO = re.compile(r"(\d{1,3}):(\d{1,3})(?![\d:])")
 MULTIPLE = re.compile(r"([1-9]\d{0,4})x(?=\d)")
+PLURAL = re.compile(r"(\d{1,6})s(?![A-Za-z])")  # 747s
 SHORT_YEAR = re.compile(r"'(\d\d)(?!\d)")
 LIST_NUMBER = re.compile(r"(?:(\d{1,3})|([IVX]{2,5}))[.)]$")
 SPACED = re.compile(r"\d{1,3}(?: \d{3})+(?!\d)")  # 10 000
-SCORES = frozenset(
-    ("won", "lost", "beat", "score", "score:", "scored", "led", "lead", "draw", "drew", "by", "odds")
-)
+LASTING = frozenset("takes took after for every within lasts lasted wait waits only timeout".split())  # noqa: SIM905
 NO_YEAR_BEFORE = frozenset(
     ("+", "-", "*", "=", "/", "times", "plus", "minus", "than", "number", "is", "equals")
 )
@@ -96,7 +96,7 @@ def _money(c: Cursor) -> Reading | None:
     if found is None:
         return None
     end, scale = _scale(c, found.end(), money=True)
-    low, high = found["low"], found["high"]
+    low, high = _decimal_point(found["low"]), found["high"]
     minus = "minus " if found["sign"] in ("-", "−", "–") or found["minus"] else ""
     names = CURRENCIES[found["money"]]
     if high or scale:
@@ -107,6 +107,13 @@ def _money(c: Cursor) -> Reading | None:
     if doubled := re.compile(rf" {names[1].split()[-1]}(?![A-Za-z])").match(c.beyond(end), end):
         end = doubled.end()  # $5 million dollars
     return _per(c, Reading(minus + spoken, end, "unit"))
+
+
+def _decimal_point(digits: str) -> str:
+    """``1.234,56`` -> 1234.56, where the comma is that of decimals."""
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+", digits) and digits.count(".") == 1:
+        return digits  # $1.234
+    return digits.replace(".", "").replace(",", ".") if re.fullmatch(DECIMAL_COMMA, digits) else digits
 
 
 def _sum_of_money(digits: str, names: tuple[str, ...]) -> str:
@@ -151,11 +158,14 @@ def _list_number(c: Cursor) -> Reading | None:
 def _special(c: Cursor) -> Reading | None:
     """Numbers that stand by themselves, whatever follows."""
     text = c.text
-    if found := DECADE.match(text):
+    if (found := DECADE.match(text)) and c.before.lower() not in LASTING:
         digits = found[1]
-        return Reading(plural(year(int(digits)) if len(digits) == 4 else cardinal(int(digits))), found.end())
+        spoken = year(int(digits)) if len(digits) == 4 else cardinal(int(digits))
+        return Reading(plural(spoken), found.end(), "date")
     if found := SHORT_YEAR.match(text):
-        return Reading(("oh " if found[1][0] == "0" else "") + cardinal(int(found[1])), found.end())
+        return Reading(("oh " if found[1][0] == "0" else "") + cardinal(int(found[1])), found.end(), "date")
+    if (found := PLURAL.match(text)) and (len(found[1]) > 2 or c.kind == "hyphen"):
+        return Reading(plural(integer(found[1])), found.end())
     if found := ORDINAL.match(text):
         return Reading(ordinal(int(found[1].replace(",", ""))), found.end())
     if found := SCIENTIFIC.match(text):
@@ -198,7 +208,13 @@ def _fraction(c: Cursor) -> Reading | None:
 
 def _count(c: Cursor) -> Reading | None:
     """A number or a range, with its unit."""
-    found = COUNT.match(c.beyond(len(c.text)) if "," in c.text and c.text[-1].isdecimal() else c.text)
+    if (comma := COMMA_COUNT.match(c.text)) and not c.kind:
+        sign = "minus " if comma["sign"] else ""
+        low = _decimal_point(comma["low"])
+        with_unit = _measure(c, comma.end(), sign + number(low), one=False, digits=low, sign=sign)
+        if with_unit.kind == "unit" or comma["low"].startswith("0,") or "." in comma["low"]:
+            return with_unit  # 1,5 kg, but not 1,5 by itself
+    found = COUNT.match(c.text)
     if found is None or (found["sign"] and c.kind in ("number", "unit", "time", "date")):
         return None
     sign = "minus " if found["sign"] in ("-", "−", "–") else "plus " if found["sign"] else ""
@@ -209,8 +225,6 @@ def _count(c: Cursor) -> Reading | None:
         spaced = SPACED.match(c.window(4))
         assert spaced is not None  # one group at least was seen
         return _measure(c, spaced.end(), number(spaced.group().replace(" ", "")), one=False)
-    if found["european"]:
-        low = found["european"].replace(".", "").replace(",", ".")
     if low.startswith(".") and c.kind in ("word", "number"):
         return None
     end, scale = _scale(c, found_end, money=False)
@@ -233,8 +247,9 @@ def _range(c: Cursor, low: str, high: str, dash: str) -> str:
     if is_year(low) and (is_year(high) or (len(high) == 2 and high.isdecimal())):
         return f"{first} to {year(int(high)) if is_year(high) else cardinal(int(high))}"
     sum_of_it = "=" in c.token or c.before == "=" or c.before.lower() in ("minus", "calculate", "compute")
-    falls = float(low.replace(",", "")) > float(high.replace(",", "")) and c.before.lower() not in SCORES
-    if dash == "-" and (sum_of_it or falls or c.ahead().startswith("=")):
+    falls = float(low.replace(",", "")) > float(high.replace(",", ""))
+    asked = falls and c.before.lower() in ("", "is", "what's", "compute", "calculate", "solve")
+    if dash == "-" and (sum_of_it or asked or c.ahead().startswith("=")):
         return f"{number(low)} minus {number(high)}"
     return f"{first} to {number(high)}"
 

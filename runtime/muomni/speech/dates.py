@@ -27,6 +27,8 @@ NUMERIC = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?![\d])")
 YEAR_MONTH = re.compile(r"(\d{4})-(0[1-9])(?![-\d])")
 MONTH_SLASH_DAY = re.compile(r"(0[1-9]|1[0-2])/(0[1-9]|[12]\d|3[01])(?![/\d])")
 WEEKDAY = re.compile(rf"({'|'.join(d.capitalize() for d in DAYS)})(\.?)(?![\w'’])")
+_SHORT_NAMES = "|".join([*(d.capitalize() for d in DAYS), *_ABBREVIATED])
+SPAN = re.compile(rf"({_SHORT_NAMES})\.?[-–]({_SHORT_NAMES})(?![\w'’])")
 
 _CLOCK = r"(?P<hours>[01]?\d|2[0-4])(?::(?P<minutes>[0-5]\d))?(?::(?P<seconds>[0-5]\d)(?:\.\d+)?)?"
 _HALF = r"(?: ?(?P<half>[AaPp]\.?[Mm]\b\.?))?"
@@ -37,7 +39,7 @@ HOURS = re.compile(
 )
 
 GROUPED_DIGITS = re.compile(
-    r"(?:\+?1[-.])?\d{3}([-.])\d{3}\1\d{4}(?!\d)|\d{3}-\d{4}(?![-\d])|\+\d{1,3}(?:-\d{1,4}){2,6}(?!\d)"
+    r"(?:\+?1[-.])?\d{3}([-.])\d{3}\1\d{4}(?!\d)|\d{3}-\d{4}(?![-\d])|\d{5}-\d{4}(?![-\d])|\+\d{1,3}(?:-\d{1,4}){2,6}(?!\d)"
     r"|\d{1,5}(?:-\d{1,7}){2,6}(?![-\d])|\+\d{7,15}(?!\d)"
 )
 AREA_CODE = re.compile(r"(?:\+?1[-. ])?\((\d{3})\)[- ]?\d{3}[-. ]\d{4}(?!\d)")
@@ -53,6 +55,8 @@ def date(c: Cursor) -> Reading | None:
         return None
     if c.text[0].isdecimal():
         return _numeric_date(c) or _day_month(c)
+    if found := SPAN.match(c.text):
+        return Reading(f"{_full_name(found[1])} to {_full_name(found[2])}", found.end(), "date")
     if found := MONTH.match(c.text):
         return _month(c, found)
     return _weekday(c)
@@ -79,6 +83,10 @@ def _numeric_date(c: Cursor) -> Reading | None:
 def _written(month: int, day: str, whole_year: str, mark: str) -> str:
     spoken = f"{MONTHS[month - 1]} {ordinal(int(day))}{mark}"
     return f"{spoken} {year(int(whole_year))}" if whole_year else spoken
+
+
+def _full_name(written: str) -> str:
+    return DAYS.get(written.lower()) or _month_name(written)
 
 
 def _month_name(written: str) -> str:

@@ -13,7 +13,7 @@ YEARS = range(1100, 2100)
 """Numbers of four digits that stand for a year where nothing says otherwise."""
 NUMBER = r"(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d+)(?:\.\d+)?"
 NUMBER_OR_DECIMALS = rf"(?:{NUMBER}|\.\d+)"
-ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
+ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 OUT_OF = (10, 100)  # 8/10 is eight out of ten
 DENOMINATORS = frozenset((*range(2, 11), 12, 16, 20, 32, 64, 100, 128, 1000))
 

@@ -23,9 +23,9 @@ PAIRS = {
 }  # fmt: skip
 SHORTHANDS = {
     "w/o": "without", "w/": "with", "and/or": "and or", "n/a": "not applicable", "N/A": "not applicable",
-    "c/o": "care of", "'n'": "and", "'n": "and",
+    "c/o": "care of", "AM/PM": "ay em pee em", "A/C": "ay see", "'n'": "and", "'n": "and",
 }  # fmt: skip
-SHORTHAND = re.compile(r"(?:w/o|and/or|n/a|N/A|c/o|'n'|'n)(?![A-Za-z0-9'/])|w/")
+SHORTHAND = re.compile(r"(?:w/o|and/or|n/a|N/A|c/o|AM/PM|A/C|'n'|'n)(?![A-Za-z0-9'/])|w/")
 PAIR = re.compile("|".join(sorted(map(re.escape, PAIRS), key=len, reverse=True)))
 EMOTICON = re.compile(
     r"(?:[:;][-o^']?[)(\]\[DPpOo/\\|]|=[)(DPp]|<3|[xX]D|:'\(|\^_\^|-_-|¯\\_\(ツ\)_/¯)(?=[.,!?]*$)"
@@ -138,7 +138,7 @@ def _dash(c: Cursor) -> Reading:
         return Reading(",", end, "mark")
     if len(dash) > 1 or dash == "—":
         return Reading(",", end, "mark")
-    if c.kind in ("unit", "time", "date") and rest[:1] and (rest[0].isdecimal() or rest[0] in "$€£¥"):
+    if c.kind in ("unit", "time", "date") and rest[:1] and (rest[0].isdecimal() or rest[0] in "'$€£¥"):
         return Reading("to", end, "sign")
     if not rest or c.kind == "":
         return Reading(
@@ -170,5 +170,5 @@ def _between_operands(c: Cursor) -> bool:
     if c.token != c.text or len(c.text) > 1:
         left = c.kind in ("number", "sign") or (c.kind == "word" and len(c.token) < 6)
         return left and OPERAND.match(c.text[1:]) is not None
-    left_operand = re.search(r"(?:\d[%)]*|\)|(?<![A-Za-z])[A-Za-z]|=)$", c.before)
-    return left_operand is not None and OPERAND.match(c.ahead()) is not None
+    left = re.search(r"(?:^[-−(]*[\d.,:]+[%)]*|\)|^[-−(]*[A-Za-z]|=)$", c.before)
+    return left is not None and OPERAND.match(c.ahead()) is not None
