@@ -20,6 +20,7 @@ from .numbers import (
     year,
 )
 from .units import ALONE, CURRENCIES, UNIT, unit_name
+from .words import say
 
 _MONEY = "|".join(sorted(map(re.escape, CURRENCIES), key=len, reverse=True))
 DECIMAL_COMMA = r"(?:\d{1,3}(?:\.\d{3})+(?:,\d\d?)?|\d+,\d\d?)(?![.,]?\d)"  # 1.234,56
@@ -301,6 +302,6 @@ def _per(c: Cursor, reading: Reading) -> Reading:
     if found is None:
         return reading
     unit = UNIT.fullmatch(found["per"])
-    below = unit_name(unit, one=True) if unit else found["per"].lower()
+    below = unit_name(unit, one=True) if unit else say(found["per"])
     power = {"2": "square ", "3": "cubic "}.get(found["power"] or "", "")
     return Reading(f"{reading.words} per {power}{below}", found.end(), "unit")

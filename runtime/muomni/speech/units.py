@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .words import say
+
 CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"), "€": ("euro", "euros", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"), "¥": ("yen", "yen"), "₹": ("rupee", "rupees", "paisa", "paise"),
@@ -74,7 +76,7 @@ def unit_name(found: re.Match[str], one: bool) -> str:
     power = {"sq": "2", "cu": "3"}.get(found["sq"] or "", found["power"])
     spoken = f"{POWERS[power]} {name}" if power else name
     if found["per"]:
-        below = UNITS.get(found["per"], found["per"])
+        below = UNITS.get(found["per"]) or say(found["per"])
         if found["per_power"]:
             below = (
                 f"{below} {TIMES[found['per_power']]}"
