@@ -170,5 +170,5 @@ def _between_operands(c: Cursor) -> bool:
     if c.token != c.text or len(c.text) > 1:
         left = c.kind in ("number", "sign") or (c.kind == "word" and len(c.token) < 6)
         return left and OPERAND.match(c.text[1:]) is not None
-    left = re.search(r"(?:^[-−(]*[\d.,:]+[%)]*|\)|^[-−(]*[A-Za-z]|=)$", c.before)
-    return left is not None and OPERAND.match(c.ahead()) is not None
+    before = re.search(r"(?:^[-−(]*[\d.,:]+[%)]*|\)|^[-−(]*[A-Za-z]|=)$", c.before)
+    return before is not None and OPERAND.match(c.ahead()) is not None
