@@ -23,6 +23,7 @@ WRITTEN = {
     "●": "•", "▪": "•", "■": "•", "℃": "°C", "℉": "°F", "№": "No. ", "ⁿ": "^n", "º": "°", "￥": "¥", "￡": "£",
     "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "Oe", "ł": "l", "Ł": "L",
     "đ": "d", "Đ": "D", "ð": "th", "Ð": "Th", "þ": "th", "Þ": "Th", "ı": "i",
+    "ﾞ": "", "ﾟ": "",
 }  # fmt: skip
 NAMED = {
     "×": "times", "÷": "divided by", "±": "plus or minus", "≈": "about", "≠": "is not equal to", "≡": "is",
@@ -128,7 +129,7 @@ def _plain(c: str) -> str | None:
     compatible = unicodedata.normalize("NFKD", c)
     if compatible != c and category[0] in "LNM":  # é, ﬁ, ①, Ⅷ, ½, full-width letters
         plain = "".join(p for p in compatible if not unicodedata.combining(p)).replace("⁄", "/")
-        return plain if plain.isascii() else None
+        return plain if plain.isascii() and plain.strip() else None
     if category in ("Mn", "Lm") and unicodedata.combining(c) and "COMBINING" in name:
         return ""
     return None if category[0] in "LMN" or category in ("Co", "Cs") else " "

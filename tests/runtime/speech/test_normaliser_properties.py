@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -29,6 +30,8 @@ LIKELY_TEXT = st.lists(st.tuples(LIKELY, st.sampled_from(["", " ", " ", " ", "\n
     lambda parts: "".join(piece + space for piece, space in parts)
 )
 TEXT = st.one_of(ANY_TEXT, LIKELY_TEXT)
+SIGNS_AMONG_LETTERS = "ʼﾞﾟ"
+"""An apostrophe and two marks of sound, which Unicode counts as letters."""
 SEEDED = settings(max_examples=200, derandomize=True, deadline=None)
 
 
@@ -73,13 +76,26 @@ def test_cuts_make_no_difference(text: str, cuts: list[int]) -> None:
 
 
 @SEEDED
-@given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8))
+@given(
+    st.text(
+        st.characters(categories=["L", "N"], exclude_characters=SIGNS_AMONG_LETTERS), min_size=1, max_size=8
+    )
+)
 def test_every_word_is_heard_or_noted(word: str) -> None:
     normaliser = Normaliser()
     normaliser.push(word)
     normaliser.finish()
     heard = normaliser.next()
     assert heard or normaliser.notes
+
+
+def test_every_letter_of_the_common_scripts_is_heard_or_noted() -> None:
+    for c in map(chr, range(0x3000)):
+        if unicodedata.category(c)[0] in "LN" and c not in SIGNS_AMONG_LETTERS:
+            normaliser = Normaliser()
+            normaliser.push(c)
+            normaliser.finish()
+            assert normaliser.next() or normaliser.notes, ascii(c)
 
 
 @SEEDED
