@@ -43,6 +43,11 @@ class FrameSource(Protocol):
     @property
     def cut_phonemes(self) -> int: ...
 
+    @property
+    def notes(self) -> list[str]:
+        """What the listener should know about the text."""
+        ...
+
     def push(self, text: str) -> None: ...
 
     def finish(self) -> None: ...
@@ -60,6 +65,10 @@ class ReferenceSpeech:
     """
 
     cut_phonemes = 0
+
+    @property
+    def notes(self) -> list[str]:
+        return []
 
     def __init__(self, models: Models, options: SpeechOptions) -> None:
         self.over = False
@@ -191,11 +200,12 @@ class SpeechStream:
         """All of it so far."""
         codes = np.array(self._codes, dtype=np.int64).reshape(-1, self._codec.stage.codebooks)
         samples = np.concatenate(self._samples) if self._samples else np.zeros(0, dtype=np.float32)
-        return Speech(samples, self.sample_rate, codes, self._source.cut_phonemes)
+        return Speech(samples, self.sample_rate, codes, self._source.cut_phonemes, tuple(self.notes))
 
     def _end(self, cut: bool) -> NDArray[np.float32]:
         """The last samples."""
         self.over = True
+        self.notes += self._source.notes
         if cut:
             self.notes.append(f"the speech was cut after {len(self._codes)} frames")
         if not self._codes:
