@@ -15,6 +15,8 @@ from torch import nn
 
 from muomni.errors import MuomniError
 
+from .angles import narrow_angles
+
 OPSET = 23  # the first with RMSNormalization and Attention
 # More weight than this goes to a file beside the graph, which ONNX Runtime maps into memory: a Thinker of 20 MB
 # then loads in a quarter of the time and with 12 MB less at the peak (benchmarks/README.md). A protobuf message
@@ -62,6 +64,7 @@ def trace(
     assert program is not None
     model: ir.Model = program.model
     _strip_metadata(model)
+    narrow_angles(model)
     return model
 
 
