@@ -36,6 +36,13 @@ def encoded(samples: np.ndarray, rate: int = RATE, kind: str = "WAV", subtype: s
         ("FLAC", "PCM_16", 1e-4),
         ("AIFF", "PCM_16", 1e-4),
         ("OGG", "VORBIS", 0.05),
+        ("W64", "PCM_16", 1e-4),
+        ("RF64", "PCM_16", 1e-4),
+        ("CAF", "PCM_16", 1e-4),
+        ("CAF", "ALAC_16", 1e-4),
+        ("NIST", "PCM_16", 1e-4),
+        ("VOC", "PCM_16", 1e-4),
+        ("WAV", "ULAW", 0.02),
     ],
 )
 def test_formats_and_widths(kind: str, subtype: str, close: float) -> None:
@@ -91,8 +98,6 @@ def test_arrays_of_every_type(array: np.ndarray) -> None:
         ((TONE, 1.5), "1.5"),
         ((TONE, None), "None"),
         ((TONE, "fast"), "fast"),
-        (encoded(TONE, kind="W64"), "W64"),
-        (encoded(TONE, kind="CAF"), "CAF"),
         ((np.zeros((2, 2, 2)), RATE), "(2, 2, 2)"),
         ((np.zeros((2, 9000)), RATE), "transpose"),
         ((np.zeros(3, complex), RATE), "complex"),
@@ -178,7 +183,7 @@ def test_the_callers_samples_are_left_alone() -> None:
     assert (samples == TONE).all()
 
 
-@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "AU"])
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "AU", "W64", "RF64"])
 def test_no_cut_of_a_file_shortens_the_sound_unsaid(kind: str) -> None:
     data = encoded(TONE, kind=kind)
     for cut in (*np.linspace(1, len(data) - 1, 40).astype(int), *range(len(data) - 9, len(data))):
@@ -215,7 +220,7 @@ def test_a_streamed_wav_of_unknown_length_is_read_whole(length: int) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cut.wav"
     path.write_bytes(encoded(TONE)[:1000])
-    with pytest.raises(MediaError, match=r"cut\.wav: the file is truncated: .* 1000 are there"):
+    with pytest.raises(MediaError, match=r"cut\.wav: the file is truncated: .* 956 are there"):
         load_audio(path, RATE)
 
 

@@ -215,7 +215,7 @@ def test_no_cut_changes_the_frames_unsaid(container: str, codec: str) -> None:
 def test_a_damaged_video_is_named(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(film(movflags="faststart")[:-300])
-    with pytest.raises(MediaError, match=r"film\.mp4: the video is truncated"):
+    with pytest.raises(MediaError, match=r"film\.mp4: the file is truncated"):
         load_frames(path)
     with pytest.raises(MediaError, match="no such file"):
         load_frames(tmp_path / "none.mp4")
