@@ -329,6 +329,7 @@ def _ffmpeg(stream: BinaryIO, name: str, notes: list[str], reason: str) -> Gener
 def _read_track(
     av: Any, container: Any, track: Any, notes: list[str], name: str
 ) -> Iterator[NDArray[np.float32]]:
+    seconds = 0.0
     converter = av.AudioResampler(format="fltp", layout=track.layout, rate=track.rate)
     for frame in decoded(av, container, track, notes, name):
         for piece in converter.resample(frame):

@@ -7,7 +7,6 @@ The model sees RGB, resized to a square by PIL's bilinear filter and divided by 
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.errors import MediaError
+from muomni.errors import MediaError, MissingPackageError
 
 from .source import FILE_TYPES, HEIC_BRANDS, FileSource, describe, first_line, open_source, recognise
 from .strip_metadata import without_metadata
@@ -54,6 +53,7 @@ def load_image(source: ImageSource, *, notes: list[str] | None = None) -> Image:
 
     Raises:
         MediaError: missing, empty, truncated or foreign files; too many pixels; arrays of another kind.
+        MissingPackageError: a HEIC picture without ``pillow-heif``; with the install line.
 
     Example:
         >>> load_image(np.zeros((2, 3), np.uint8)).size
@@ -124,7 +124,7 @@ def explained(name: str, head: bytes = b"") -> Iterator[None]:
 
     try:
         yield
-    except MediaError:
+    except (MediaError, MissingPackageError):
         raise
     except (UnidentifiedImageError, KeyError) as error:  # KeyError: Pillow below 11.3 knows no AVIF
         advice = recognise(head, "--image")
@@ -143,7 +143,7 @@ def _from_heic(stream: BinaryIO, name: str) -> Image:
     try:
         import pillow_heif
     except ImportError as error:
-        raise MediaError(
+        raise MissingPackageError(
             f"{name}: a HEIC picture, which Pillow reads with a plugin: pip install pillow-heif\n"
             "or convert it to JPEG"
         ) from error

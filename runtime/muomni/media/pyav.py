@@ -11,7 +11,7 @@ from muomni.errors import MediaError, MissingPackageError
 from .source import first_line, recognise
 
 READERS = (
-    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,ivf,h264,hevc,m4v,mjpeg,mpjpeg,yuv4mpegpipe,mxf,nut,dv,rm,"
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,ivf,h264,hevc,m4v,mjpeg,yuv4mpegpipe,mxf,nut,dv,rm,"
     "mp3,wav,w64,aiff,au,caf,flac,aac,ac3,eac3,amr,ape,tta,wv"
 )
 """FFmpeg's readers that are used. Playlists (HLS, DASH, concat) are left out, because they make FFmpeg open the files
@@ -60,15 +60,37 @@ def opened(av: Any, stream: BinaryIO, name: str, what: str, option: str) -> Iter
         raise MediaError(f"{name}: {said}") from error
 
 
+def packets(av: Any, container: Any, track: Any, notes: list[str], name: str) -> Iterator[Any]:
+    """The packets of a track, up to the first place that cannot be read; a note tells of it, if not the first is one.
+
+    The last packet is empty, and has the decoder give what it holds back.
+    """
+    count = 0
+    demuxed = container.demux(track)
+    while True:
+        try:
+            packet = next(demuxed)
+        except StopIteration:
+            return
+        except av.FFmpegError as error:
+            if count == 0:
+                raise
+            notes.append(f"{name}: what follows after {count} packets cannot be read ({first_line(error)})")
+            yield av.Packet()
+            return
+        count += packet.size > 0
+        yield packet
+
+
 def decoded(av: Any, container: Any, track: Any, notes: list[str], name: str) -> Iterator[Any]:
     """The frames of a track that can be decoded; a note tells of the packets that cannot."""
     bad = 0
-    for packet in container.demux(track):
+    for packet in packets(av, container, track, notes, name):
         try:
-            yield from packet.decode()
+            yield from track.codec_context.decode(packet if packet.size else None)
         except av.error.EOFError:  # the decoder was told twice that there is no more
             break
-        except av.error.InvalidDataError:
+        except av.FFmpegError:
             bad += 1
     if bad:
         notes.append(f"{name}: {bad} of its packets are damaged, and were passed over")

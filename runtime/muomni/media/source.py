@@ -27,14 +27,14 @@ FORMATS = (  # first bytes, what they begin, and the option that takes it where 
     (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP|II\*\0|MM\0\*|BM.{12}[(|l\x0c]\0\0\0", "a picture", "--image"),
     (rb"....ftypM4[AB] ", "an M4A recording", "--audio-in"),
     (
-        rb"RIFF....WAVE|fLaC|OggS|ID3|FORM....AIF|caff|#!AMR|\xff[\xf1\xf9\xfb\xf3]",
+        rb"RIFF....WAVE|fLaC|ID3|FORM....AIF|caff|#!AMR|\xff[\xf1\xf9\xfb\xf3]",
         "a recording",
         "--audio-in",
     ),
     (
-        rb"....(?:ftyp|moov|mdat|wide)|RIFF....AVI |\x1aE\xdf\xa3|FLV\x01|\x00\x00\x01\xba",
+        rb"....(?:ftyp|moov|mdat|wide)|RIFF....AVI |OggS|\x1aE\xdf\xa3|FLV\x01|\x00\x00\x01\xba",
         "a film or a recording",
-        "--video",
+        None,
     ),
     (rb"version https://git-lfs", "a git-LFS pointer; fetch the file itself: git lfs pull", None),
     (rb"(?i)\s*<(?:!doctype html|html|head|body)", "a web page; download the file that it shows", None),
@@ -86,19 +86,16 @@ def open_source(source: Any, kind: str) -> BinaryIO:
         )
     try:
         mode = Path(name).stat().st_mode
-        if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
-            stream: BinaryIO = Path(name).open("rb")
-        elif stat.S_ISDIR(mode):
-            raise MediaError(f"{name}: expected {article(kind)} file, got a folder")
-        else:
-            raise MediaError(f"{name}: expected {article(kind)} file, got a device")
+        readable = stat.S_ISREG(mode) or stat.S_ISFIFO(mode)
+        stream: BinaryIO | None = Path(name).open("rb") if readable else None
     except FileNotFoundError as error:
         raise MediaError(f"{name}: no such file") from error
-    except MediaError:
-        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise MediaError(f"{name}: cannot be read ({reason})") from error
+    if stream is None:
+        what = "a folder" if stat.S_ISDIR(mode) else "a device"
+        raise MediaError(f"{name}: expected {article(kind)} file, got {what}")
     if stat.S_ISFIFO(mode):
         with stream:
             data = stream.read(MAX_PIPE_BYTES + 1)

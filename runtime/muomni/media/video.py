@@ -18,6 +18,7 @@ from muomni.errors import InputError, MediaError
 
 from .image import ImageSource, explained, load_image
 from .pyav import decoded, import_av, opened
+from .pyav import packets as packets_of
 from .source import FILE_TYPES, FileSource, describe, open_source
 from .whole import gif_end, require_whole
 
@@ -176,7 +177,7 @@ def _from_container(
 def _count_packets(av: Any, stream: BinaryIO, name: str, notes: list[str]) -> int:
     with opened(av, stream, name, "a video", "--video") as container:
         packets, cut = 0, False
-        for packet in container.demux(_film(container, name)):
+        for packet in packets_of(av, container, _film(container, name), [], name):
             if packet.size > 0:
                 packets += 1
                 cut = packet.is_corrupt  # the last one is, where the file ends in its middle

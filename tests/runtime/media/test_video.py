@@ -234,7 +234,7 @@ def test_cover_art_is_no_video(with_film: bool, tmp_path: Path) -> None:
     with av.open(str(path), "w", format="mp4") as out:
         cover = out.add_stream("mjpeg", rate=Fraction(10))
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         streams = [(cover, [np.full((32, 32, 3), 255, np.uint8)])]
         if with_film:
             video = out.add_stream("mpeg4", rate=Fraction(10))
