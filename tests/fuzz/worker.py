@@ -45,7 +45,7 @@ def main() -> None:
             except MuomniError:
                 outcome = "refused"
             except BaseException:
-                outcome = f"not a MuomniError: {traceback.format_exc()}"
+                outcome = f"not a MuomniError: {traceback.format_exc(limit=-3, chain=False)}"
             left = [file for folder in (here, Path(path).parent) for file in Path(folder).iterdir()]
             if left != [Path(path)]:
                 outcome = f"files were left: {left}"

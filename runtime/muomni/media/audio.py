@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from muomni.dsp.resample import resample
 from muomni.errors import InputError, MediaError, MissingPackageError
 
-from .pyav import decoded, import_av, opened
+from .pyav import decoded, import_av, opened, require_decoder
 from .source import (
     FILE_TYPES,
     VIA_PYAV,
@@ -54,7 +54,7 @@ COUNTED = (
     "tta",
     "wv",
     "ape",
-)  # of which FFmpeg knows the length; of others it estimates, or cuts at edits
+)  # FFmpeg knows their length; of others it estimates, or cuts at edits
 CUT_SECONDS = 0.5
 SIZES = re.compile(r"(?m)^\s*(?:data|SSND|BODY|riff|Riff size|Data Size)\s*: (\d+) \(should be (\d+)\)")
 """libsndfile's log, where a file is not as long as its header says: promised bytes, and those that are there."""
@@ -223,7 +223,7 @@ def _libsndfile(stream: BinaryIO, name: str, notes: list[str]) -> Generator[_Sou
     try:
         file = Forward(stream)
     except (soundfile.SoundFileError, TypeError, ValueError, RuntimeError) as error:
-        raise _Unsure(f"libsndfile cannot read it ({first_line(error)})") from error
+        raise _Unsure(f"libsndfile says: {first_line(error)}") from error
     with file:
         frames: int | None = int(file.frames)
         sizes = SIZES.search(file.extra_info)
@@ -306,39 +306,42 @@ def _mp3_length(stream: BinaryIO, name: str, estimate: int, notes: list[str]) ->
 
 @contextlib.contextmanager
 def _ffmpeg(stream: BinaryIO, name: str, notes: list[str], reason: str) -> Generator[_Sound]:
+    stream.seek(0)
     head = stream.read(64)
     try:
         av = import_av(name, "recording")
     except MissingPackageError as error:
         raise MediaError(
-            f"{name}: not audio, or damaged, or sound that needs another decoder: {reason}"
+            f"{name}: not audio, damaged, or sound that needs another decoder: {reason.rstrip('.')}"
             f"{recognise(head, '--audio-in')}. {VIA_PYAV}"
         ) from error
     with opened(av, stream, name, "audio", "--audio-in") as container:
         track = next(iter(container.streams.audio), None)
         if track is None:
             raise MediaError(f"{name}: no sound in this file; if it is a film, give it with --video")
-        frames = None
-        if track.duration and container.format.name.startswith(
-            ("mov,", "matroska", "asf")
-        ):  # others estimate it
+        require_decoder(track, name)
+        frames, kind = None, container.format.name.split(",")[0]
+        if track.duration and kind in (*COUNTED, "mov"):
             frames = round(track.duration * track.time_base * track.rate)
+        elif container.duration and kind == "matroska" and len(container.streams) == 1:
+            frames = round(container.duration / av.time_base * track.rate)
         yield _Sound(track.rate or 0, track.channels, frames, _read_track(av, container, track, notes, name))
 
 
 def _read_track(
     av: Any, container: Any, track: Any, notes: list[str], name: str
 ) -> Iterator[NDArray[np.float32]]:
-    seconds = 0.0
-    converter = av.AudioResampler(format="fltp", layout=track.layout, rate=track.rate)
+    samples = 0
+    # Packed: of planar sound PyAV reads past the eighth channel.
+    converter = av.AudioResampler(format="flt", layout=track.layout, rate=track.rate)
     for frame in decoded(av, container, track, notes, name):
         for piece in converter.resample(frame):
-            seconds += piece.samples / track.rate
-            yield piece.to_ndarray().T
-    promised = float((track.duration or 0) * track.time_base)
-    if container.format.name in COUNTED and seconds < promised - CUT_SECONDS:
+            samples += piece.samples
+            yield piece.to_ndarray().reshape(-1, track.channels)
+    promised, there = float((track.duration or 0) * track.time_base), samples / track.rate
+    if container.format.name in COUNTED and there < promised - CUT_SECONDS:
         raise MediaError(
-            f"{name}: the file is truncated: its header promises {promised:.1f} s, {seconds:.1f} s can be decoded"
+            f"{name}: the file is truncated: its header promises {promised:.1f} s, {there:.1f} s can be decoded"
         )
 
 

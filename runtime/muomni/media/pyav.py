@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from muomni.errors import MediaError, MissingPackageError
+from muomni.errors import MediaError, MissingPackageError, MuomniError
 
 from .source import first_line, recognise
 
@@ -46,7 +46,7 @@ def opened(av: Any, stream: BinaryIO, name: str, what: str, option: str) -> Iter
     try:
         with av.open(stream, options={"format_whitelist": READERS}, metadata_errors="replace") as container:
             yield container
-    except MediaError:
+    except MuomniError:
         raise
     except MemoryError as error:
         raise MediaError(f"{name}: too little memory for it; scale it down or cut it") from error
@@ -58,6 +58,12 @@ def opened(av: Any, stream: BinaryIO, name: str, what: str, option: str) -> Iter
             reason = "its index, moov, is not there: the recording was not finished, or the file is cut"
         said = f"not {what}, damaged or truncated ({reason}){recognise(head, option)}"
         raise MediaError(f"{name}: {said}") from error
+
+
+def require_decoder(track: Any, name: str) -> None:
+    """Raise ``MediaError`` for a track whose codec this PyAV does not know."""
+    if track.codec_context is None:
+        raise MediaError(f"{name}: of a codec that PyAV cannot decode, or damaged; convert it with ffmpeg")
 
 
 def packets(av: Any, container: Any, track: Any, notes: list[str], name: str) -> Iterator[Any]:

@@ -86,8 +86,7 @@ def open_source(source: Any, kind: str) -> BinaryIO:
         )
     try:
         mode = Path(name).stat().st_mode
-        readable = stat.S_ISREG(mode) or stat.S_ISFIFO(mode)
-        stream: BinaryIO | None = Path(name).open("rb") if readable else None
+        stream = _open(Path(name)) if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) else None
     except FileNotFoundError as error:
         raise MediaError(f"{name}: no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
@@ -140,3 +139,7 @@ def _exists(name: str) -> bool:
         return Path(name).exists()
     except (OSError, ValueError):
         return False
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")

@@ -1,4 +1,4 @@
-"""A PNG, JPEG, AVIF or HEIC without its metadata, for decoders that stumble over them before they come to the picture."""
+"""A PNG, JPEG, AVIF or HEIC without its metadata, for decoders that stumble over them."""
 
 from __future__ import annotations
 

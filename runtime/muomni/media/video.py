@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from muomni.errors import InputError, MediaError
 
 from .image import ImageSource, explained, load_image
-from .pyav import decoded, import_av, opened
+from .pyav import decoded, import_av, opened, require_decoder
 from .pyav import packets as packets_of
 from .source import FILE_TYPES, FileSource, describe, open_source
 from .whole import gif_end, require_whole
@@ -210,6 +210,7 @@ def _pick(
     total = 0
     with opened(av, stream, name, "a video", "--video") as container:
         video = _film(container, name)
+        require_decoder(video, name)
         _check_sizes(name, video.width, video.height, len(wanted), size)
         video.thread_type = "AUTO"
         video.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # a stream may change its size
