@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.fuzz.driver import fuzz
+from tests.fuzz.driver import Worker, fuzz
 from tests.fuzz.kinds import KINDS
 
 parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
@@ -17,13 +17,15 @@ parser.add_argument("--first", type=int, default=0, help="number of the first fi
 parser.add_argument("--keep", type=Path, help="folder for the files that something was found with")
 options = parser.parse_args()
 
+worker = Worker()
 found = 0
 for kind in options.kind or sorted(KINDS):
-    result = fuzz(kind, options.count, options.seed, options.first, options.keep)
+    result = fuzz(worker, kind, options.count, options.seed, options.first, options.keep)
     found += len(result.findings)
     print(
         f"{kind}: {result.read} read, {result.refused} refused, {len(result.findings)} findings", flush=True
     )
     for finding in result.findings:
         print(f"  {finding}", flush=True)
+worker.stop()
 sys.exit(found > 0)

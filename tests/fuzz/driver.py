@@ -19,8 +19,10 @@ from tests.fuzz.kind import mutated
 from tests.fuzz.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMAND = ["-m", "tests.fuzz.worker"]
 SECONDS = 10.0
 START_SECONDS = 120.0
+FIRST_SECONDS = 60.0  # more for the first file of a process, with which modules are imported
 MEMORY_BYTES = 10**9
 
 
@@ -32,31 +34,34 @@ class Result:
 
 
 class Worker:
-    """A worker process; started anew after it was stopped."""
+    """The process that reads the files; started when it is needed, and anew after it was stopped."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.worker"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
-        self.asked = 0
-        self._line(START_SECONDS)
+        self.process: subprocess.Popen[str] | None = None
 
-    def ask(self, kind: str, path: Path, seconds: float) -> str:
-        """What came of one file; anything but "read" and "refused" is a finding, and the worker is stopped."""
+    def ask(self, kind: str, path: Path, seconds: float = SECONDS) -> str:
+        """What came of one file; anything but "read" and "refused" is a finding, and the process is stopped."""
+        if self.process is None:
+            self.process = subprocess.Popen(
+                [sys.executable, *COMMAND],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                bufsize=1,
+            )
+            assert self._line(START_SECONDS) == "ready\n", "the worker did not start"
+            seconds += FIRST_SECONDS
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([kind, str(path)]) + "\n")
-        self.asked += 1
         line = self._line(seconds)
         if line is None:
             self.stop()
             return f"no answer after {seconds:g} s"
         if not line:
-            return f"the process ended with {self.process.wait()}"
+            code = self.process.wait()
+            self.stop()
+            return f"the process ended with {code}"
         outcome, peak = json.loads(line)
         if peak > MEMORY_BYTES:
             self.stop()
@@ -64,26 +69,28 @@ class Worker:
         return str(outcome)
 
     def _line(self, seconds: float) -> str | None:
-        assert self.process.stdout is not None
+        assert self.process is not None and self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         return self.process.stdout.readline() if ready else None
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
 
 
-def fuzz(kind: str, count: int, seed: int, first: int = 0, keep: Path | None = None) -> Result:
-    """Read ``count`` mutated files of a kind."""
+def fuzz(
+    worker: Worker, kind: str, count: int, seed: int = 0, first: int = 0, keep: Path | None = None
+) -> Result:
+    """Have ``count`` mutated files of a kind read; those that something was found with are copied to ``keep``."""
     result = Result()
     samples = KINDS[kind].samples()
-    worker = Worker()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "input")
         for index in range(first, first + count):
             path.write_bytes(mutated(KINDS[kind], samples, seed, index))
-            # With the first file of a worker the modules are imported.
-            outcome = worker.ask(kind, path, SECONDS if worker.asked else START_SECONDS)
+            outcome = worker.ask(kind, path)
             if outcome == "read":
                 result.read += 1
             elif outcome == "refused":
@@ -93,7 +100,4 @@ def fuzz(kind: str, count: int, seed: int, first: int = 0, keep: Path | None = N
                 if keep is not None:
                     keep.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, keep / f"{kind}-{seed}-{index}")
-            if worker.process.poll() is not None:
-                worker = Worker()
-    worker.stop()
     return result

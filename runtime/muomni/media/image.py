@@ -144,12 +144,20 @@ def _from_heic(stream: BinaryIO, name: str) -> Image:
         import pillow_heif
     except ImportError as error:
         raise MissingPackageError(
-            f"{name}: a HEIC picture, which Pillow reads with a plugin: pip install pillow-heif\n"
-            "or convert it to JPEG"
+            f"{name}: a HEIC picture, which Pillow reads with a plugin; install it with\n"
+            '  pip install "muomni[heic]"\nor convert it to JPEG'
         ) from error
-    heic = pillow_heif.open_heif(stream, convert_hdr_to_8bit=True)  # libheif turns it upright itself
-    _check_size(name, *heic.size)
-    image: Image = heic.to_pillow()
+    try:
+        heic = pillow_heif.open_heif(stream)  # libheif turns it upright itself
+        _check_size(name, *heic.size)
+        image: Image = heic.to_pillow()
+    except MediaError:
+        raise
+    except Exception as error:
+        raise MediaError(
+            f"{name}: a HEIC picture that is damaged, or that pillow-heif cannot read ({first_line(error)}); "
+            "convert it to JPEG"
+        ) from error
     return _to_rgb(image)
 
 

@@ -438,7 +438,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
 
 def test_heic_without_its_plugin_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(MissingPackageError, match=r"(?s)HEIC.*pip install pillow-heif.*convert"):
+    with pytest.raises(MissingPackageError, match=r"(?s)HEIC.*pip install .muomni\[heic\].*convert"):
         load_image(HEIC)
 
 
