@@ -21,7 +21,7 @@ from .source import FILE_TYPES, HEIC_BRANDS, FileSource, describe, first_line, o
 from .strip_metadata import without_metadata
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
     ImageSource = FileSource | Image | NDArray[Any]
 else:
@@ -30,6 +30,10 @@ else:
 MAX_PIXELS = 110_000_000
 """What a telephone's 108 megapixels take. Pillow holds 4 bytes a pixel, and turning or converting needs it twice: under
 1 GB. The count is read from the header, so that a file that only claims more takes no memory."""
+
+MAX_PIXELS_OF = dict.fromkeys(
+    ("WEBP", "AVIF", "HEIF", "JPEG2000"), 50_000_000
+)  # their decoders hold it four times
 
 STRIP_PIXELS = 1 << 22  # pixels that are converted at a time
 # Not what runs other programs (EPS and WMF need Ghostscript or Windows), and not containers of many pictures.
@@ -74,7 +78,7 @@ def load_image(source: ImageSource, *, notes: list[str] | None = None) -> Image:
         with explained(name):
             _check_size(name, *source.size)
             source.load()
-            rgb = _upright(_to_rgb(source), source)
+            rgb = _turned(_to_rgb(source), _turn(source))
             return source.copy() if rgb is source else rgb  # the caller's image stays as it is
     with open_source(source, "image") as stream:
         try:
@@ -112,9 +116,11 @@ def _decode(stream: BinaryIO, name: str) -> Image:
         if re.match(rb"....ftyp(?:" + HEIC_BRANDS + rb")", head, re.DOTALL):
             return _from_heic(stream, name)
         with Image.open(stream, formats=FORMATS) as image:
-            _check_size(name, *image.size)  # Pillow's own limit may be off, or higher
+            _check_size(name, *image.size, image.format)  # Pillow's own limit may be off, or higher
             image.load()
-            return _upright(_to_rgb(image), image)
+            turn, rgb = _turn(image), _to_rgb(image)
+        del image  # not to hold a large picture three times
+        return _turned(rgb, turn)
 
 
 @contextmanager
@@ -149,7 +155,8 @@ def _from_heic(stream: BinaryIO, name: str) -> Image:
         ) from error
     try:
         heic = pillow_heif.open_heif(stream)  # libheif turns it upright itself
-        _check_size(name, *heic.size)
+        width, height = heic.size
+        _check_size(name, width, height, "HEIF")
         image: Image = heic.to_pillow()
     except MediaError:
         raise
@@ -161,15 +168,16 @@ def _from_heic(stream: BinaryIO, name: str) -> Image:
     return _to_rgb(image)
 
 
-def _check_size(name: str, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+def _check_size(name: str, width: int, height: int, kind: str | None = None) -> None:
+    most = MAX_PIXELS_OF.get(kind or "", MAX_PIXELS)
+    if width * height > most:
         raise MediaError(
-            f"{name}: {width} x {height} pixels, at most {MAX_PIXELS:,} in all can be read; scale the image down"
+            f"{name}: {width} x {height} pixels, at most {most:,} in all can be read; scale the image down"
         )
 
 
-def _upright(rgb: Image, tagged: Image) -> Image:
-    """``rgb`` turned as the EXIF of ``tagged`` says.
+def _turn(image: Image) -> Transpose | None:
+    """How EXIF says that an image is to be turned.
 
     Not ``ImageOps.exif_transpose``: it writes the EXIF anew without this tag, and fails at values which are wrong
     elsewhere in it (an aperture of -1/0, as some cameras write).
@@ -177,9 +185,9 @@ def _upright(rgb: Image, tagged: Image) -> Image:
     from PIL.Image import Transpose
 
     try:
-        orientation = tagged.getexif().get(ORIENTATION)
+        orientation = image.getexif().get(ORIENTATION)
     except Exception:  # SyntaxError, struct.error, ValueError, RecursionError …: the picture itself is good
-        return rgb
+        return None
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
@@ -189,8 +197,11 @@ def _upright(rgb: Image, tagged: Image) -> Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    turn = turns.get(orientation) if isinstance(orientation, int) else None
-    return rgb if turn is None else rgb.transpose(turn)
+    return turns.get(orientation) if isinstance(orientation, int) else None
+
+
+def _turned(image: Image, turn: Transpose | None) -> Image:
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image) -> Image:

@@ -33,7 +33,7 @@ COVER_ART = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: the picture of a reco
 MAX_FRAMES = 200_000  # of a film: an hour at 50 frames a second
 MAX_COUNT = 4096  # of the frames that are taken
 MAX_FRAME_PIXELS = 8192 * 4320  # a decoder holds many frames at once
-MAX_TAKEN_PIXELS = 100_000_000  # of all frames that are taken, at 4 bytes each: 400 MB
+MAX_TAKEN_PIXELS = 150_000_000  # of all frames that are taken, at 4 bytes each: 600 MB, four frames of 8K
 ANIMATION = rb"GIF8|\x89PNG|RIFF....WEBP|....ftypavi[fs]|\xff\xd8"
 BROADCAST = ("mpegts", "mpeg")  # recorded from the air: they begin and end anywhere
 
