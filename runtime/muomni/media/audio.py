@@ -166,6 +166,8 @@ def _too_long(name: str, length: str, rate: int) -> MediaError:
 
 
 def _from_array(samples: Any, rate: Any) -> Sound:
+    if isinstance(rate, np.ndarray) and np.ndim(samples) == 0:
+        raise MediaError("audio samples: expected (samples, rate), got (rate, samples); swap them")
     try:
         array = np.asarray(samples)
     except ValueError as error:  # a list of lists of different lengths

@@ -184,15 +184,15 @@ def _ffmpeg(stream: BinaryIO, name: str, notes: list[str], reason: str) -> Gener
 def _read_track(
     av: Any, container: Any, track: Any, notes: list[str], name: str
 ) -> Iterator[NDArray[np.float32]]:
-    samples = 0
+    rate, channels, samples = track.rate, track.channels, 0  # as they are now: a stream may change them
+    promised = float((track.duration or 0) * track.time_base)
     # Packed: of planar sound PyAV reads past the eighth channel.
-    converter = av.AudioResampler(format="flt", layout=track.layout, rate=track.rate)
+    converter = av.AudioResampler(format="flt", layout=track.layout, rate=rate)
     for frame in decoded(av, container, track, notes, name):
         for piece in converter.resample(frame):
             samples += piece.samples
-            yield piece.to_ndarray().reshape(-1, track.channels)
-    promised, there = float((track.duration or 0) * track.time_base), samples / track.rate
-    if container.format.name in COUNTED and there < promised - CUT_SECONDS:
+            yield piece.to_ndarray().reshape(-1, channels)
+    if container.format.name in COUNTED and samples / rate < promised - CUT_SECONDS:
         raise MediaError(
-            f"{name}: the file is truncated: its header promises {promised:.1f} s, {there:.1f} s can be decoded"
+            f"{name}: the file is truncated: its header promises {promised:.1f} s, {samples / rate:.1f} s can be decoded"
         )

@@ -32,7 +32,7 @@ def require_whole(stream: BinaryIO, name: str) -> None:
     stream.seek(0)
     head = stream.read(4096)
     end = 0
-    if head[:4] == b"RIFF":
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         end = _chunks_end(stream, size, 12, "little", (b"LIST",))
     elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         end = _chunks_end(stream, size, 0, "big", (b"mdat", b"moov", b"moof"))

@@ -114,6 +114,7 @@ def test_arrays_of_every_type(array: np.ndarray) -> None:
         ((np.zeros((99, 65)), RATE), "64 channels"),
         ((np.broadcast_to(np.float32(0), (3601 * 1000,)), 1000), "3601 s"),
         ((TONE,), "1 values"),
+        ((RATE, TONE), "swap them"),
         (7, "got int"),
         (b"", "0 bytes"),
         (b"RIFF but not really", "not audio"),
@@ -212,6 +213,13 @@ def test_a_wav_with_chunks_before_and_after_its_samples() -> None:
     body = plain[12:36] + extra + plain[36:] + extra
     data = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
     assert (load_audio(data, RATE) == load_audio(plain, RATE)).all()
+
+
+@pytest.mark.parametrize("length", [1, 99, 2**31, 2**32 - 1])
+def test_a_wrong_length_of_what_follows_the_samples_does_not_matter(length: int) -> None:
+    data = encoded(TONE) + b"LIST" + struct.pack("<I", length) + b"INFOISFT"
+    notes: list[str] = []
+    assert len(load_audio(data, RATE, notes=notes)) == len(TONE) and notes == []
 
 
 @pytest.mark.parametrize("length", [0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF])
