@@ -128,7 +128,8 @@ def _average(sound: Sound, name: str, max_seconds: float | None, notes: list[str
         end = count + len(block)
         if end > len(mono):
             mono.resize(max(end, min(2 * len(mono), stop)), refcheck=False)
-        mean = block.mean(axis=1, dtype=np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are counted
+            mean = block.mean(axis=1, dtype=np.float32)
         mono[count:end] = mean
         bad += int(block.size - np.isfinite(block).sum())
         if block.size and not bad:
