@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from muomni.dsp.resample import resample
 from muomni.errors import InputError, MediaError
 
-from .source import FILE_TYPES, FileSource, describe, first_line, is_pipe, open_source
 from .sound_file import BLOCK_VALUES, Sound, open_sound
+from .source import FILE_TYPES, FileSource, describe, first_line, is_pipe, open_source
 
 if TYPE_CHECKING:
     AudioSource = FileSource | tuple[NDArray[Any], int]

@@ -192,7 +192,8 @@ def _read_track(
         for piece in converter.resample(frame):
             samples += piece.samples
             yield piece.to_ndarray().reshape(-1, channels)
-    if container.format.name in COUNTED and samples / rate < promised - CUT_SECONDS:
+    there = samples / rate
+    if container.format.name in COUNTED and there < promised - CUT_SECONDS:
         raise MediaError(
-            f"{name}: the file is truncated: its header promises {promised:.1f} s, {samples / rate:.1f} s can be decoded"
+            f"{name}: the file is truncated: its header promises {promised:.1f} s, {there:.1f} s can be decoded"
         )
