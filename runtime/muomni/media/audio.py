@@ -150,7 +150,7 @@ def _average(sound: Sound, name: str, max_seconds: float | None, notes: list[str
             f"{name}: expected floats in -1…1, got up to {peak:.6g}; give integers as integers, or divide them "
             "(16 bits: by 32768)"
         )
-    if max_seconds is None and count > longest:
+    if count > longest:
         raise _too_long(name, f"more than {longest / sound.rate:.0f} s", sound.rate)
     if energy > QUIET**2 * count and of_mono < CANCELLED * energy:
         notes.append(

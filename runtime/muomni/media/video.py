@@ -35,6 +35,7 @@ MAX_COUNT = 4096  # of the frames that are taken
 MAX_FRAME_PIXELS = 8192 * 4320  # a decoder holds many frames at once
 MAX_TAKEN_PIXELS = 150_000_000  # of all frames that are taken, at 4 bytes each: 600 MB, four frames of 8K
 ANIMATION = rb"GIF8|\x89PNG|RIFF....WEBP|....ftypavi[fs]|\xff\xd8"
+PLAYED = ("GIF", "PNG", "WEBP", "JPEG", "AVIF")
 BROADCAST = ("mpegts", "mpeg")  # recorded from the air: they begin and end anywhere
 
 
@@ -135,15 +136,14 @@ def _from_animation(
     from PIL import Image as PILImage
 
     data = stream.read()
-    if data.startswith(
-        b"GIF8"
-    ):  # without its end mark Pillow shows the frames that are left and says nothing
+    # Without its end mark Pillow shows the frames of a GIF that are left, and says nothing.
+    if data.startswith(b"GIF8"):
         end = gif_end(data)
         if end is None:
             raise MediaError(f"{name}: the animation is truncated")
         if end == len(data):
             notes.append(f"{name}: it has no end mark, and may have been cut")
-    with explained(name, data[:64]), PILImage.open(io.BytesIO(data)) as image:
+    with explained(name, data[:64]), PILImage.open(io.BytesIO(data), formats=PLAYED) as image:
         total = getattr(image, "n_frames", 1)
         if total < 2 or image.format == "MPO":
             raise MediaError(f"{name}: a still image, expected a video; give it as an image (--image)")
