@@ -64,12 +64,14 @@ class Speech:
         codes: the Talker's frames (T, codebooks).
         cut_phonemes: those that the Talker would have let go on for more than a second, and that were ended; 0
             says that the speech ended by itself.
+        notes: what the listener should know, such as words of other scripts that were transliterated.
     """
 
     samples: NDArray[np.float32]
     sample_rate: int
     codes: NDArray[np.int64]
     cut_phonemes: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
