@@ -43,9 +43,11 @@ class Vision:
         """
         return self.encode_all([image])[0]
 
-    def encode_all(self, images: Sequence[ImageSource]) -> list[ImageFeatures]:
-        """Encode several images in one run."""
-        batch = np.stack([pixels(image, self.stage.image_size) for image in images])
+    def encode_all(
+        self, images: Sequence[ImageSource], notes: list[str] | None = None
+    ) -> list[ImageFeatures]:
+        """Encode several images in one run; ``notes`` gets what there is to say of them."""
+        batch = np.stack([pixels(image, self.stage.image_size, notes=notes) for image in images])
         result = self.session.run({"pixels": batch})
         embeds = result.get("embeds")
         return [
@@ -53,14 +55,14 @@ class Vision:
             for i in range(len(images))
         ]
 
-    def embed(self, images: Sequence[ImageSource]) -> NDArray[np.float32]:
+    def embed(self, images: Sequence[ImageSource], notes: list[str] | None = None) -> NDArray[np.float32]:
         """Rows for the prompt, image after image (n · embeddings_per_image, D).
 
         Raises:
             StageError: the bundle has no projector into the Thinker.
         """
         rows = []
-        for features in self.encode_all(images):
+        for features in self.encode_all(images, notes):
             if features.embeds is None:
                 raise StageError(
                     "this bundle's vision stage has no projector, so its images cannot enter a prompt"
