@@ -31,6 +31,27 @@ GENITIVE = re.compile(r"'s(?![A-Za-z])")
 LONGEST_NOTE = 12  # words
 
 
+class PlainTokens:
+    """Text piece by piece -> its tokens in plain characters, without Markdown."""
+
+    def __init__(self) -> None:
+        self.splitter, self.characters = Splitter(), Characters()
+        self._markdown = Markdown()
+        self._tokens: deque[str] = deque()
+
+    def pull(self) -> str:
+        """The next token, "" at the end. Raises NotYet where more text must come first."""
+        while not self._tokens:
+            token = self.splitter.next()
+            if token is None:
+                if self.splitter.finished:
+                    return ""
+                raise NotYet
+            for text in self._markdown.read(token):
+                self._tokens.extend([text] if text == "\n" else self.characters.clean(text))
+        return self._tokens.popleft()
+
+
 class Normaliser:
     """Takes text piece by piece, gives its words and marks; how the text is cut makes no difference.
 
@@ -43,18 +64,17 @@ class Normaliser:
     """
 
     def __init__(self) -> None:
-        self._splitter, self._characters, self._markdown = Splitter(), Characters(), Markdown()
-        self._tokens: deque[str] = deque()
-        self._cursor = Cursor(self._pull)
+        self._plain = PlainTokens()
+        self._cursor = Cursor(self._plain.pull)
         self._ready: deque[str] = deque()
         self._over = False
 
     def push(self, text: str) -> None:
-        self._splitter.push(text)
+        self._plain.splitter.push(text)
 
     def finish(self) -> None:
         """No more text comes."""
-        self._splitter.finish()
+        self._plain.splitter.finish()
 
     @property
     def finished(self) -> bool:
@@ -65,13 +85,13 @@ class Normaliser:
     def notes(self) -> list[str]:
         """What the listener would not know: words that were transliterated, characters left out."""
         notes = []
-        if said := self._characters.transliterated:
+        if said := self._plain.characters.transliterated:
             words = ", ".join(
                 f"{written} ({spoken})" for written, spoken in list(said.items())[:LONGEST_NOTE]
             )
             more = f" and {len(said) - LONGEST_NOTE} more" if len(said) > LONGEST_NOTE else ""
             notes.append(f"words in other scripts were spoken from their Latin spelling: {words}{more}")
-        if left_out := self._characters.unreadable:
+        if left_out := self._plain.characters.unreadable:
             listed = ", ".join(f"U+{ord(c):04X}" for c in list(left_out)[:LONGEST_NOTE])
             notes.append(f"characters that have no reading were left out of the speech: {listed}")
         return notes
@@ -84,18 +104,6 @@ class Normaliser:
             except NotYet:
                 return None
         return self._ready.popleft() if self._ready else None
-
-    def _pull(self) -> str:
-        """The next plain token, "" at the end."""
-        while not self._tokens:
-            token = self._splitter.next()
-            if token is None:
-                if self._splitter.finished:
-                    return ""
-                raise NotYet
-            for text in self._markdown.read(token):
-                self._tokens.extend([text] if text == "\n" else self._characters.clean(text))
-        return self._tokens.popleft()
 
     def _read(self) -> None:
         """Ask the rules for one reading more."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from muomni.speech import letters as spelling
 from muomni.speech.normalise import MARKS
-from muomni.speech.phonemes import FIRST_SOUND, Phonemes
+from muomni.speech.phonemes import FIRST_PHONEME, Phonemes
 from muomni.speech.phonemizer import Phonemizer
 
 ALPHABET = Phonemes(tuple(spelling.LETTERS))
@@ -30,7 +30,9 @@ def read(pieces: list[str]) -> str:
     reader.finish()
     while not reader.finished:
         ids += reader.read()
-    return "".join(MARKS[n - 1] if n < FIRST_SOUND else ALPHABET.symbols[(n - FIRST_SOUND) // 2] for n in ids)
+    return "".join(
+        MARKS[n - 1] if n < FIRST_PHONEME else ALPHABET.symbols[(n - FIRST_PHONEME) // 2] for n in ids
+    )
 
 
 def test_pieces_make_no_difference() -> None:
