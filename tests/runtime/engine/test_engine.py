@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import muomni
 from muomni import Failed, Finished, Reply, Request, SpeechDelta, SpeechOptions, TextDelta
 from muomni.engine import batch
-from muomni.engine.engine import PREFILL_CHUNK, Engine
+from muomni.engine.engine import Engine
 from muomni.engine.prompt import Prompt, prepare
+from muomni.engine.segments import PREFILL_CHUNK
 from muomni.models.sampling import SamplingOptions
 
 from .conftest import SAMPLES
