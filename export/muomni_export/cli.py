@@ -98,7 +98,7 @@ def verify(
     """
     console = Console(COMMAND)
     with reporting(console, debug):
-        from .parity.verify import verify_bundle
+        from .verify import verify_bundle
 
         rows = verify_bundle(bundle, checkpoint, config)
         console.answer(f"{'graph':<14}{'error now':>11}{'at export':>11}{'tolerance':>11}")

@@ -34,8 +34,8 @@ from muomni_export.onnx.quantize import (
     quantise_file,
 )
 from muomni_export.parity.replay import run_case
-from muomni_export.parity.verify import verify_bundle
 from muomni_export.synthetic.checkpoint_set import SetSizes, set_sizes, write_random_set
+from muomni_export.verify import verify_bundle
 
 Matrix = NDArray[np.float32]
 

@@ -21,7 +21,7 @@ from muomni.speech.pointer import LONGEST_SOUND_FRAMES, SpokenText
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import load_modules
 from muomni_export.export import export_bundle
-from muomni_export.parity.verify import verify_bundle
+from muomni_export.verify import verify_bundle
 from recipe.speaking.speak import TorchGraphs
 
 TEXT = "A bad cab, and 3 faded bags. Did a dad gab? A cage"
@@ -242,16 +242,14 @@ def broken(checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["letters.pt", "sounds.json"])
 def test_a_missing_part_is_named(broken: Path, name: str) -> None:
     (broken.parent / "talker_micro" / name).unlink()
-    with pytest.raises(
-        CheckpointError, match=f"expected {name}, which a Talker that is told what to say needs"
-    ):
+    with pytest.raises(CheckpointError, match=f"expected {name}, which this talker needs"):
         read_checkpoint(broken)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('["a", "b"]', "its 2 sounds make 9 numbers, context.emb.weight|its 2 sounds make 9 numbers"),
+        ('["a", "b"]', "its 2 phonemes make 9 numbers"),
         ('{"a": 1}', "expected a JSON list of names of sounds"),
         ("[", "not a list of sounds"),
     ],

@@ -9,31 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from muomni.errors import CheckpointError
+from muomni_export.notes import Note
+from muomni_export.stages.registry import stage_named
 
-FILE_STEMS: Mapping[str, tuple[str, ...]] = {
-    "omni": ("omni",),
-    "thinker": ("thinker",),
-    "audio": ("audio_enc",),
-    "vision": ("vision",),
-    "talker": ("talker",),
-    "vocoder": ("vocoder", "hifigan"),
-    "ocr": ("ocr",),
-}
-"""Kind of folder -> names of its checkpoint file without ``.pt``, the preferred one first."""
+from .catalogue import FILE_STEMS, FOLDER_PREFIXES, OMNI
 
-FOLDER_PREFIXES: Mapping[str, str] = {
-    "omni": "omni_sft",
-    "thinker": "thinker",
-    "audio": "audio_enc",
-    "vision": "vision",
-    "talker": "talker",
-    "vocoder": "vocoder",
-    "ocr": "ocr",
-}
 MERGED_FILE, TOKENIZER_FILE = "model.safetensors", "tokenizer.model"
 EXPECTED_PATHS = (
-    "an omni_sft_* folder (omni.pt), a stage folder (thinker.pt, vision.pt, audio_enc.pt, talker.pt or "
-    "vocoder.pt) or a folder with model.safetensors"
+    "an omni_sft_* folder (omni.pt), a stage folder "
+    f"({', '.join(f'{stems[0]}.pt' for kind, stems in FILE_STEMS.items() if kind != OMNI)}) "
+    "or a folder with model.safetensors"
 )
 
 
@@ -97,7 +82,7 @@ def has_stage_file(folder: Path, kind: str) -> bool:
 
 
 def find_named_stage(
-    kind: str, config: Mapping[str, Any], config_path: Path, folder: Path, notes: list[str]
+    kind: str, config: Mapping[str, Any], config_path: Path, folder: Path, notes: list[Note]
 ) -> Path | None:
     """The folder (or file) of a stage that ``<kind>_ckpt`` names, else a sibling of the omni folder.
 
@@ -109,7 +94,7 @@ def find_named_stage(
     """
     named = config.get(f"{kind}_ckpt")
     if named is None or named == "":
-        return _sibling(kind, folder, config_path)
+        return find_sibling(kind, folder, config_path)
     if not isinstance(named, str):
         raise CheckpointError(f"{config_path}: {kind}_ckpt: expected a path, got {named!r}")
     wanted = Path(named.replace("\\", "/"))
@@ -119,7 +104,9 @@ def find_named_stage(
     for place in dict.fromkeys((*places, sibling)):
         if place.exists():
             if place == sibling and place not in places:
-                notes.append(f"{kind}: {config_path.name} says {named}, which is not there; used {place}")
+                text = "{config} says {named}, which is not there; used {place}"
+                values = {"config": config_path.name, "named": wanted, "place": place}
+                notes.append(Note("stage_moved", kind, text, values))
             return place.resolve() if place.is_dir() else place
     looked = ", ".join(str(place) for place in dict.fromkeys((*places, sibling)))
     raise CheckpointError(
@@ -128,24 +115,22 @@ def find_named_stage(
     )
 
 
-def find_vocoder(
+def find_beside(
+    kind: str,
     folders: Iterable[Path],
     config: Mapping[str, Any],
     config_path: Path | None,
     folder: Path,
-    notes: list[str],
+    notes: list[Note],
 ) -> Path | None:
-    """``vocoder_*`` beside the folder, else ``vocoder.pt`` or the older ``hifigan.pt`` in ``folders``."""
-    if config.get("vocoder_ckpt") and config_path is not None:
-        named = find_named_stage("vocoder", config, config_path, folder, notes)
+    """The file of a stage that goes with another: named in the config, in its own folder, else in ``folders``."""
+    if config.get(f"{kind}_ckpt") and config_path is not None:
+        named = find_named_stage(kind, config, config_path, folder, notes)
         if named is not None:
-            return named if named.is_file() else find_stage_file(named, "vocoder")
-    sibling = _sibling("vocoder", folder, config_path)
+            return named if named.is_file() else find_stage_file(named, kind)
+    sibling = find_sibling(kind, folder, config_path)
     places = ([sibling] if sibling else []) + list(folders)
-    for place in places:
-        if has_stage_file(place, "vocoder"):
-            return find_stage_file(place, "vocoder")
-    return None
+    return next((find_stage_file(place, kind) for place in places if has_stage_file(place, kind)), None)
 
 
 def find_config(folder: Path) -> tuple[Path | None, list[Path]]:
@@ -197,10 +182,10 @@ def _kind_of_folder(folder: Path) -> str | None:
         return "merged"
     by_name = next((k for k, prefix in FOLDER_PREFIXES.items() if folder.name.startswith(prefix)), None)
     inside = [kind for kind in FILE_STEMS if has_stage_file(folder, kind)]
-    if "omni" in inside:
-        return "omni"
-    if len(inside) > 1 and "vocoder" in inside:
-        inside.remove("vocoder")  # hifigan.pt lies beside the Talker in older sets
+    if OMNI in inside:
+        return OMNI
+    # Of a vocoder beside the Talker, as in older sets, the folder is the Talker's.
+    inside = [kind for kind in inside if kind == OMNI or stage_named(kind).goes_with not in inside]
     if len(inside) == 1:
         return inside[0]
     if by_name in inside or not inside:
@@ -224,7 +209,7 @@ def _omni_folder_below(folder: Path) -> Path:
     raise CheckpointError(f"{folder}: no checkpoint here: expected {EXPECTED_PATHS}, found {there}")
 
 
-def _sibling(kind: str, folder: Path, config_path: Path | None) -> Path | None:
+def find_sibling(kind: str, folder: Path, config_path: Path | None) -> Path | None:
     """``<kind>_<suffix>`` beside a folder ``…_<suffix>``, else the only ``<kind>_*``."""
     prefix = FOLDER_PREFIXES[kind]
     found = sorted(p for p in folder.parent.glob(f"{prefix}_*") if p.is_dir() and p != folder)

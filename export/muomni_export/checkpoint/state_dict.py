@@ -42,7 +42,7 @@ WEIGHT_NORM = re.compile(
 
 @dataclass(frozen=True)
 class Section:
-    """The part of a file that one stage is made of: name in the file -> (name in the stage, value)."""
+    """The part of a file that one state dict is: name in the file -> (name in the module, value)."""
 
     file: Path
     prefix: str

@@ -10,7 +10,7 @@ from muomni.errors import MissingPackageError, ParityError
 from muomni.models.registry import Models
 from muomni.ort.threads import thread_policy
 
-from .replay import replay
+from .parity.replay import replay
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,15 @@ def verify_bundle(
 
 def _against_torch(stages: Models, checkpoint: Path, config: Path | None) -> dict[str, float]:
     try:
-        from muomni_export.checkpoint.checkpoint_set import read_checkpoint
-        from muomni_export.checkpoint.load import load_modules
-        from muomni_export.stages.build import graph_builds
-
-        from .compare import of_a_drafting_head
+        from .checkpoint.checkpoint_set import read_checkpoint
+        from .checkpoint.load import load_modules
+        from .parity.compare import of_a_drafting_head
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"the package {error.name!r} is missing; comparing with torch needs\n"
             '  pip install "muomni[export,cpu]"'
         ) from error
-    builds = graph_builds(load_modules(read_checkpoint(checkpoint, config)))
+    builds = load_modules(read_checkpoint(checkpoint, config)).graphs()
     manifest = stages.bundle.manifest
     errors = {}
     for build in builds:

@@ -1,0 +1,23 @@
+"""All stages, in the order in which they are loaded: a stage may look at those before it."""
+
+from __future__ import annotations
+
+from .audio import AUDIO
+from .codec import CODEC
+from .ocr import OCR
+from .stage import StageExport, StateDict
+from .talker import TALKER
+from .thinker import THINKER
+from .vision import VISION
+from .vocoder import VOCODER
+
+STAGES: tuple[StageExport, ...] = (THINKER, VISION, AUDIO, TALKER, CODEC, VOCODER, OCR)
+
+
+def stage_named(name: str) -> StageExport:
+    return next(stage for stage in STAGES if stage.name == name)
+
+
+def state_dicts() -> list[StateDict]:
+    """Those of all stages."""
+    return [state_dict for stage in STAGES for state_dict in stage.state_dicts]
