@@ -41,8 +41,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("set") / "a", seed=1)
 
 
-def write_set(folder: Path, seed: int, **options: Any) -> Path:
-    return write_random_set(folder, "micro", seed, without=("audio", "talker"), **options)
+def write_set(folder: Path, seed: int, without: tuple[str, ...] = (), **options: Any) -> Path:
+    return write_random_set(folder, "micro", seed, without=("audio", "talker", *without), **options)
 
 
 @pytest.fixture(scope="module")
