@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from muomni_export.stages.registry import STAGES, state_dicts
 
+MERGED = "merged"  # kind of a file with all stages
 OMNI = "omni"  # the file of the fine-tuned Thinker and the projectors; no stage of its own
 
 FILE_STEMS: Mapping[str, tuple[str, ...]] = {

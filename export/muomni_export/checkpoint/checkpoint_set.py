@@ -11,17 +11,23 @@ from muomni_export.stages.stage import StageExport
 from muomni_export.stages.weights import CheckpointSet, StageWeights
 
 from .catalogue import part_names
-from .layouts import Parts, names_of, read_merged, read_omni, read_sections, read_stage
+from .layouts import Parts, names_of, read_merged, read_omni, read_stage
 from .locate import Located, locate
+from .selection import Selection
 from .state_dict import canonical_state
 
+EVERYTHING = Selection()
 
-def read_checkpoint(path: Path, config: Path | None = None) -> CheckpointSet:
+
+def read_checkpoint(
+    path: Path, config: Path | None = None, selection: Selection = EVERYTHING
+) -> CheckpointSet:
     """Find and read a checkpoint.
 
     Args:
         path: an ``omni_sft_*`` folder, a stage folder, a merged folder, a folder above or one of their files.
         config: a JSON file to read instead of the one found.
+        selection: which stages are read, and which of their weights.
 
     Raises:
         CheckpointError: a file that is missing, unreadable, unsafe or foreign, or weights of no use.
@@ -36,7 +42,7 @@ def read_checkpoint(path: Path, config: Path | None = None) -> CheckpointSet:
         )
     reader = {"omni": read_omni, "merged": read_merged}.get(found.kind, read_stage)
     try:
-        return _assemble(found, reader(found, config))
+        return _assemble(found, reader(found, config, selection))
     except RecursionError as error:
         raise CheckpointError(f"{found.file}: nested too deeply for a checkpoint") from error
 
@@ -49,7 +55,7 @@ def _assemble(found: Located, parts: Parts) -> CheckpointSet:
             own = {name: section for name, section in sections.items() if section.file == found.file}
             raise CheckpointError(
                 f"{found.file}: expected a part named {part_names(needed)[0]} (the {needing.name} stage is of no "
-                f"use without it), got {names_of(own)}"
+                f"use without it), got {names_of(own)}; export the rest with --without {needing.name}"
             )
     weights: dict[str, StageWeights] = {}
     files: dict[str, Path] = {}
@@ -58,6 +64,11 @@ def _assemble(found: Located, parts: Parts) -> CheckpointSet:
         if stage.name in weights and stage.companions is not None:
             files |= _read_companions(parts, stage, weights[stage.name])
             _add_weights(weights, parts, stage)
+    if parts.selection.weights == "ema" and not any(section.averaged for section in sections.values()):
+        raise CheckpointError(
+            f"{found.file}: expected averaged weights (a part named ema, model_ema or swa), found none; export "
+            "without --weights ema"
+        )
     notes = tuple(parts.notes)
     return CheckpointSet(weights, files, parts.tokenizer, parts.context_length, notes, found.folder)
 
@@ -88,5 +99,5 @@ def _read_companions(parts: Parts, stage: StageExport, main: StageWeights) -> Ma
                 f"{file.parent}: expected {file.name}, which this {stage.name} needs; found none"
             )
     for name, file in missing.items():
-        parts.sections |= read_sections(file, name)
+        parts.read(file, name)
     return needed.files

@@ -14,7 +14,7 @@ from muomni_export.stages.stage import StageExport
 
 from .catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED_PARTS, OMNI, parts_of
 from .configs import Config, context_length, section_of, stage_config, whole_or_section
-from .files import read_json, read_safetensors, read_torch_file
+from .files import read_json, read_shards, read_weights
 from .locate import (
     Located,
     find_beside,
@@ -25,13 +25,17 @@ from .locate import (
     find_tokenizer,
     only_config,
 )
-from .state_dict import Section, split_sections
+from .selection import Selection
+from .state_dict import Section, has_averages, split_sections
+
+AS_ASKED = "left out as asked"
 
 
 @dataclass
 class Parts:
     """What was read so far: weights by state dict and config by stage, not yet under the names of the modules."""
 
+    selection: Selection
     sections: dict[str, Section] = field(default_factory=dict)
     configs: dict[str, Config] = field(default_factory=dict)
     tokenizer: Path | None = None
@@ -41,12 +45,43 @@ class Parts:
     def note(self, code: str, stage: str, text: str, **values: object) -> None:
         self.notes.append(Note(code, stage, text, values))
 
+    def read(self, file: Path, kind: str) -> None:
+        """Add the state dicts in a file: for that of a stage, at least its main one and what this cannot do without."""
+        known = parts_of(kind)
+        bare = next(iter(known.values())) if len(set(known.values())) == 1 else None
+        self.take(file, read_weights(file), known, bare)
+        main = stage_named(kind).main if kind in FILE_STEMS and kind != OMNI else None
+        expected = [main.name, main.needs] if main is not None else [bare]
+        for name in expected:
+            if name in self.sections or name not in known.values():
+                continue
+            names = " or ".join(part for part, owner in known.items() if owner == name)
+            own = {name: section for name, section in self.sections.items() if section.file == file}
+            raise CheckpointError(
+                f"{file}: expected a part named {names} with the {name}'s weights, got {names_of(own)}"
+            )
+
+    def take(
+        self, file: Path, payload: Mapping[str, Any], names: Mapping[str, str], bare: str | None
+    ) -> None:
+        """Add what a file holds; say whether its weights are averages, or others would be there."""
+        sections = split_sections(file, payload, names, bare, self.selection.weights)
+        averaged = [name for name, section in sections.items() if section.averaged]
+        if averaged and self.selection.weights == "model":
+            self.note("averages_used", averaged[0], "{file} has averaged weights alone", file=file)
+        elif self.selection.weights == "model" and has_averages(payload, names):
+            text = (
+                "{file} has averaged weights (EMA, SWA), too; used those of the last step (--weights model)"
+            )
+            self.note("averages_left_out", next(iter(sections), bare or ""), text, file=file)
+        self.sections |= sections
+
     def leave_out(self, stage: StageExport, text: str, **values: object) -> None:
         """Note a stage that is not there, and forget what would be of use to it alone."""
         if stage.without_it:
             self.note("left_out", stage.name, text + ": " + stage.without_it, **values)
-        if stage.main.needs:
-            self.sections.pop(stage.main.needs, None)
+        for name in (stage.main.name, stage.main.needs):
+            self.sections.pop(name or "", None)
 
     def not_exported(self, stage: StageExport) -> None:
         upper = stage.name.upper()
@@ -54,9 +89,10 @@ class Parts:
         self.note("not_exported", stage.name, text, name=upper)
 
 
-def read_omni(found: Located, override: Path | None) -> Parts:
+def read_omni(found: Located, override: Path | None, selection: Selection) -> Parts:
     """A set of stage folders, from the omni folder and the config that names the others."""
-    parts = Parts(read_sections(found.file, OMNI))
+    parts = Parts(selection)
+    parts.read(found.file, OMNI)
     config_path, looked = (override, []) if override else find_config(found.folder)
     if config_path is None:
         raise CheckpointError(
@@ -67,6 +103,9 @@ def read_omni(found: Located, override: Path | None) -> Parts:
     for stage in STAGES:
         if not stage.file_stems:
             continue  # another stage's file has it
+        if not selection.has(stage):
+            parts.leave_out(stage, AS_ASKED)
+            continue
         if stage.load is None:
             if config.get(f"{stage.name}_ckpt") or find_sibling(stage.name, found.folder, config_path):
                 parts.not_exported(stage)
@@ -83,7 +122,7 @@ def read_omni(found: Located, override: Path | None) -> Parts:
         elif place is not None:
             folders[stage.name] = _folder(place)
             file = place if place.is_file() else find_stage_file(place, stage.name)
-            parts.sections |= read_sections(file, stage.name)
+            parts.read(file, stage.name)
             if OMNI in stage.main.files:
                 text = "{omni} has none; used {file}"
                 parts.note("stage_alone", stage.name, text, omni=found.file.name, file=file)
@@ -92,19 +131,23 @@ def read_omni(found: Located, override: Path | None) -> Parts:
                 f"{found.file}: expected a part named {stage.name}, got {names_of(parts.sections)}"
             )
         else:
-            parts.leave_out(stage, "not named in {config} and not found", config=config_path.name)
+            named = bool(config.get(f"{stage.name}_ckpt"))
+            text = "left out" if named else "not named in {config} and not found"
+            parts.leave_out(stage, text, config=config_path.name)
             continue
         own, source = stage_config(stage.name, config, config_path, folders[stage.name], parts.notes)
         parts.configs[stage.name] = own | _set_keys(stage, config), source
-    parts.tokenizer = find_tokenizer((folders["thinker"], found.folder))
-    lengths = (config, parts.configs["thinker"][0])
-    parts.context_length = context_length(lengths, config_path, parts.notes)
+    if "thinker" in folders:
+        parts.tokenizer = find_tokenizer((folders["thinker"], found.folder))
+        lengths = (config, parts.configs["thinker"][0])
+        parts.context_length = context_length(lengths, config_path, parts.notes)
     return parts
 
 
-def read_stage(found: Located, override: Path | None) -> Parts:
+def read_stage(found: Located, override: Path | None, selection: Selection) -> Parts:
     """One stage's folder."""
-    parts = Parts(read_sections(found.file, found.kind))
+    parts = Parts(selection)
+    parts.read(found.file, found.kind)
     whole = read_json(override) if override else {}
     if override:
         parts.configs[found.kind] = (whole_or_section(whole, found.kind), override)
@@ -112,7 +155,7 @@ def read_stage(found: Located, override: Path | None) -> Parts:
         parts.configs[found.kind] = stage_config(found.kind, {}, None, found.folder, parts.notes)
     own, source = parts.configs[found.kind]
     for stage in STAGES:
-        if stage.goes_with == found.kind:
+        if stage.goes_with == found.kind and selection.has(stage):
             folders = (found.folder, found.folder.parent)
             file = find_beside(stage.name, folders, {}, None, found.folder, parts.notes)
             _add_beside(parts, stage, file, {}, source)
@@ -122,8 +165,8 @@ def read_stage(found: Located, override: Path | None) -> Parts:
     return parts
 
 
-def read_merged(found: Located, override: Path | None) -> Parts:
-    """One safetensors file with every stage, and the configs beside it."""
+def read_merged(found: Located, override: Path | None, selection: Selection) -> Parts:
+    """One file with every stage (or its shards), and the configs beside it."""
     config_path = override or found.folder / "config.json"
     inner = found.folder / "configs"
     if not config_path.is_file() and not inner.is_dir():
@@ -132,7 +175,9 @@ def read_merged(found: Located, override: Path | None) -> Parts:
     config = read_json(config_path) if config_path.is_file() else {}
     omni_path = only_config(inner, OMNI)
     omni = read_json(omni_path) if omni_path else {}
-    parts = Parts(split_sections(found.file, read_safetensors(found.file), MERGED_PARTS, None))
+    parts = Parts(selection)
+    payload = read_shards(found.file) if found.file.suffix == ".json" else read_weights(found.file)
+    parts.take(found.file, payload, MERGED_PARTS, None)
     if "thinker" not in parts.sections:
         raise CheckpointError(
             f"{found.file}: expected tensors named thinker.…, got {names_of(parts.sections)} (known prefixes: "
@@ -140,6 +185,9 @@ def read_merged(found: Located, override: Path | None) -> Parts:
         )
     for stage in STAGES:
         if not stage.file_stems:
+            continue
+        if not selection.has(stage):
+            parts.leave_out(stage, AS_ASKED)
             continue
         if stage.load is None:
             if parts.sections.pop(stage.name, None) is not None or config.get(f"{stage.name}_ckpt"):
@@ -163,9 +211,10 @@ def read_merged(found: Located, override: Path | None) -> Parts:
             text = "no config in {file}; its sizes come from the tensors"
             parts.note("no_config", stage.name, text, file=config_path)
         parts.configs[stage.name] = (own, config_path if config_path.is_file() else base_path)
-    parts.tokenizer = find_tokenizer((found.folder,))
-    lengths = (omni | config, parts.configs["thinker"][0])
-    parts.context_length = context_length(lengths, config_path, parts.notes)
+    if "thinker" in parts.configs:
+        parts.tokenizer = find_tokenizer((found.folder,))
+        lengths = (omni | config, parts.configs["thinker"][0])
+        parts.context_length = context_length(lengths, config_path, parts.notes)
     return parts
 
 
@@ -175,7 +224,7 @@ def _add_beside(
     """Add a stage that goes with another, if there is one."""
     if file is None:
         return
-    parts.sections |= read_sections(file, stage.name)
+    parts.read(file, stage.name)
     if file.parent.name.startswith(FOLDER_PREFIXES[stage.name]):
         parts.configs[stage.name] = stage_config(stage.name, config, config_path, file.parent, parts.notes)
         return
@@ -185,23 +234,6 @@ def _add_beside(
     own = read_json(own_path) if own_path is not None else {}
     section = section_of(config, stage.name)
     parts.configs[stage.name] = (own | section, config_path if section else own_path)
-
-
-def read_sections(file: Path, kind: str) -> dict[str, Section]:
-    """The state dicts in a file: for that of a stage, at least its main one and what this cannot do without."""
-    known = parts_of(kind)
-    bare = next(iter(known.values())) if len(set(known.values())) == 1 else None
-    sections = split_sections(file, read_torch_file(file), known, bare)
-    main = stage_named(kind).main if kind in FILE_STEMS and kind != OMNI else None
-    expected = [main.name, main.needs] if main is not None else [bare]
-    for name in expected:
-        if name in sections or name not in known.values():
-            continue
-        names = " or ".join(part for part, owner in known.items() if owner == name)
-        raise CheckpointError(
-            f"{file}: expected a part named {names} with the {name}'s weights, got {names_of(sections)}"
-        )
-    return sections
 
 
 def _set_keys(stage: StageExport, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,26 @@ from muomni.errors import CheckpointError
 from muomni_export.notes import Note
 from muomni_export.stages.registry import stage_named
 
-from .catalogue import FILE_STEMS, FOLDER_PREFIXES, OMNI
+from .catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED, MERGED_PARTS, OMNI, parts_of
+from .files import names_in
+from .state_dict import strip_wrappers
 
-MERGED_FILE, TOKENIZER_FILE = "model.safetensors", "tokenizer.model"
+EXTENSIONS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+MERGED_STEMS = ("model", "muomni", "pytorch_model", OMNI)
+INDEX_SUFFIX = ".index.json"
+MERGED_FILES = tuple(
+    f"{stem}{extension}{suffix}"
+    for extension in (".safetensors", ".pt", ".pth", ".bin")
+    for suffix in ("", INDEX_SUFFIX)
+    for stem in MERGED_STEMS
+)
+"""Names of a file with all stages (or of the index of its shards), the preferred one first."""
+ANY_STEMS = ("model", "pytorch_model", "checkpoint", "last", "best", "final")
+"""Names of a stage's file in a folder that is named after the stage."""
+ENDINGS = ("best", "final", "last", "latest", "ema")
+"""What may follow the name of a stage's file, the preferred one first."""
+DEEPSPEED_TAG, DEEPSPEED_FILE = "latest", "mp_rank_00_model_states.pt"
+TOKENIZER_FILE = "tokenizer.model"
 EXPECTED_PATHS = (
     "an omni_sft_* folder (omni.pt), a stage folder "
     f"({', '.join(f'{stems[0]}.pt' for kind, stems in FILE_STEMS.items() if kind != OMNI)}) "
@@ -44,33 +61,73 @@ def locate(path: Path) -> Located:
         folder = path.parent.resolve()
         return Located(_kind_of_file(path), folder, folder / path.name)
     folder = path.resolve()
+    merged = _merged_file(folder)
+    if merged is not None:
+        return Located(MERGED, folder, merged)
     kind = _kind_of_folder(folder)
     if kind is not None:
-        file = folder / MERGED_FILE if kind == "merged" else find_stage_file(folder, kind)
-        return Located(kind, folder, file)
+        return Located(kind, folder, find_stage_file(folder, kind))
     return locate(_omni_folder_below(folder))
 
 
 def find_stage_file(folder: Path, kind: str) -> Path:
-    """``<stage>.pt``, or the newest ``<stage>_step_<N>.pt`` by number.
+    """``<stage>.pt``, or the newest ``<stage>_step_<N>.pt`` by number, or what other names trainers give.
 
     Raises:
-        CheckpointError: neither is there.
+        CheckpointError: none is there.
     """
-    for stem in FILE_STEMS[kind]:
-        if (folder / f"{stem}.pt").is_file():
-            return folder / f"{stem}.pt"
-        steps = {
-            int(match[1]): file
-            for file in folder.glob(f"{stem}_step_*.pt")
-            if (match := re.fullmatch(rf"{stem}_step_(\d+)\.pt", file.name)) and file.is_file()
-        }
-        if steps:
-            return steps[max(steps)]
-    looked = [f"{stem}{end}" for stem in FILE_STEMS[kind] for end in (".pt", "_step_<N>.pt")]
+    stems = FILE_STEMS[kind]
+    for stem in stems:
+        exact = _first_file(folder, [stem])
+        found = (
+            exact or _newest_step(folder, stem) or _first_file(folder, [f"{stem}_{end}" for end in ENDINGS])
+        )
+        if found is not None:
+            return found
+    if _kind_by_name(folder) == kind:
+        found = _first_file(folder, ANY_STEMS) or _deepspeed_file(folder)
+        if found is not None:
+            return found
+    looked = [f"{stem}{end}" for stem in stems for end in (".pt", "_step_<N>.pt")]
     there = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-    found = ", ".join(there[:8]) or "nothing"
-    raise CheckpointError(f"{folder}: no {kind} checkpoint; expected {' or '.join(looked)}, found {found}")
+    shown = ", ".join(there[:8]) or "nothing"
+    raise CheckpointError(f"{folder}: no {kind} checkpoint; expected {' or '.join(looked)}, found {shown}")
+
+
+def _first_file(folder: Path, stems: Iterable[str]) -> Path | None:
+    places = (folder / f"{stem}{extension}" for stem in stems for extension in EXTENSIONS)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _newest_step(folder: Path, stem: str) -> Path | None:
+    """Of ``<stem>_step_<N>``, by number."""
+    steps = {
+        int(match[1]): file
+        for file in folder.glob(f"{stem}*")
+        if (match := re.fullmatch(rf"{stem}[_-](?:step|epoch)[_=-]?(\d+)", file.stem))
+        and file.suffix in EXTENSIONS
+        and file.is_file()
+    }
+    return steps[max(steps)] if steps else None
+
+
+def _deepspeed_file(folder: Path) -> Path | None:
+    """The weights that DeepSpeed's tag names.
+
+    Raises:
+        CheckpointError: they are divided among processes (ZeRO stage 3).
+    """
+    tag = folder / DEEPSPEED_TAG
+    name = tag.read_text(encoding="utf-8", errors="replace").strip() if tag.is_file() else ""
+    if not name or Path(name).name != name:
+        return None
+    if any((folder / name).glob("zero_pp_rank_*_model_states.pt")):
+        raise CheckpointError(
+            f"{folder / name}: the weights are divided among processes (ZeRO stage 3); gather them with the "
+            "zero_to_fp32.py that DeepSpeed put beside them, and export what it writes"
+        )
+    file = folder / name / DEEPSPEED_FILE
+    return file if file.is_file() else None
 
 
 def has_stage_file(folder: Path, kind: str) -> bool:
@@ -108,11 +165,16 @@ def find_named_stage(
                 values = {"config": config_path.name, "named": wanted, "place": place}
                 notes.append(Note("stage_moved", kind, text, values))
             return place.resolve() if place.is_dir() else place
-    looked = ", ".join(str(place) for place in dict.fromkeys((*places, sibling)))
-    raise CheckpointError(
-        f"{config_path}: {kind}_ckpt names {named}, which does not exist; looked at {looked}. Copy the "
-        f"folder there, or take {kind}_ckpt out of the config to export without it"
-    )
+    looked = tuple(dict.fromkeys((*places, sibling)))
+    if kind == "thinker":
+        raise CheckpointError(
+            f"{config_path}: {kind}_ckpt names {named}, which does not exist; looked at "
+            f"{', '.join(map(str, looked))}. Copy the folder there"
+        )
+    text = "{config} names {named}, which does not exist (looked at {looked})"
+    values = {"config": config_path.name, "named": wanted, "looked": looked}
+    notes.append(Note("stage_missing", kind, text, values))
+    return None
 
 
 def find_beside(
@@ -167,25 +229,49 @@ def find_tokenizer(folders: Iterable[Path]) -> Path:
 
 
 def _kind_of_file(path: Path) -> str:
-    if path.suffix == ".safetensors":
-        return "merged"
+    if path.name in MERGED_FILES and _is_merged(path):
+        return MERGED
     for kind, stems in FILE_STEMS.items():
         for stem in stems:
-            if re.fullmatch(rf"{stem}(_step_\d+)?\.pt", path.name):
+            if path.suffix in EXTENSIONS and re.fullmatch(
+                rf"{stem}(?:[_-](?:step|epoch)[_=-]?\d+|_(?:{'|'.join(ENDINGS)}))?", path.stem
+            ):
                 return kind
+    by_name = _kind_by_name(path.resolve().parent)
+    if path.suffix in EXTENSIONS and path.stem in ANY_STEMS and by_name is not None:
+        return by_name
+    if path.suffix == ".safetensors":
+        return MERGED
     raise CheckpointError(f"{path}: not the name of a checkpoint file; expected {EXPECTED_PATHS}")
+
+
+def _merged_file(folder: Path) -> Path | None:
+    """The file with all stages in a folder, or the index of its shards."""
+    places = (folder / name for name in MERGED_FILES)
+    return next((place for place in places if place.is_file() and _is_merged(place)), None)
+
+
+def _is_merged(file: Path) -> bool:
+    """Whether a file with such a name has all stages, and not one (or those of omni.pt)."""
+    kind = _kind_by_name(file.resolve().parent)
+    if kind is None and not file.name.startswith(OMNI):
+        return True
+    first = {strip_wrappers(name).partition(".")[0] for name in names_in(file)}
+    return bool(first & MERGED_PARTS.keys() - parts_of(kind or OMNI).keys())
+
+
+def _kind_by_name(folder: Path) -> str | None:
+    return next((k for k, prefix in FOLDER_PREFIXES.items() if folder.name.startswith(prefix)), None)
 
 
 def _kind_of_folder(folder: Path) -> str | None:
     """By the files in the folder, then by its name; None where neither says."""
-    if (folder / MERGED_FILE).is_file():
-        return "merged"
-    by_name = next((k for k, prefix in FOLDER_PREFIXES.items() if folder.name.startswith(prefix)), None)
+    by_name = _kind_by_name(folder)
     inside = [kind for kind in FILE_STEMS if has_stage_file(folder, kind)]
-    if OMNI in inside:
-        return OMNI
     # Of a vocoder beside the Talker, as in older sets, the folder is the Talker's.
     inside = [kind for kind in inside if kind == OMNI or stage_named(kind).goes_with not in inside]
+    if OMNI in inside:
+        return OMNI
     if len(inside) == 1:
         return inside[0]
     if by_name in inside or not inside:
