@@ -25,8 +25,9 @@ from muomni.errors import CheckpointError, InputError
 from muomni.models.registry import Models
 from muomni.ort.threads import thread_policy
 
-from .checkpoint.checkpoint_set import read_checkpoint
+from .checkpoint.checkpoint_set import EVERYTHING, read_checkpoint
 from .checkpoint.load import Modules, load_modules
+from .checkpoint.selection import Selection
 from .notes import Note
 from .onnx.draft_head import CANDIDATES, add_draft_head
 from .onnx.precision import TOLERANCES, PrecisionPlan, apply
@@ -80,6 +81,7 @@ def export_bundle(
     force: bool = False,
     progress: Progress = lambda line: None,
     draft_head: bool = False,
+    selection: Selection = EVERYTHING,
 ) -> ExportReport:
     """Convert a checkpoint to a bundle.
 
@@ -92,6 +94,7 @@ def export_bundle(
         progress: called with a line per step.
         draft_head: the Thinker's head drafts in 4 bits and computes the likeliest logits exactly, see
             :mod:`muomni_export.onnx.draft_head`.
+        selection: which stages are exported, and which of their weights.
 
     Raises:
         CheckpointError: the checkpoint is missing, unreadable or does not fit.
@@ -104,7 +107,7 @@ def export_bundle(
     check_target(out, force)
     target = Path(os.path.realpath(out))  # through a link, and for a name where the path ends in a dot
     progress(f"reading {checkpoint}")
-    read = read_checkpoint(checkpoint, config)
+    read = read_checkpoint(checkpoint, config, selection)
     modules = load_modules(read)
     for note in modules.notes:
         progress(f"note: {note}")

@@ -34,6 +34,7 @@ AVERAGED = re.compile(
     r"|(?:model|state_dict|model_state_dict|module)_(?:ema|swa|averaged?)|(?:model_)?(?:ema|swa)_model_state_dict"
 )
 """Names of averages of the weights over training (EMA, SWA) beside them."""
+AVERAGED_MODEL = "n_averaged"  # what torch.optim.swa_utils.AveragedModel has beside the weights
 TRAINING_ONLY = re.compile(
     r"optim\w*|opt(?:_\w+)?|\w*sched\w*|\w*scaler\w*|\w*rng\w*|\w*random_state\w*|\w*step|epoch|\w*loss\w*|\w*metric\w*"
     r"|config|cfg|args|hparams|hyper_parameters|callbacks|loops|amp|sampler|data\w*loader\w*|n_averaged|num_updates"
@@ -91,7 +92,6 @@ def split_sections(
     names: Mapping[str, str],
     bare: str | None,
     choice: Choice = "model",
-    prefix: str = "",
 ) -> dict[str, Section]:
     """Divide a file among its state dicts.
 
@@ -104,12 +104,16 @@ def split_sections(
     """
     averaged = {key: value for key, value in payload.items() if _is_averaged(key, value, names)}
     if not averaged:
-        return _split(file, payload, names, bare, prefix)
-    sections = _split(file, {k: v for k, v in payload.items() if k not in averaged}, names, bare, prefix)
+        sections = _split(file, payload, names, bare, "")
+        if AVERAGED_MODEL not in payload:
+            return sections
+        return {name: replace(section, averaged=True) for name, section in sections.items()}
+    rest = {key: value for key, value in payload.items() if key not in averaged}
+    sections = _split(file, rest, names, bare, "")
     if sections and choice == "model":
         return sections
     for key, value in averaged.items():
-        found = _split(file, value, names, bare, f"{prefix}{key}.")
+        found = _split(file, value, names, bare, f"{key}.")
         sections |= {name: replace(section, averaged=True) for name, section in found.items()}
     return sections
 
@@ -173,7 +177,7 @@ def _without_common_prefix(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def _whole_module(entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
     """Entries of a part without the name that all of them begin with."""
-    inner = _without_common_prefix({key: value for key, value in entries.values()})
+    inner = _without_common_prefix(dict(entries.values()))
     if not inner:
         return entries
     return {
@@ -236,11 +240,11 @@ def _to_float32(file: Path, stored: str, value: Any) -> Tensor:
             f"{file}: {stored}: expected a dense floating-point tensor, got {value.dtype} ({value.layout}, "
             f"{value.device}); export from the unquantised checkpoint"
         )
-    claimed, there = value.numel() * value.element_size(), file.stat().st_size
+    claimed, there = value.numel() * value.element_size(), value.untyped_storage().nbytes()
     if claimed > there:  # a few stored bytes, expanded to any shape
         raise CheckpointError(
             f"{file}: {stored}: expected a stored tensor, got shape {tuple(value.shape)} ({claimed} bytes) "
-            f"in a file of {there} bytes"
+            f"of {there} stored bytes"
         )
     # A copy, so that nothing depends on the mapped file any more.
     out = value.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)

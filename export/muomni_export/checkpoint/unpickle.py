@@ -28,7 +28,22 @@ DATA_MODULES = re.compile(
     r"|torch\.optim|torch\.distributed\.fsdp)\."
 )
 """Modules whose functions only make values."""
-DATA_BUILTINS = {"set", "frozenset", "bytearray", "complex", "slice", "range", "object"}
+DATA_BUILTINS = {
+    *(
+        "bool",
+        "bytearray",
+        "bytes",
+        "complex",
+        "dict",
+        "float",
+        "frozenset",
+        "int",
+        "list",
+        "object",
+        "range",
+    ),
+    *("set", "slice", "str", "tuple"),
+}
 RECONSTRUCTORS = {"copyreg._reconstructor", "copy_reg._reconstructor"}
 MAPPINGS = {"collections.defaultdict"}
 
