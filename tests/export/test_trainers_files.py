@@ -211,7 +211,7 @@ HARMLESS: dict[str, Any] = {
     "numpy scalars": {"best_loss": np.float64(1.5), "step": np.int64(7), "flag": np.bool_(True)},
     "numpy arrays": {"loss_history": np.arange(9.0), "names": np.array(["a", "b"])},
     "random states": {
-        "rng_state": np.random.get_state(),
+        "rng_state": np.random.get_state(),  # noqa: NPY002  (what scripts save)
         "python_rng": random.getstate(),
         "torch_rng_state": torch.get_rng_state(),
         "generator": np.random.default_rng(3),

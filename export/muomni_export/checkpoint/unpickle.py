@@ -45,7 +45,8 @@ DATA_BUILTINS = {
     *("set", "slice", "str", "tuple"),
 }
 RECONSTRUCTORS = {"copyreg._reconstructor", "copy_reg._reconstructor"}
-MAPPINGS = {"collections.defaultdict"}
+FILLED = re.compile(r"Can only (append|extend|SETITEMS?) .* got <class '[\w.]*Skipped ([\w.]+)'>", re.DOTALL)
+"""What torch says of a stand-in that the file goes on to fill with values."""
 
 
 class Skipped:
@@ -100,7 +101,7 @@ def read_torch_file(path: Path, head: bytes) -> dict[str, Any]:
 
 def _load(path: Path, head: bytes) -> Any:
     """Load, each time with one more stand-in, until nothing unknown is asked for or something is refused."""
-    stand_ins: dict[str, Any] = dict.fromkeys(MAPPINGS, _empty_mapping)
+    stand_ins: dict[str, Any] = {}
     while True:
         known: list[Any] = [(stand_in, name) for name, stand_in in stand_ins.items()]
         try:
@@ -112,15 +113,25 @@ def _load(path: Path, head: bytes) -> Any:
                     path, map_location="cpu", weights_only=True, mmap=head.startswith(ZIP_HEADER)
                 )
         except Exception as error:
+            filled = FILLED.search(str(error))
+            if filled is not None and filled[2] in stand_ins:
+                stand_ins[filled[2]] = _mapping if filled[1].startswith("SETITEM") else _sequence
+                continue
             asked = FORBIDDEN_GLOBAL.search(str(error))
             name = _full_name(asked[1]) if asked else ""
             if not is_data(name) or name in stand_ins or len(stand_ins) > MOST_SKIPPED:
                 raise
-            stand_ins[name] = type("Skipped", (Skipped,), {"kind": name})
+            stand_ins[name] = type(f"Skipped {name}", (Skipped,), {"kind": name})
 
 
-def _empty_mapping(*arguments: object) -> dict[Any, Any]:
+def _mapping(*arguments: object) -> dict[Any, Any]:
+    """Stands for a class of mappings, such as ``defaultdict``."""
     return {}
+
+
+def _sequence(*arguments: object) -> list[Any]:
+    """Stands for a class of lists, such as ``deque``."""
+    return []
 
 
 def _full_name(name: str) -> str:
