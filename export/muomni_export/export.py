@@ -31,7 +31,7 @@ from .checkpoint.selection import Selection
 from .notes import Note
 from .onnx.draft_head import CANDIDATES, add_draft_head
 from .onnx.precision import TOLERANCES, PrecisionPlan, apply
-from .onnx.trace import OPSET, export_graph
+from .onnx.trace import OPSET, save, trace
 from .output_folder import check_target, put_in_place, temporary_folder
 from .parity.compare import of_a_drafting_head, require
 from .parity.replay import Arrays, write_recording
@@ -161,20 +161,14 @@ def _write(
 
 
 def _write_graph(folder: Path, build: GraphBuild, manifest: Manifest, plan: PrecisionPlan) -> None:
-    """Trace a graph, rewrite it as asked for, and write it."""
+    """Trace a graph, rewrite it as asked for, and save it."""
     contract = graph_contracts(manifest)[build.graph]
-    path = folder / manifest.graphs[build.graph].file
-    export_graph(
-        build.module,
-        build.arguments,
-        build.dynamic_shapes,
-        [spec.name for spec in contract.inputs],
-        [spec.name for spec in contract.outputs],
-        path,
-    )
+    inputs, outputs = ([spec.name for spec in specs] for specs in (contract.inputs, contract.outputs))
+    model = trace(build.module, build.arguments, build.dynamic_shapes, inputs, outputs)
     if manifest.drafts(build.graph) and manifest.thinker is not None:
-        add_draft_head(path, manifest.thinker.draft_candidates)
-    apply(path, plan.of(build.graph))
+        add_draft_head(model, manifest.thinker.draft_candidates)
+    apply(model, plan.of(build.graph))
+    save(model, folder / manifest.graphs[build.graph].file)
 
 
 def _measure(
