@@ -14,6 +14,7 @@ from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import open_bundle, sha256_of
 from muomni.bundle.manifest import (
     MANIFEST_NAME,
+    READS_WITH,
     SCHEMA_VERSION,
     FileEntry,
     GraphEntry,
@@ -213,6 +214,7 @@ def _manifest(
         entries |= stage.manifest_entry()
     return Manifest(
         schema_version=SCHEMA_VERSION,
+        reads_with=READS_WITH,
         muomni_version=muomni.__version__,
         opset=OPSET,
         precision=precision,

@@ -115,7 +115,7 @@ def lengths_example(step: int) -> tuple[tuple[Tensor, Tensor], tuple[Any, Any]]:
     return lengths, ({0: torch.export.Dim("B")}, {})
 
 
-def decoder_fields(sizes: DecoderSizes) -> dict[str, int]:
+def decoder_fields(sizes: DecoderSizes) -> dict[str, Any]:
     """The fields of a decoder's manifest entry."""
     return {
         "width": sizes.width,

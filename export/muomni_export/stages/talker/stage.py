@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from muomni.bundle.manifest import Precision, SpokenTextEntry, TalkerStage
+from muomni.bundle.manifest import Precision, TalkerStage, TextInput
 from muomni.errors import BundleError, CheckpointError
 from muomni.speech.phonemes import Phonemes
 from muomni_export.modules.phonemizer import Phonemizer
@@ -31,9 +31,10 @@ from . import reference, text
 from .phonemizer import phonemizer_build
 from .sizes import phonemizer_sizes, talker_sizes
 
-# What lies beside the weights of a text-conditioned Talker.
-PHONEMIZER_FILE, PHONEMES_FILE = "letters.pt", "sounds.json"
-RESIDUAL_BY_BASE = "residual_by_base.npy"  # in the bundle, where the list of phonemes keeps its name
+# What lies beside the weights of a text-conditioned Talker, by the names they may have.
+PHONEMIZER_FILES = ("phonemizer.pt", "letters.pt")
+PHONEMES_FILES = ("phonemes.json", "sounds.json")
+PHONEMES, RESIDUAL_BY_BASE = "phonemes.json", "residual_by_base.npy"  # in the bundle
 CONTEXT = "context."  # names only a text-conditioned Talker has
 
 
@@ -54,7 +55,7 @@ class LoadedTalker(LoadedStage):
         """The pseudo frame that stands for the learned start."""
         return reference.start_codes(self.talker)
 
-    def text_entry(self) -> SpokenTextEntry | None:
+    def text_input(self) -> TextInput | None:
         """How a text gets into it; None where it does not."""
         return None
 
@@ -67,7 +68,7 @@ class LoadedTalker(LoadedStage):
             start_codes=self.start_codes(),
             frame_rate_hz=sizes.frame_rate_hz,
             context_length=reference.POSITIONS,
-            text=self.text_entry(),
+            text=self.text_input(),
             **decoder_fields(sizes.decoder),
         )
         return {"talker": stage}
@@ -91,22 +92,22 @@ class LoadedTextTalker(LoadedTalker):
     def start_codes(self) -> tuple[int, int]:
         return text.start_codes(self.talker)
 
-    def text_entry(self) -> SpokenTextEntry | None:
+    def text_input(self) -> TextInput | None:
         sizes, phonemizer = self.talker.text, self.phonemizer.sizes
-        return SpokenTextEntry(
-            letters_graph="letters",
+        return TextInput(
+            phonemizer_graph="letters",
             context_graph="context",
-            inventory=PHONEMES_FILE,
+            phonemes=PHONEMES,
             residual_by_base=RESIDUAL_BY_BASE,
             symbols=phonemizer.symbols,
             slots=phonemizer.slots,
-            sounds=sizes.phonemes,
-            reach=sizes.reach,
-            elapsed=sizes.elapsed,
+            phoneme_ids=sizes.phonemes,
+            context_phonemes=sizes.reach,
+            elapsed_frames=sizes.elapsed,
         )
 
     def write_files(self, folder: Path, precision_of: Callable[[str], Precision]) -> None:
-        shutil.copyfile(self.phonemes, folder / PHONEMES_FILE)
+        shutil.copyfile(self.phonemes, folder / PHONEMES)
         table = self.talker.base_to_res.weight.numpy()
         full = precision_of("talker") == "fp32"
         np.save(folder / RESIDUAL_BY_BASE, table if full else table.astype(np.float16))
@@ -147,7 +148,12 @@ def companions(folder: Path, names: Collection[str]) -> Companions:
     """Phonemizer and phonemes beside a text-conditioned Talker; nothing beside the reference's."""
     if not any(name.startswith(CONTEXT) for name in names):
         return Companions({}, {})
-    return Companions({"phonemes": folder / PHONEMES_FILE}, {"phonemizer": folder / PHONEMIZER_FILE})
+
+    def place(names: tuple[str, ...]) -> Path:
+        places = [folder / name for name in names]
+        return next((place for place in places if place.is_file()), places[-1])
+
+    return Companions({"phonemes": place(PHONEMES_FILES)}, {"phonemizer": place(PHONEMIZER_FILES)})
 
 
 def _config(sizes: TalkerSizes) -> dict[str, Any]:

@@ -11,9 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from muomni.bundle.manifest import Precision, VocoderStage
+from muomni.bundle.manifest import (
+    GriffinLimVocoder,
+    HifiganVocoder,
+    Precision,
+    SpectralVocoder,
+    VocoderStage,
+)
 from muomni.errors import CheckpointError
-from muomni_export.modules.vocoder import SpectralVocoder, Vocoder, VocoderSizes
+from muomni_export.modules import vocoder as modules
 from muomni_export.notes import Note
 from muomni_export.stages.codec import LoadedCodec
 from muomni_export.stages.evidence import Evidence
@@ -80,7 +86,7 @@ class LoadedVocoder(LoadedStage):
 
 @dataclass(frozen=True)
 class LoadedHifigan(LoadedVocoder):
-    vocoder: Vocoder
+    vocoder: modules.Vocoder
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
@@ -92,21 +98,18 @@ class LoadedHifigan(LoadedVocoder):
 
     def stage(self) -> VocoderStage:
         sizes = self.vocoder.sizes
-        return VocoderStage(
-            kind="hifigan",
+        return HifiganVocoder(
+            graph="vocoder",
             sample_rate_hz=self.front_end.sample_rate_hz,
             hop_samples=sizes.hop_samples,
-            n_fft=self.front_end.n_fft,
             mel_bins=sizes.mel_bins,
             normalisation="utterance_min_max",
-            graph="vocoder",
-            receptive_field_frames=sizes.receptive_field_frames(),
         )
 
 
 @dataclass(frozen=True)
 class LoadedSpectralVocoder(LoadedVocoder):
-    vocoder: SpectralVocoder
+    vocoder: modules.SpectralVocoder
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
@@ -118,14 +121,13 @@ class LoadedSpectralVocoder(LoadedVocoder):
 
     def stage(self) -> VocoderStage:
         sizes = self.vocoder.sizes
-        return VocoderStage(
-            kind="spectral",
+        return SpectralVocoder(
+            graph="vocoder",
             sample_rate_hz=self.front_end.sample_rate_hz,
             hop_samples=sizes.hop_samples,
             n_fft=sizes.n_fft,
             mel_bins=sizes.mel_bins,
             normalisation="fixed_range",
-            graph="vocoder",
             receptive_field_frames=sizes.receptive_field_frames(),
         )
 
@@ -144,8 +146,7 @@ class LoadedGriffinLim(LoadedVocoder):
         return []
 
     def stage(self) -> VocoderStage:
-        return VocoderStage(
-            kind="griffin_lim",
+        return GriffinLimVocoder(
             sample_rate_hz=self.front_end.sample_rate_hz,
             hop_samples=self.front_end.hop_samples,
             n_fft=self.front_end.n_fft,
@@ -180,11 +181,11 @@ def load(loading: Loading) -> LoadedVocoder | None:
     # What its own config leaves open comes from the Talker's.
     front = speech_front_end(loading.weights("vocoder"), "vocoder", front, notes)
     if "spectrum_head.weight" in loading.weights("vocoder").state:
-        make = lambda w: SpectralVocoder(spectral_sizes(w, notes))  # noqa: E731
-        loaded: LoadedVocoder = LoadedSpectralVocoder(front, spectral := loading.module("vocoder", make))
+        spectral = loading.module("vocoder", lambda w: modules.SpectralVocoder(spectral_sizes(w, notes)))
+        loaded: LoadedVocoder = LoadedSpectralVocoder(front, spectral)
         bins = spectral.sizes.mel_bins
     else:
-        hifigan = loading.module("vocoder", lambda w: Vocoder(vocoder_sizes(w, notes)))
+        hifigan = loading.module("vocoder", lambda w: modules.Vocoder(vocoder_sizes(w, notes)))
         loaded, bins = LoadedHifigan(front, hifigan), hifigan.sizes.mel_bins
     if codec is not None and codec.codec.sizes.mel_bins != bins:
         raise loading.mismatch(
@@ -194,7 +195,7 @@ def load(loading: Loading) -> LoadedVocoder | None:
     return loaded
 
 
-def _config(sizes: VocoderSizes) -> dict[str, Any]:
+def _config(sizes: modules.VocoderSizes) -> dict[str, Any]:
     front = SpeechFrontEnd()
     return {
         "sample_rate": front.sample_rate_hz,
@@ -218,6 +219,6 @@ VOCODER = StageExport(
     goes_with="talker",
     float_graphs=("vocoder",),
     synthetic=SyntheticStage(
-        lambda sizes, width: {"vocoder": Vocoder(sizes)}, _config, lambda: {"mpd": {}, "msd": {}}
+        lambda sizes, width: {"vocoder": modules.Vocoder(sizes)}, _config, lambda: {"mpd": {}, "msd": {}}
     ),
 )
