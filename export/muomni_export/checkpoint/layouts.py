@@ -14,7 +14,7 @@ from muomni_export.stages.stage import StageExport
 
 from .catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED_PARTS, OMNI, parts_of
 from .configs import Config, context_length, section_of, stage_config, whole_or_section
-from .files import read_json, read_shards, read_weights
+from muomni_export.files import read_json, read_shards, read_weights
 from .locate import (
     Located,
     find_beside,

@@ -13,7 +13,7 @@ from muomni_export.notes import Note
 from muomni_export.stages.registry import stage_named
 
 from .catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED, MERGED_PARTS, OMNI, parts_of
-from .files import names_in
+from muomni_export.files import names_in
 from .state_dict import strip_wrappers
 
 EXTENSIONS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
