@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from muomni_export.stages.registry import STAGES, state_dicts
 
@@ -33,3 +34,8 @@ def part_names(state_dict: str) -> list[str]:
     """All names that a state dict has in files, the preferred one first."""
     found = next(part for part in state_dicts() if part.name == state_dict)
     return list(dict.fromkeys(name for names in found.files.values() for name in names))
+
+
+def kind_by_name(folder: Path) -> str | None:
+    """The kind that the name of a folder says; None where it says none."""
+    return next((k for k, prefix in FOLDER_PREFIXES.items() if folder.name.startswith(prefix)), None)

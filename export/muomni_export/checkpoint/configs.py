@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from muomni.errors import CheckpointError
+from muomni_export.files import read_json
 from muomni_export.notes import Note
 
-from muomni_export.files import read_json
 from .locate import find_config
 
 DEFAULT_CONTEXT_LENGTH = 512  # positions, the reference's

@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from muomni.errors import CheckpointError
+from muomni_export.files import read_json, read_shards, read_weights
 from muomni_export.notes import Note
 from muomni_export.stages.registry import STAGES, stage_named
 from muomni_export.stages.stage import StageExport
 
 from .catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED_PARTS, OMNI, parts_of
 from .configs import Config, context_length, section_of, stage_config, whole_or_section
-from muomni_export.files import read_json, read_shards, read_weights
 from .locate import (
     Located,
     find_beside,
     find_config,
     find_named_stage,
     find_sibling,
-    find_stage_file,
     find_tokenizer,
     only_config,
 )
 from .selection import Selection
+from .stage_files import find_stage_file
 from .state_dict import Section, has_averages, split_sections
 
 AS_ASKED = "left out as asked"

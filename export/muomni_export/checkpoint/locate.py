@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from muomni.errors import CheckpointError
+from muomni_export.files import names_in
 from muomni_export.notes import Note
 from muomni_export.stages.registry import stage_named
 
-from .catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED, MERGED_PARTS, OMNI, parts_of
-from muomni_export.files import names_in
+from .catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED, MERGED_PARTS, OMNI, kind_by_name, parts_of
+from .stage_files import ANY_STEMS, EXTENSIONS, find_stage_file, has_stage_file, is_named_for
 from .state_dict import strip_wrappers
 
-EXTENSIONS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 MERGED_STEMS = ("model", "muomni", "pytorch_model", OMNI)
 INDEX_SUFFIX = ".index.json"
 MERGED_FILES = tuple(
@@ -26,11 +25,6 @@ MERGED_FILES = tuple(
     for stem in MERGED_STEMS
 )
 """Names of a file with all stages (or of the index of its shards), the preferred one first."""
-ANY_STEMS = ("model", "pytorch_model", "checkpoint", "last", "best", "final")
-"""Names of a stage's file in a folder that is named after the stage."""
-ENDINGS = ("best", "final", "last", "latest", "ema")
-"""What may follow the name of a stage's file, the preferred one first."""
-DEEPSPEED_TAG, DEEPSPEED_FILE = "latest", "mp_rank_00_model_states.pt"
 TOKENIZER_FILE = "tokenizer.model"
 EXPECTED_PATHS = (
     "an omni_sft_* folder (omni.pt), a stage folder "
@@ -68,74 +62,6 @@ def locate(path: Path) -> Located:
     if kind is not None:
         return Located(kind, folder, find_stage_file(folder, kind))
     return locate(_omni_folder_below(folder))
-
-
-def find_stage_file(folder: Path, kind: str) -> Path:
-    """``<stage>.pt``, or the newest ``<stage>_step_<N>.pt`` by number, or what other names trainers give.
-
-    Raises:
-        CheckpointError: none is there.
-    """
-    stems = FILE_STEMS[kind]
-    for stem in stems:
-        exact = _first_file(folder, [stem])
-        found = (
-            exact or _newest_step(folder, stem) or _first_file(folder, [f"{stem}_{end}" for end in ENDINGS])
-        )
-        if found is not None:
-            return found
-    if _kind_by_name(folder) == kind:
-        found = _first_file(folder, ANY_STEMS) or _deepspeed_file(folder)
-        if found is not None:
-            return found
-    looked = [f"{stem}{end}" for stem in stems for end in (".pt", "_step_<N>.pt")]
-    there = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-    shown = ", ".join(there[:8]) or "nothing"
-    raise CheckpointError(f"{folder}: no {kind} checkpoint; expected {' or '.join(looked)}, found {shown}")
-
-
-def _first_file(folder: Path, stems: Iterable[str]) -> Path | None:
-    places = (folder / f"{stem}{extension}" for stem in stems for extension in EXTENSIONS)
-    return next((place for place in places if place.is_file()), None)
-
-
-def _newest_step(folder: Path, stem: str) -> Path | None:
-    """Of ``<stem>_step_<N>``, by number."""
-    steps = {
-        int(match[1]): file
-        for file in folder.glob(f"{stem}*")
-        if (match := re.fullmatch(rf"{stem}[_-](?:step|epoch)[_=-]?(\d+)", file.stem))
-        and file.suffix in EXTENSIONS
-        and file.is_file()
-    }
-    return steps[max(steps)] if steps else None
-
-
-def _deepspeed_file(folder: Path) -> Path | None:
-    """The weights that DeepSpeed's tag names.
-
-    Raises:
-        CheckpointError: they are divided among processes (ZeRO stage 3).
-    """
-    tag = folder / DEEPSPEED_TAG
-    name = tag.read_text(encoding="utf-8", errors="replace").strip() if tag.is_file() else ""
-    if not name or Path(name).name != name:
-        return None
-    if any((folder / name).glob("zero_pp_rank_*_model_states.pt")):
-        raise CheckpointError(
-            f"{folder / name}: the weights are divided among processes (ZeRO stage 3); gather them with the "
-            "zero_to_fp32.py that DeepSpeed put beside them, and export what it writes"
-        )
-    file = folder / name / DEEPSPEED_FILE
-    return file if file.is_file() else None
-
-
-def has_stage_file(folder: Path, kind: str) -> bool:
-    try:
-        find_stage_file(folder, kind)
-    except CheckpointError:
-        return False
-    return True
 
 
 def find_named_stage(
@@ -233,11 +159,9 @@ def _kind_of_file(path: Path) -> str:
         return MERGED
     for kind, stems in FILE_STEMS.items():
         for stem in stems:
-            if path.suffix in EXTENSIONS and re.fullmatch(
-                rf"{stem}(?:[_-](?:step|epoch)[_=-]?\d+|_(?:{'|'.join(ENDINGS)}))?", path.stem
-            ):
+            if is_named_for(path, stem):
                 return kind
-    by_name = _kind_by_name(path.resolve().parent)
+    by_name = kind_by_name(path.resolve().parent)
     if path.suffix in EXTENSIONS and path.stem in ANY_STEMS and by_name is not None:
         return by_name
     if path.suffix == ".safetensors":
@@ -253,20 +177,16 @@ def _merged_file(folder: Path) -> Path | None:
 
 def _is_merged(file: Path) -> bool:
     """Whether a file with such a name has all stages, and not one (or those of omni.pt)."""
-    kind = _kind_by_name(file.resolve().parent)
+    kind = kind_by_name(file.resolve().parent)
     if kind is None and not file.name.startswith(OMNI):
         return True
     first = {strip_wrappers(name).partition(".")[0] for name in names_in(file)}
     return bool(first & MERGED_PARTS.keys() - parts_of(kind or OMNI).keys())
 
 
-def _kind_by_name(folder: Path) -> str | None:
-    return next((k for k, prefix in FOLDER_PREFIXES.items() if folder.name.startswith(prefix)), None)
-
-
 def _kind_of_folder(folder: Path) -> str | None:
     """By the files in the folder, then by its name; None where neither says."""
-    by_name = _kind_by_name(folder)
+    by_name = kind_by_name(folder)
     inside = [kind for kind in FILE_STEMS if has_stage_file(folder, kind)]
     # Of a vocoder beside the Talker, as in older sets, the folder is the Talker's.
     inside = [kind for kind in inside if kind == OMNI or stage_named(kind).goes_with not in inside]
