@@ -36,7 +36,7 @@ from .onnx.trace import OPSET, save, trace
 from .output_folder import check_target, put_in_place, temporary_folder
 from .parity.compare import of_a_drafting_head, require
 from .parity.replay import Arrays, write_recording
-from .stages.registry import STAGES
+from .stages.registry import FLOAT_GRAPHS
 from .stages.stage import GraphBuild
 
 RECORDING_NAME = "parity.npz"
@@ -104,7 +104,7 @@ def export_bundle(
             taken.
         OutputError: the folder cannot be written.
     """
-    plan = PrecisionPlan.parse(precision, [graph for stage in STAGES for graph in stage.float_graphs])
+    plan = PrecisionPlan.parse(precision, FLOAT_GRAPHS)
     check_target(out, force)
     target = Path(os.path.realpath(out))  # through a link, and for a name where the path ends in a dot
     progress(f"reading {checkpoint}")

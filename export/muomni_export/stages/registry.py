@@ -13,6 +13,9 @@ from .vocoder import VOCODER
 
 STAGES: tuple[StageExport, ...] = (THINKER, VISION, AUDIO, TALKER, CODEC, VOCODER, OCR)
 
+FLOAT_GRAPHS = tuple(graph for stage in STAGES for graph in stage.float_graphs)
+"""Graphs that are not stored in 8 or 4 bits."""
+
 
 def stage_named(name: str) -> StageExport:
     return next(stage for stage in STAGES if stage.name == name)
