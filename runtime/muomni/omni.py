@@ -15,9 +15,10 @@ from .engine.conversation import Conversation
 from .engine.engine import Engine, check_slots
 from .engine.prefix_cache import PREFIX_CACHE_BYTES, PrefixCache
 from .engine.stream import OnText, Stream
+from .engine.turn import LoneTurn
 from .errors import InputError, MuomniError
 from .models.registry import Models
-from .ort.session import check_device, providers_for
+from .ort.session import check_device, device_for, providers_for
 from .ort.threads import thread_policy
 from .replies import Reply
 from .requests import Request, RequestOptions, as_request
@@ -69,8 +70,8 @@ class Omni:
 
         Args:
             path: the bundle's folder; None takes the demo that comes with muomni.
-            device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, CUDA where
-                ONNX Runtime offers it, else the CPU.
+            device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, what is really fast:
+                CUDA where ONNX Runtime offers it and the bundle's decoders are float16, else the CPU.
             threads: threads of each session; None takes ``MUOMNI_THREADS``, or what measurement says for each
                 graph on this machine (see :mod:`muomni.ort.threads`).
             prefix_cache_bytes: see above; 0 keeps nothing.
@@ -86,7 +87,8 @@ class Omni:
         policy = thread_policy(threads)
         bundle = open_bundle(demo_bundle() if path is None else path)
         providers_for(checked)
-        return cls(Models(bundle, checked, policy, time.perf_counter() - start), prefix_cache_bytes)
+        used = device_for(checked, bundle.manifest.attention_dtypes)
+        return cls(Models(bundle, used, policy, time.perf_counter() - start), prefix_cache_bytes)
 
     def __enter__(self) -> Omni:
         return self
@@ -275,7 +277,11 @@ class Omni:
         from .engine.batch import answer_all
 
         check_slots(slots)
-        return answer_all(self._models, map(as_request, requests), slots, self._prefixes)
+        if isinstance(requests, (str, Request)):
+            raise InputError(
+                f"requests: expected several, got one {type(requests).__name__}; give it in a list"
+            )
+        return answer_all(self._models, requests, slots, self._prefixes)
 
     def speak(
         self,
@@ -309,11 +315,23 @@ class Omni:
 
         self._models.talker()  # refuses a Talker that cannot
         options = SpeechOptions(temperature, seed=seed, speed=speed)
-        speech = say(self._models, [text] if isinstance(text, str) else text, options, on_audio)
+        speech = say(self._models, _pieces(text), options, on_audio)
         if not len(speech.samples):
             raise InputError("there is nothing in the text that can be spoken; give words or numbers")
         return speech
 
     def _stream(self, request: Request, stream_text: bool) -> Stream:
-        engine = self.engine(1)
-        return Stream(engine, lambda: engine.add(request, stream_text=stream_text))
+        return Stream(self.engine(1), LoneTurn(self._models, request), stream_text)
+
+
+def _pieces(text: object) -> Iterator[str]:
+    """The pieces of a text, each checked as it comes."""
+    if isinstance(text, (bytes, bytearray)) or not isinstance(text, Iterable):
+        raise InputError(f"text: expected text (str) or pieces of it, got {type(text).__name__}")
+    return map(_checked_piece, [text] if isinstance(text, str) else text)
+
+
+def _checked_piece(piece: object) -> str:
+    if not isinstance(piece, str):
+        raise InputError(f"text: expected pieces of text (str), got {type(piece).__name__}")
+    return piece

@@ -55,7 +55,7 @@ class FrameSource(Protocol):
 class ReferenceSpeech:
     """Frames of a Talker that reads no text: as many as the text would take to read.
 
-    Raises (when the first frame is drawn):
+    Raises (when made):
         ContextError: more frames than the Talker's context.
     """
 
@@ -64,6 +64,8 @@ class ReferenceSpeech:
     def __init__(self, models: Models, options: SpeechOptions) -> None:
         self.over = False
         self._talker, self._options = models.reference_talker(), options
+        if options.frames is not None:
+            self._talker.check(options.frames)
         self._characters = 0
         self._frames: Iterator[Frame] | None = None
         self._finished = False
