@@ -185,7 +185,7 @@ def test_the_command_says_a_text(bundle: Path, tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--say", "a"], "--say TEXT needs --audio-out FILE"),
+        (["--say", "a"], "--say needs --audio-out"),
         (["--say", "  ", "--audio-out", "x.wav"], "--say: the text is empty"),
         (["--say", "a", "--audio-out", "x.wav", "--text", "b"], "leave out --text"),
     ],
