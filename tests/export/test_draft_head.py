@@ -15,8 +15,8 @@ import muomni
 from muomni.errors import InputError, MuomniError
 from muomni_export.export import export_bundle
 from muomni_export.onnx.draft_head import add_draft_head
-from muomni_export.parity.verify import verify_bundle
 from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
+from muomni_export.verify import verify_bundle
 
 VOCABULARY = 3000
 PROMPTS = ("Hello", "What do you see in the picture?", "a b c d e f g")
@@ -27,7 +27,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = set_sizes("micro")
     sizes = replace(sizes, thinker=replace(sizes.thinker, vocabulary=VOCABULARY))
     root = tmp_path_factory.mktemp("set")
-    return write_random_set(root, sizes, with_vision=False, with_audio=False, with_talker=False)
+    return write_random_set(root, sizes, without=("vision", "audio", "talker"))
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16"])

@@ -36,8 +36,9 @@ from muomni_export.onnx.quantize import (
 )
 from muomni_export.onnx.trace import save
 from muomni_export.parity.replay import run_case
-from muomni_export.parity.verify import verify_bundle
+from muomni_export.stages.registry import FLOAT_GRAPHS
 from muomni_export.synthetic.checkpoint_set import SetSizes, set_sizes, write_random_set
+from muomni_export.verify import verify_bundle
 
 Matrix = NDArray[np.float32]
 
@@ -261,7 +262,7 @@ def test_weights_above_a_mebibyte_go_to_a_file_beside_the_graph(
     ],
 )
 def test_good_plans(text: str, expected: dict[str, str]) -> None:
-    plan = PrecisionPlan.parse(text)
+    plan = PrecisionPlan.parse(text, FLOAT_GRAPHS)
     assert {graph: plan.of(graph) for graph in expected} == expected
 
 
@@ -283,13 +284,13 @@ def test_good_plans(text: str, expected: dict[str, str]) -> None:
 )
 def test_bad_plans(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        PrecisionPlan.parse(text)
+        PrecisionPlan.parse(text, FLOAT_GRAPHS)
 
 
 def test_a_plan_for_a_graph_that_is_not_made_is_refused() -> None:
     for text, graph in (("int8,thinkr=int4", "thinkr"), ("int8;thinker=int4", "int8;thinker")):
         with pytest.raises(InputError, match=f"no graph '{graph}' is exported; expected thinker, vision"):
-            PrecisionPlan.parse(text).check(["thinker", "vision"])
+            PrecisionPlan.parse(text, FLOAT_GRAPHS).check(["thinker", "vision"])
 
 
 # Bundles

@@ -68,7 +68,7 @@ VARIANTS = [
     Variant(
         "fused qkv, GELU, 4x audio, Griffin-Lim, patch 8, bare files",
         sizes(image_size=24, patch=8),
-        {"gqa": False, "activation": "gelu", "downsampling": 4, "with_vocoder": False, "bare": True},
+        {"gqa": False, "activation": "gelu", "downsampling": 4, "without": ("vocoder",), "bare": True},
     ),
     Variant(
         "experts of SwiGLU, old audio attention, compiled, step files, weight norm, 3 heads over 1",
@@ -218,7 +218,7 @@ def test_the_variant_is_what_its_name_says(case: Case) -> None:
     assert decoder.activation == options.get("activation", "swiglu")
     assert decoder.experts == options.get("experts", 0)
     assert modules.audio.sizes.downsampling == (options.get("downsampling") or 8)
-    assert (modules.vocoder is not None) == options.get("with_vocoder", True)
+    assert (modules.vocoder is not None) == ("vocoder" not in options.get("without", ()))
     assert modules.vision.sizes == wanted.vision
     assert decoder.head_size == wanted.thinker.decoder.head_size
 

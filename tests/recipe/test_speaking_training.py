@@ -14,8 +14,8 @@ from muomni.speech.letters import SIZE, SLOTS
 from muomni.speech.phonemes import Phonemes
 from muomni.speech.pointer import Chooser, SpokenSounds, SpokenText
 from muomni_export.modules.decoder import DecoderSizes
-from muomni_export.modules.letters import LettersSizes, LettersToSounds
-from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
+from muomni_export.modules.phonemizer import Phonemizer, PhonemizerSizes
+from muomni_export.modules.talker import TalkerSizes, TextSizes, TextTalker
 from recipe.speaking import codec, state, talker
 from recipe.speaking.corpus import Example, collate
 from recipe.speaking.speak import TorchGraphs
@@ -37,17 +37,17 @@ def sampler(seed: int) -> Chooser:
     return Sampler(SamplingOptions(temperature=1.0, seed=seed)).pick
 
 
-def small_talker() -> Talker:
+def small_talker() -> TextTalker:
     torch.manual_seed(0)
-    sizes = SpokenTextSizes(INVENTORY.size, kernel=3, dilations=(1, 2), elapsed=8)
-    model = Talker(TalkerSizes(DECODER, 16, 62.5, sizes))
+    sizes = TextSizes(INVENTORY.size, kernel=3, dilations=(1, 2), elapsed=8)
+    model = TextTalker(TalkerSizes(DECODER, 16, 62.5, sizes))
     torch.nn.init.normal_(model.base_to_res.weight)
     return model
 
 
 def small_graphs() -> TorchGraphs:
     torch.manual_seed(1)
-    return TorchGraphs(LettersToSounds(LettersSizes(DECODER, SIZE, SLOTS, 4)), small_talker())
+    return TorchGraphs(Phonemizer(PhonemizerSizes(DECODER, SIZE, SLOTS, 4)), small_talker())
 
 
 def examples() -> list[Example]:
@@ -94,7 +94,7 @@ def test_the_loop_computes_what_training_computes() -> None:
     model = small_talker()
     sounds = [1, 6, 7, 9, 2]
     frames = list(
-        SpokenSounds(TorchGraphs(LettersToSounds(LettersSizes(DECODER, SIZE, SLOTS, 4)), model), sounds)
+        SpokenSounds(TorchGraphs(Phonemizer(PhonemizerSizes(DECODER, SIZE, SLOTS, 4)), model), sounds)
     )
     steps: list[tuple[object, float, int]] = []
     graphs = small_graphs()
@@ -118,8 +118,8 @@ def test_the_loop_computes_what_training_computes() -> None:
     pointer, elapsed, _ = talker.pointers(torch.from_numpy(lengths)[None])
     vectors = model.context(talker.pad_sounds(torch.tensor([sounds]), model.sizes.text.reach))
     codes = torch.tensor([frames])
-    embedded = model.embed_spoken(codes[:, :-1], vectors[:, pointer[0]], elapsed)
-    base, residual, advance = model.speak(embedded)
+    embedded = model.embed_at_pointer(codes[:, :-1], vectors[:, pointer[0]], elapsed)
+    base, residual, advance = model.predict(embedded)
     assert base[0].argmax(-1).tolist() == [f[0] for f in frames]
     assert (residual + model.base_to_res(codes[..., 0]))[0].argmax(-1).tolist() == [f[1] for f in frames]
     assert np.allclose(advance[0].detach().numpy(), [s[1] for s in steps], atol=1e-4)

@@ -18,7 +18,7 @@ from muomni.models.sampling import Sampler, SamplingOptions
 from muomni.speech.phonemes import Phonemes
 from muomni.speech.pointer import SpokenText, best
 from muomni_export.modules.codec import Codec, CodecSizes
-from muomni_export.modules.letters import LettersToSounds
+from muomni_export.modules.phonemizer import Phonemizer
 from recipe import DEFAULT_STATE
 
 from . import codec, collect, corpus, evaluate, letters, talker, vocoder
@@ -128,7 +128,7 @@ def load_graphs(folder: Path) -> TorchGraphs:
     weights, config = averaged(folder / "talker.pt")
     speaker = talker.from_config(config)
     speaker.load_state_dict(weights)
-    speller = LettersToSounds(letters.sizes(1 + len(load_inventory(folder).symbols)))
+    speller = Phonemizer(letters.sizes(1 + len(load_inventory(folder).symbols)))
     if (folder / "letters.pt").is_file():
         speller.load_state_dict(averaged(folder / "letters.pt")[0])
     return TorchGraphs(speller, speaker)

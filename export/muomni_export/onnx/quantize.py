@@ -28,7 +28,7 @@ SMALLEST_WEIGHT = 1024
 # Products with fewer outputs cost nothing, and among them are the routers of experts, whose rounding would
 # send tokens elsewhere.
 FEWEST_OUTPUTS = 65
-ROTARY_TABLES = "rotary."  # how muomni_export.stages.graphs names them
+ROTARY_TABLES = "rotary."  # how the graphs of the decoders name them
 # Shrinking the range of a block clips its largest weight and refines all others; the best factor is searched.
 RANGE_FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 

@@ -1,4 +1,4 @@
-"""A small checkpoint set with random weights whose Talker is told what to say."""
+"""A small checkpoint set with random weights whose Talker is text-conditioned."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from muomni.speech.letters import SIZE, SLOTS
 from muomni.speech.phonemes import Phonemes
 from muomni_export.modules.codec import Codec, CodecSizes
 from muomni_export.modules.decoder import DecoderSizes
-from muomni_export.modules.letters import LettersSizes, LettersToSounds
-from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
+from muomni_export.modules.phonemizer import Phonemizer, PhonemizerSizes
+from muomni_export.modules.talker import TalkerSizes, TextSizes, TextTalker
 from muomni_export.modules.vocoder import SpectralSizes, SpectralVocoder
 from muomni_export.synthetic.checkpoint_set import write_random_set
 
-INVENTORY = Phonemes(tuple("abcdefg"))
+PHONEMES = Phonemes(tuple("abcdefg"))
 DECODER = DecoderSizes(width=32, layers=2, heads=2, kv_heads=1, hidden=48)
 CODES, BINS, RATE_HZ, HOP = 16, 8, 16_000, 16
 TALKER = TalkerSizes(
-    DECODER, CODES, RATE_HZ / HOP, SpokenTextSizes(INVENTORY.size, kernel=3, dilations=(1, 2), elapsed=8)
+    DECODER, CODES, RATE_HZ / HOP, TextSizes(PHONEMES.size, kernel=3, dilations=(1, 2), elapsed=8)
 )
-LETTERS = LettersSizes(DECODER, SIZE, SLOTS, 1 + len(INVENTORY.symbols))
+LETTERS = PhonemizerSizes(DECODER, SIZE, SLOTS, 1 + len(PHONEMES.symbols))
 VOCODER = SpectralSizes(BINS, width=16, hidden=24, layers=2, n_fft=64, hop_samples=HOP)
 
 
@@ -36,10 +36,10 @@ def random_module(module: nn.Module, seed: int) -> nn.Module:
     return module.eval()
 
 
-def speaking_modules() -> tuple[Talker, LettersToSounds, Codec, SpectralVocoder]:
+def speaking_modules() -> tuple[TextTalker, Phonemizer, Codec, SpectralVocoder]:
     return (
-        random_module(Talker(TALKER), 1),
-        random_module(LettersToSounds(LETTERS), 2),
+        random_module(TextTalker(TALKER), 1),
+        random_module(Phonemizer(LETTERS), 2),
         random_module(Codec(CodecSizes(2, CODES, 12, BINS)), 3),
         random_module(SpectralVocoder(VOCODER), 4),
     )  # type: ignore[return-value]
@@ -49,9 +49,9 @@ def decoder_config() -> dict[str, Any]:
     return {"d_model": 32, "n_layers": 2, "n_heads": 2, "d_ff": 48, "use_gqa": True, "use_swiglu": True}
 
 
-def write_spoken_set(root: Path) -> Path:
+def write_text_talker_set(root: Path) -> Path:
     """Give the omni folder of a new set in ``root``."""
-    omni = write_random_set(root, "micro", with_talker=False)
+    omni = write_random_set(root, "micro", without=("talker",))
     talker, letters, codec, vocoder = speaking_modules()
     folder, voice = root / "checkpoints" / "talker_micro", root / "checkpoints" / "vocoder_micro"
     folder.mkdir()
@@ -59,7 +59,7 @@ def write_spoken_set(root: Path) -> Path:
     torch.save({"rvq": codec.state_dict(), "talker": talker.state_dict()}, folder / "talker.pt")
     torch.save({"letters": letters.state_dict()}, folder / "letters.pt")
     torch.save({"generator": vocoder.state_dict()}, voice / "vocoder.pt")
-    (folder / "sounds.json").write_text(json.dumps(list(INVENTORY.symbols)))
+    (folder / "sounds.json").write_text(json.dumps(list(PHONEMES.symbols)))
     configs = root / "configs"
     assert TALKER.text is not None
     talker_config = decoder_config() | {

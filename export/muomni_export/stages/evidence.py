@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from muomni.errors import CheckpointError
+from muomni_export.notes import Note
 
-from .checkpoint_set import StageWeights
+from .weights import StageWeights
 
 Shape = tuple[int, ...]
 
@@ -16,7 +17,7 @@ Shape = tuple[int, ...]
 class Evidence:
     """A stage's tensors and config; what is not as it should be is refused or noted in ``notes``."""
 
-    def __init__(self, stage: str, weights: StageWeights, notes: list[str]) -> None:
+    def __init__(self, stage: str, weights: StageWeights, notes: list[Note]) -> None:
         self.stage, self.weights, self.notes = stage, weights, notes
         self.config: Mapping[str, Any] = weights.config
 
@@ -101,7 +102,8 @@ class Evidence:
         """Note where the config says something else than the tensors."""
         said = self.config.get(key)
         if said is not None and said != actual:
-            self.note(f"{key} is {said} in the config, {actual} in the tensors; used {actual}")
+            text = "{key} is {said} in the config, {used} in the tensors; used {used}"
+            self.note("config_differs", text, key=key, said=said, used=actual)
 
     def heads(self, width: int, default: int, default_width: int) -> int:
         """Attention heads from ``n_heads``; the reference's number where the width is the reference's too.
@@ -116,7 +118,7 @@ class Evidence:
                     f"{self.config_name}: n_heads is missing, and the tensors of the {self.stage} (width "
                     f"{width}) do not tell it; add n_heads to it, or name the right one with --config FILE"
                 )
-            self.note(f"n_heads is not in the config; used the reference's {default}")
+            self.note_default("n_heads", default)
             heads = default
         if width % heads:
             raise CheckpointError(
@@ -125,8 +127,13 @@ class Evidence:
             )
         return heads
 
-    def note(self, text: str) -> None:
-        self.notes.append(f"{self.stage}: {text}")
+    def note(self, code: str, text: str, **values: object) -> None:
+        self.notes.append(Note(code, self.stage, text, values))
+
+    def note_default(self, key: str, used: object, whose: str = "the reference's") -> None:
+        """Note that the config does not say a value that tensors do not tell."""
+        text = "{key} is not in the config; used {whose} {used}"
+        self.note("default_used", text, key=key, whose=whose, used=used)
 
     def refuse(self, name: str, expected: str, got: str) -> CheckpointError:
         """The error for a tensor that does not fit."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.export.spoken_set import BINS, HOP, INVENTORY, RATE_HZ, speaking_modules, write_spoken_set
+from tests.export.text_talker_set import BINS, HOP, PHONEMES, RATE_HZ, speaking_modules, write_text_talker_set
 
 import muomni
 from muomni.cli.run import main
@@ -21,7 +21,7 @@ from muomni.speech.text_pointer import TextPointer
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import load_modules
 from muomni_export.export import export_bundle
-from muomni_export.parity.verify import verify_bundle
+from muomni_export.verify import verify_bundle
 from recipe.speaking.speak import TorchGraphs
 
 TEXT = "A bad cab, and 3 faded bags. Did a dad gab? A cage"
@@ -29,7 +29,7 @@ TEXT = "A bad cab, and 3 faded bags. Did a dad gab? A cage"
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_spoken_set(tmp_path_factory.mktemp("spoken"))
+    return write_text_talker_set(tmp_path_factory.mktemp("spoken"))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def torch_graphs() -> TorchGraphs:
 
 
 def test_frames_are_those_of_the_torch_modules(omni: muomni.Omni) -> None:
-    expected = list(TextPointer(torch_graphs(), INVENTORY).frames([TEXT]))
+    expected = list(TextPointer(torch_graphs(), PHONEMES).frames([TEXT]))
     speech = omni.speak(TEXT)
     assert speech.codes.tolist() == [list(frame) for frame in expected]
     assert len({tuple(frame) for frame in expected}) > 5, "a constant would prove nothing"
@@ -159,7 +159,7 @@ def test_sounds_that_never_end_are_cut_and_counted(omni: muomni.Omni) -> None:
     graphs = torch_graphs()
     step = graphs.start()
     graphs.start = lambda: lambda *arguments: (*step(*arguments)[:2], -50.0)  # type: ignore[method-assign]
-    spoken = TextPointer(graphs, INVENTORY)
+    spoken = TextPointer(graphs, PHONEMES)
     frames = list(spoken.frames(["bad"]))
     assert len(frames) == spoken.cut_phonemes * LONGEST_PHONEME_FRAMES > 0
 
@@ -185,7 +185,7 @@ def test_the_command_says_a_text(bundle: Path, tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--say", "a"], "--say TEXT needs --audio-out FILE"),
+        (["--say", "a"], "--say needs --audio-out"),
         (["--say", "  ", "--audio-out", "x.wav"], "--say: the text is empty"),
         (["--say", "a", "--audio-out", "x.wav", "--text", "b"], "leave out --text"),
     ],
@@ -239,28 +239,37 @@ def broken(checkpoint: Path, tmp_path: Path) -> Path:
     return tmp_path / "set" / "checkpoints" / checkpoint.name
 
 
+@pytest.mark.parametrize(("old", "new"), [("letters.pt", "phonemizer.pt"), ("sounds.json", "phonemes.json")])
+def test_the_fields_names_of_files_are_read(broken: Path, old: str, new: str) -> None:
+    folder = broken.parent / "talker_micro"
+    (folder / old).rename(folder / new)
+    read = read_checkpoint(broken)
+    assert new in {read.weights["phonemizer"].source.name, read.files["phonemes"].name}
+    assert load_modules(read).phonemizer is not None
+
+
 @pytest.mark.parametrize("name", ["letters.pt", "sounds.json"])
 def test_a_missing_part_is_named(broken: Path, name: str) -> None:
     (broken.parent / "talker_micro" / name).unlink()
-    with pytest.raises(CheckpointError, match=f"expected {name}, which a Talker that reads text needs"):
+    with pytest.raises(CheckpointError, match=f"expected {name}, which this talker needs"):
         read_checkpoint(broken)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('["a", "b"]', "its 2 sounds make 9 numbers, context.emb.weight|its 2 sounds make 9 numbers"),
+        ('["a", "b"]', "its 2 phonemes make 9 numbers"),
         ('{"a": 1}', "expected a JSON list of names of sounds"),
         ("[", "not a list of sounds"),
     ],
 )
-def test_a_foreign_inventory_is_refused(broken: Path, content: str, message: str) -> None:
+def test_a_foreign_list_of_phonemes_is_refused(broken: Path, content: str, message: str) -> None:
     (broken.parent / "talker_micro" / "sounds.json").write_text(content)
     with pytest.raises(CheckpointError, match=message):
         load_modules(read_checkpoint(broken))
 
 
-def test_a_told_talker_needs_its_vocoder(broken: Path) -> None:
+def test_a_text_conditioned_talker_needs_its_vocoder(broken: Path) -> None:
     shutil.rmtree(broken.parent / "vocoder_micro")
     with pytest.raises(CheckpointError, match="needs a vocoder"):
         load_modules(read_checkpoint(broken))
@@ -283,7 +292,7 @@ def test_a_config_that_does_not_fit(broken: Path, config: str, key: str, value: 
         load_modules(read_checkpoint(broken))
 
 
-def test_a_changed_list_of_sounds_in_a_bundle(bundle: Path, tmp_path: Path) -> None:
+def test_a_changed_list_of_phonemes_in_a_bundle(bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(bundle, tmp_path / "b")
     (tmp_path / "b" / "phonemes.json").write_text("[" + " " * ((bundle / "phonemes.json").stat().st_size - 1))
     with pytest.raises(BundleError, match=r"phonemes\.json: the file changed since export"):

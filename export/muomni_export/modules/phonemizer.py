@@ -1,6 +1,6 @@
-"""Letters to sounds: a small bidirectional transformer over one word and a little of its neighbours.
+"""The phonemizer: letters to phonemes, a small bidirectional transformer over a word and a little of its neighbours.
 
-Each letter of the word has some slots for sounds (or nothing); what the letters mean and how the slots are read is
+Each letter of the word has some slots for phonemes (or nothing); what the letters mean and how the slots are read is
 in :mod:`muomni.speech.letters`.
 """
 
@@ -14,14 +14,14 @@ from .decoder import Block, DecoderSizes, RMSNorm, attend_uncached
 
 
 @dataclass(frozen=True)
-class LettersSizes:
+class PhonemizerSizes:
     decoder: DecoderSizes
     letters: int
     """Numbers of letters, padding included."""
     slots: int
-    """Sounds that a letter can have at most."""
+    """Phonemes that a letter can have at most."""
     symbols: int
-    """Sounds, with the blank."""
+    """Phonemes, with the blank."""
 
 
 class FullAttend:
@@ -34,10 +34,10 @@ class FullAttend:
         return attend_uncached(query, key, value, sizes, self.mask)
 
 
-class LettersToSounds(nn.Module):
+class Phonemizer(nn.Module):
     """Decoder blocks that look both ways."""
 
-    def __init__(self, sizes: LettersSizes) -> None:
+    def __init__(self, sizes: PhonemizerSizes) -> None:
         super().__init__()
         self.sizes = sizes
         self.emb = nn.Embedding(sizes.letters, sizes.decoder.width)

@@ -10,7 +10,7 @@ from muomni.errors import MissingPackageError, ParityError
 from muomni.models.registry import Models
 from muomni.ort.threads import thread_policy
 
-from .replay import replay
+from .parity.replay import replay
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,13 @@ class VerifiedGraph:
 
 
 def verify_bundle(
-    bundle: Path, checkpoint: Path | None = None, config: Path | None = None
+    bundle: Path, checkpoint: Path | None = None, config: Path | None = None, weights: str = "model"
 ) -> list[VerifiedGraph]:
     """Check every file's sha256, then every graph.
 
     Without ``checkpoint``, each graph is run on the inputs recorded at export and compared with what torch
-    made of them; with it, with its torch modules on all inputs, as the export does.
+    made of them; with it, with its torch modules on all inputs, as the export does. ``weights``: those of the last
+    step (model) or their averages (ema), as at export.
 
     Raises:
         BundleError: a file changed.
@@ -36,7 +37,9 @@ def verify_bundle(
     opened = open_bundle(bundle)
     opened.verify()
     stages = Models(opened, "cpu", thread_policy())
-    differences = replay(stages) if checkpoint is None else _against_torch(stages, checkpoint, config)
+    differences = (
+        replay(stages) if checkpoint is None else _against_torch(stages, checkpoint, config, weights)
+    )
     rows = []
     for graph, entry in opened.manifest.graphs.items():
         if graph not in differences:
@@ -51,19 +54,18 @@ def verify_bundle(
     return rows
 
 
-def _against_torch(stages: Models, checkpoint: Path, config: Path | None) -> dict[str, float]:
+def _against_torch(stages: Models, checkpoint: Path, config: Path | None, weights: str) -> dict[str, float]:
     try:
-        from muomni_export.checkpoint.checkpoint_set import read_checkpoint
-        from muomni_export.checkpoint.load import load_modules
-        from muomni_export.stages.build import graph_builds
-
-        from .compare import of_a_drafting_head
+        from .checkpoint.checkpoint_set import read_checkpoint
+        from .checkpoint.load import load_modules
+        from .checkpoint.selection import Selection
+        from .parity.compare import of_a_drafting_head
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"the package {error.name!r} is missing; comparing with torch needs\n"
             '  pip install "muomni[export,cpu]"'
         ) from error
-    builds = graph_builds(load_modules(read_checkpoint(checkpoint, config)))
+    builds = load_modules(read_checkpoint(checkpoint, config, Selection.of(weights=weights))).graphs()
     manifest = stages.bundle.manifest
     errors = {}
     for build in builds:
