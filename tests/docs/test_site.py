@@ -1,0 +1,72 @@
+"""The documentation builds without a warning, and the built pages ask no other server for anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import muomni
+
+ROOT = Path(__file__).parents[2]
+BUILT = "MUOMNI_SITE"
+"""Environment variable: pages that are built already."""
+
+
+class Loads(HTMLParser):
+    """Addresses that a browser fetches by itself when it shows a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "link" and given.get("rel") in ("canonical", "prev", "next"):
+            return
+        name = "href" if tag == "link" else "src"
+        if tag in ("link", "script", "img", "iframe", "audio", "video", "source") and (address := given.get(name)):
+            self.addresses.append(address)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if ready := os.environ.get(BUILT):
+        return Path(ready)
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_no_page_loads_anything_from_another_server(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 15
+    for page in pages:
+        loads = Loads()
+        loads.feed(page.read_text(encoding="utf-8"))
+        assert loads.addresses
+        foreign = [address for address in loads.addresses if re.match(r"(https?:)?//", address)]
+        assert not foreign, f"{page.name} loads {foreign}"
+    for style in site.rglob("*.css"):
+        assert not re.findall(r"url\([\"']?(?:https?:)?//", style.read_text(encoding="utf-8")), style
+
+
+def test_every_public_name_is_in_the_reference(site: Path) -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (site / "reference").rglob("*.html"))
+    missing = [name for name in muomni.__all__ if name != "__version__" and f'id="muomni.{name}"' not in text]
+    assert not missing
+
+
+def test_every_command_has_its_help_on_the_page(site: Path) -> None:
+    text = (site / "reference" / "command-line.html").read_text(encoding="utf-8")
+    for command in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]:
+        assert f"Usage: {command}" in text, command
+    assert "<!-- help" not in text
