@@ -22,6 +22,13 @@ class SamplingOptions:
         repetition_penalty: divide positive and multiply negative logits of tokens already in the
             prompt or the reply by this (Keskar et al. 2019); 1 is off. Works with greedy too.
         seed: of the random draws; None draws a fresh one.
+
+    Raises:
+        InputError: a value out of range.
+
+    Example:
+        >>> SamplingOptions(temperature=0.8, top_p=0.95, seed=7).top_k
+        0
     """
 
     temperature: float = 0.0
@@ -48,7 +55,12 @@ class SamplingOptions:
 
 
 class Sampler:
-    """Draws tokens; holds the random generator, so one sampler serves one reply."""
+    """Draws tokens; holds the random generator, so one sampler serves one reply.
+
+    Example:
+        >>> Sampler(SamplingOptions()).pick(np.array([0.1, 2.0, 0.3], dtype=np.float32))
+        1
+    """
 
     def __init__(self, options: SamplingOptions) -> None:
         self.options = options

@@ -15,7 +15,15 @@ from muomni.ort.session import GraphSession
 
 
 class Thinker:
-    """The language model of a bundle."""
+    """The language model of a bundle.
+
+    Example:
+        >>> state = omni.thinker.start()
+        >>> prompt = [omni.tokenizer.bos_id, *omni.tokenizer.encode("What is two plus three?")]
+        >>> logits = omni.thinker.feed(state, prompt)
+        >>> omni.tokenizer.decode([int(logits.argmax())])
+        'Two'
+    """
 
     def __init__(self, session: GraphSession, stage: ThinkerStage) -> None:
         self.stage = stage
