@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .media.image import ImageSource
     from .media.video import VideoSource
 
+SLOWEST, FASTEST = 0.5, 2.0
+"""Rates of speech that still sound like it."""
 MAX_LOGPROBS = 20
 """Alternatives that can be asked for at each token."""
 
@@ -28,6 +30,7 @@ class SpeechOptions:
         top_k: codes to draw from; 50 is the reference's.
         frames: Talker frames to draw, at most; None takes what the text needs.
         seed: of the draws; None draws a fresh one.
+        speed: rate of speech, 0.5 to 2; the pitch stays.
 
     Example:
         >>> SpeechOptions(temperature=0.5, seed=1).frames is None
@@ -38,10 +41,15 @@ class SpeechOptions:
     top_k: int = 50
     frames: int | None = None
     seed: int | None = None
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         if self.frames is not None:
             _at_least_one("speech frames", self.frames)
+        if isinstance(self.speed, bool) or not isinstance(self.speed, (int, float)):
+            raise InputError(f"speed: expected a number, got {type(self.speed).__name__} {self.speed!r}")
+        if not SLOWEST <= self.speed <= FASTEST:
+            raise InputError(f"speed: expected {SLOWEST} to {FASTEST}, got {self.speed}")
         self.sampling(0.0)
 
     def sampling(self, default_temperature: float) -> SamplingOptions:
@@ -141,6 +149,7 @@ class RequestOptions(TypedDict, total=False):
     speech_temperature: float | None
     speech_top_k: int
     speech_frames: int | None
+    speech_speed: float
 
 
 SAMPLING_KEYS = (
@@ -152,7 +161,12 @@ SAMPLING_KEYS = (
     "frequency_penalty",
     "seed",
 )
-SPEECH_KEYS = {"speech_temperature": "temperature", "speech_top_k": "top_k", "speech_frames": "frames"}
+SPEECH_KEYS = {
+    "speech_temperature": "temperature",
+    "speech_top_k": "top_k",
+    "speech_frames": "frames",
+    "speech_speed": "speed",
+}
 
 
 def as_request(request: Request | str | None = None, **options: Unpack[RequestOptions]) -> Request:

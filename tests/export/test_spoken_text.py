@@ -1,4 +1,4 @@
-"""A Talker that is told what to say, from the checkpoint to the samples."""
+"""A Talker that reads text, from the checkpoint to the samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import muomni
 from muomni.cli.run import main
 from muomni.errors import BundleError, CheckpointError, InputError, StageError
 from muomni.models.vocoder_stream import VocoderStream
-from muomni.speech.pointer import LONGEST_SOUND_FRAMES, SpokenText
+from muomni.speech.pointer import LONGEST_PHONEME_FRAMES
+from muomni.speech.text_pointer import TextPointer
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import load_modules
 from muomni_export.export import export_bundle
@@ -51,7 +52,7 @@ def torch_graphs() -> TorchGraphs:
 
 
 def test_frames_are_those_of_the_torch_modules(omni: muomni.Omni) -> None:
-    expected = list(SpokenText(torch_graphs(), INVENTORY, [TEXT]))
+    expected = list(TextPointer(torch_graphs(), INVENTORY).frames([TEXT]))
     speech = omni.speak(TEXT)
     assert speech.codes.tolist() == [list(frame) for frame in expected]
     assert len({tuple(frame) for frame in expected}) > 5, "a constant would prove nothing"
@@ -159,9 +160,9 @@ def test_sounds_that_never_end_are_cut_and_counted(omni: muomni.Omni) -> None:
     graphs = torch_graphs()
     step = graphs.start()
     graphs.start = lambda: lambda *arguments: (*step(*arguments)[:2], -50.0)  # type: ignore[method-assign]
-    spoken = SpokenText(graphs, INVENTORY, ["bad"])
-    frames = list(spoken)
-    assert len(frames) == spoken.cut_sounds * LONGEST_SOUND_FRAMES > 0
+    spoken = TextPointer(graphs, INVENTORY)
+    frames = list(spoken.frames(["bad"]))
+    assert len(frames) == spoken.cut_phonemes * LONGEST_PHONEME_FRAMES > 0
 
 
 @pytest.mark.parametrize("text", ["", " \n", "?!", "…"])
@@ -176,7 +177,7 @@ def test_the_command_says_a_text(bundle: Path, tmp_path: Path, capsys: pytest.Ca
         main(["--model", str(bundle), "--say", TEXT, "--audio-out", str(path), "--json"])
     assert not left.value.code
     answer = json.loads(capsys.readouterr().out)
-    assert answer["cut_sounds"] == 0 and answer["path"] == str(path)
+    assert answer["cut_phonemes"] == 0 and answer["path"] == str(path)
     with wave.open(str(path)) as file:
         assert file.getnframes() == len(answer["codes"]) * HOP
         assert file.getframerate() == RATE_HZ
@@ -200,12 +201,12 @@ def test_the_command_refuses(
 
 
 def test_a_reference_talker_cannot_be_told(parity_bundle: Path) -> None:
-    with pytest.raises(StageError, match="cannot be told what to say"):
+    with pytest.raises(StageError, match="reads no text"):
         muomni.Omni.load(parity_bundle, device="cpu").speak("hello")
 
 
 def test_a_told_talker_is_not_drawn_from(omni: muomni.Omni) -> None:
-    with pytest.raises(StageError, match="is told what to say"):
+    with pytest.raises(StageError, match="reads text"):
         _ = omni.reference_talker
 
 
@@ -242,9 +243,7 @@ def broken(checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["letters.pt", "sounds.json"])
 def test_a_missing_part_is_named(broken: Path, name: str) -> None:
     (broken.parent / "talker_micro" / name).unlink()
-    with pytest.raises(
-        CheckpointError, match=f"expected {name}, which a Talker that is told what to say needs"
-    ):
+    with pytest.raises(CheckpointError, match=f"expected {name}, which a Talker that reads text needs"):
         read_checkpoint(broken)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muomni.bundle.manifest import Manifest
-from muomni.engine.speaking import OnAudio
+from muomni.engine.playback import OnAudio
 from muomni.models.sampling import SamplingOptions
 from muomni.omni import Omni
 
@@ -66,7 +66,7 @@ def stage_actions(omni: Omni) -> tuple[dict[str, Action], dict[str, float]]:
     if manifest.spoken_text is not None:
 
         def say() -> list[tuple[int, int]]:
-            return list(omni.talker.frames([SPOKEN_TEXT], SamplingOptions()))
+            return list(omni.talker.start_text(SamplingOptions()).frames([SPOKEN_TEXT]))
 
         frames = len(say())
         actions["talker"] = say

@@ -23,7 +23,7 @@ from .common import EXIT_FAILED
 from .console import Console, is_terminal, reply_object
 
 if TYPE_CHECKING:
-    from muomni import BatchRequest, Omni, Reply
+    from muomni import Omni, Reply, Request
 
 Options = Mapping[str, Any]
 KINDS: Mapping[str, tuple[type, ...]] = {
@@ -49,7 +49,7 @@ class Line:
     """One line of the requests: its id, and what is asked or what is wrong with it."""
 
     id: Any
-    wanted: BatchRequest | InputError
+    wanted: Request | InputError
 
 
 def answer_file(omni: Omni, requests: Path, out: Path, rows: int, defaults: Options, console: Console) -> int:
@@ -79,7 +79,7 @@ def answer_file(omni: Omni, requests: Path, out: Path, rows: int, defaults: Opti
                     bar.update(1)
 
                 wanted = [line.wanted for line in sound if not isinstance(line.wanted, InputError)]
-                omni.generate_batch(wanted, rows=rows, on_result=finished)
+                omni.generate_batch(wanted, slots=rows, on_result=finished)
     except OSError as error:
         raise OutputError(f"{out}: could not be written ({error.strerror or error})") from error
     console.note(f"{len(todo) - failed} answered, {failed} failed: {out}")
@@ -106,7 +106,7 @@ def read_lines(path: Path, defaults: Options) -> Iterator[Line]:
             if not isinstance(value, dict):
                 raise InputError(f"expected a JSON object, got {type(value).__name__}")
             name = value.pop("id", number)
-            wanted: BatchRequest | InputError = parse_request(value, defaults, path.parent)
+            wanted: Request | InputError = parse_request(value, defaults, path.parent)
         except (json.JSONDecodeError, RecursionError) as error:
             wanted = InputError(f"not JSON ({error})")
         except InputError as error:
@@ -118,13 +118,13 @@ def read_lines(path: Path, defaults: Options) -> Iterator[Line]:
         yield Line(name, wanted)
 
 
-def parse_request(value: dict[str, Any], defaults: Options, folder: Path) -> BatchRequest:
+def parse_request(value: dict[str, Any], defaults: Options, folder: Path) -> Request:
     """A request from its JSON object.
 
     Raises:
         InputError: an unknown key, a value of another type or out of range.
     """
-    from muomni import BatchRequest, Request, SamplingOptions
+    from muomni import Request, SamplingOptions
 
     for key, item in value.items():
         if key not in KINDS:
@@ -144,15 +144,13 @@ def parse_request(value: dict[str, Any], defaults: Options, folder: Path) -> Bat
         if isinstance(items, list) and not all(isinstance(item, str) for item in items):
             raise InputError(f"{key}: expected a list of strings")
     stop = given.get("stop", ())
-    return BatchRequest(
-        Request(
-            text=given.get("text"),
-            images=[folder / image for image in images],
-            audio=file("audio"),
-            video=file("video"),
-            prompt=given.get("prompt"),
-            video_frames=given.get("video_frames"),
-        ),
+    return Request(
+        text=given.get("text"),
+        images=[folder / image for image in images],
+        audio=file("audio"),
+        video=file("video"),
+        prompt=given.get("prompt"),
+        video_frames=given.get("video_frames"),
         max_new_tokens=given["max_new_tokens"],
         sampling=SamplingOptions(
             given["temperature"], given["top_k"], given["top_p"], given["repetition_penalty"], given["seed"]

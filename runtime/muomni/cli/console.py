@@ -107,7 +107,7 @@ def speech_object(speech: Speech, audio_out: Path | None) -> dict[str, Any]:
         "sample_rate": speech.sample_rate,
         "seconds": speech.seconds,
         "codes": speech.codes.tolist(),
-        "cut_sounds": speech.cut_sounds,
+        "cut_phonemes": speech.cut_phonemes,
     }
 
 

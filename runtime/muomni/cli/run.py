@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from muomni.errors import InputError
 
 from .common import new_app, reporting, start, version_option
 from .console import Console, device_line, is_terminal, reply_object, speech_object
+
+if TYPE_CHECKING:
+    from muomni import Reply
 
 COMMAND = "muomni-run"
 BATCH_ALONE = "--batch takes its questions from the file: leave out"
@@ -134,9 +137,9 @@ def run(
         if text is not None and prompt is not None:
             console.note("note: --prompt is not used, because --text is the question")
 
-        from muomni import Omni, SamplingOptions
+        from muomni import Omni, Request, SamplingOptions
 
-        sampling = SamplingOptions(temperature, top_k, top_p, repetition_penalty, seed)
+        sampling = SamplingOptions(temperature, top_k, top_p, repetition_penalty, seed=seed)
         speech = None
         if (audio_out, speech_temperature, speech_frames) != (None, None, None):
             from muomni import SpeechOptions
@@ -159,8 +162,8 @@ def run(
             }
             raise typer.Exit(answer_file(omni, batch, out, rows, defaults, console))
         conversation = omni.chat()
-        ask = partial(
-            conversation.say,
+        wanted = partial(
+            Request,
             max_new_tokens=max_new_tokens,
             sampling=sampling,
             stop=tuple(stop or ()),
@@ -171,10 +174,14 @@ def run(
 
             _ = omni.tokenizer, omni.thinker  # now: a broken bundle should fail before the first prompt
             console.note(device_line(device, omni.providers, omni.threads))
+
+            def ask(text: str, on_text: Callable[[str], None] | None = None) -> Reply:
+                return conversation.say(wanted(text), on_text=on_text)
+
             raise typer.Exit(chat(ask, conversation.reset, console, as_json=as_json))
 
         streaming = not as_json and is_terminal(sys.stdout)
-        reply = ask(
+        request = wanted(
             text,
             images=images,
             audio=audio_in,
@@ -182,8 +189,8 @@ def run(
             prompt=prompt,
             video_frames=video_frames,
             speech=speech if audio_out is not None else None,
-            on_text=console.stream if streaming else None,
         )
+        reply = omni.generate(request, on_text=console.stream if streaming else None)
         if streaming:
             console.answer("")
         if reply.speech is not None and audio_out is not None:

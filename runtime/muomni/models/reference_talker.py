@@ -18,7 +18,7 @@ Frame = tuple[int, ...]
 
 
 class ReferenceTalker:
-    """The speech-code decoder of a bundle.
+    """The speech-code decoder of a bundle whose Talker reads no text.
 
     Example:
         >>> frames = list(omni.reference_talker.frames(3, SamplingOptions(temperature=0.8, seed=1)))

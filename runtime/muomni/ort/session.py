@@ -13,7 +13,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from muomni.bundle.contract import GraphContract, TensorSpec, check_tensors
-from muomni.errors import BundleError, DeviceError, InputError, MissingPackageError, MuomniError
+from muomni.errors import BundleError, DeviceError, ExecutionError, InputError, MissingPackageError
 
 from .threads import SessionThreads
 
@@ -135,13 +135,13 @@ class GraphSession:
         """Compute all outputs.
 
         Raises:
-            MuomniError: ONNX Runtime failed on these inputs (out of memory, for example).
+            ExecutionError: ONNX Runtime failed on these inputs (out of memory, for example).
         """
         names = [spec.name for spec in self.contract.outputs]
         try:
             values = self._session.run(names, dict(feeds))
         except Exception as error:
-            raise MuomniError(f"{self.contract.graph} graph failed: {error}") from error
+            raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
         return dict(zip(names, values, strict=True))
 
     def wrap(self, array: NDArray[Any]) -> Any:
@@ -170,9 +170,9 @@ class BoundRun:
         """Compute the outputs in place.
 
         Raises:
-            MuomniError: ONNX Runtime failed.
+            ExecutionError: ONNX Runtime failed.
         """
         try:
             self._run(self._binding)
         except Exception as error:
-            raise MuomniError(f"{self._graph} graph failed: {error}") from error
+            raise ExecutionError(f"{self._graph} graph failed: {error}") from error

@@ -69,7 +69,7 @@ def test_the_stages_of_a_small_model_get_their_threads(monkeypatch: pytest.Monke
         options = session._session.get_session_options()
         return int(options.intra_op_num_threads)
 
-    stages = Omni.load(device="cpu")._stages
+    stages = Omni.load(device="cpu")._models
     assert [count(stages.thinker()), count(stages.batch_thinker()), count(stages.vision())] == [1, most, most]
 
 
