@@ -64,9 +64,9 @@ class Failed:
     """The request ended with an error; nothing follows.
 
     Example:
-        >>> *_, last = omni.stream("What do you see?", images=["missing.png"])
-        >>> isinstance(last, Failed), type(last.error).__name__
-        (True, 'MediaError')
+        >>> stream = omni.stream("What do you see?", images=["missing.png"])
+        >>> next(stream)
+        Failed(error=MediaError('missing.png: no such file'))
     """
 
     error: MuomniError

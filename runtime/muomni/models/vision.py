@@ -26,7 +26,7 @@ class ImageFeatures:
     Example:
         >>> features = omni.vision.encode("shapes.png")
         >>> features.cls.shape, features.grid.shape
-        ((1, 128), (36, 128))
+        ((1, 128), (144, 128))
     """
 
     cls: NDArray[np.float32]
