@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
@@ -253,15 +253,29 @@ class Omni:
         Example:
             >>> [reply.text for reply in omni.generate_batch(["Hello!", "What is two plus three?"])]
         """
-        from .engine.batch import answer_all
-
-        check_slots(slots)
         results: dict[int, Reply | MuomniError] = {}
-        for index, result in answer_all(self._models, map(as_request, requests), slots, self._prefixes):
+        for index, result in self.stream_batch(requests, slots=slots):
             results[index] = result
             if on_result is not None:
                 on_result(index, result)
         return [results[index] for index in range(len(results))]
+
+    def stream_batch(
+        self, requests: Iterable[Request | str], *, slots: int = DEFAULT_SLOTS
+    ) -> Iterator[tuple[int, Reply | MuomniError]]:
+        """As :meth:`generate_batch`, as an iterator: whatever ends it, the replies that came stay.
+
+        Yields:
+            The index of a request and its reply or error, in the order in which they are finished.
+
+        Example:
+            >>> for index, reply in omni.stream_batch(["Hello!", "What is two plus three?"]):
+            ...     print(index, reply)
+        """
+        from .engine.batch import answer_all
+
+        check_slots(slots)
+        return answer_all(self._models, map(as_request, requests), slots, self._prefixes)
 
     def speak(
         self,

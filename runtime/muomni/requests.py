@@ -156,6 +156,7 @@ class RequestOptions(TypedDict, total=False):
     speech_speed: float
 
 
+OPTIONS = frozenset(RequestOptions.__annotations__)
 SAMPLING_KEYS = (
     "temperature",
     "top_k",
@@ -188,10 +189,10 @@ def as_request(request: Request | str | None = None, **options: Unpack[RequestOp
         if given:
             raise InputError(f"a Request already says everything; leave out {', '.join(given)}")
         return request
-    unknown = set(given) - set(RequestOptions.__annotations__)
-    if unknown:
+    if not OPTIONS.issuperset(given):
+        unknown = sorted(set(given) - OPTIONS)
         raise InputError(
-            f"unknown option {sorted(unknown)[0]!r}; expected {', '.join(RequestOptions.__annotations__)}"
+            f"unknown option {unknown[0]!r}; expected {', '.join(RequestOptions.__annotations__)}"
         )
     sampling = SamplingOptions(**{key: given.pop(key) for key in SAMPLING_KEYS if key in given})
     spoken = {name: given.pop(key) for key, name in SPEECH_KEYS.items() if key in given}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +118,7 @@ class Engine:
         timings = timings or Timings()
         if prompt is None:
             prompt = prepare(request, self.models, timings)
-        context = self._thinker().stage.context_length
+        context = self._thinker.stage.context_length
         used = 0 if cache is None else int(cache.lengths[0])
         if segments is None:
             prompt = fit(prompt, context - used, request.max_new_tokens, request.truncate)
@@ -154,6 +155,7 @@ class Engine:
 
     # -- slots
 
+    @cached_property
     def _thinker(self) -> Thinker:
         return self.models.thinker() if self.slots == 1 else self.models.batch_thinker()
 
@@ -173,11 +175,11 @@ class Engine:
         try:
             if self.slots == 1:
                 # A lone sequence goes on in its caller's cache, or in one of its own.
-                self._cache = sequence.cache or self._thinker().start(sequence.positions + sequence.room)
+                self._cache = sequence.cache or self._thinker.start(sequence.positions + sequence.room)
                 length = int(self._cache.lengths[0])
             else:
                 if self._cache is None:
-                    self._cache = self._thinker().start(1, self.slots)
+                    self._cache = self._thinker.start(1, self.slots + self.slots % 2)
                 self._cache.lengths[row] = 0
                 if sequence.cache is not None:
                     self._cache.copy_row(row, sequence.cache, 0)
@@ -238,7 +240,7 @@ class Engine:
         chunk, rest = cut(sequence.segments, count)
         with sequence.timings.measure("prefill"):
             try:
-                logits = feed(self._thinker(), cache, row, chunk)
+                logits = feed(self._thinker, cache, row, chunk)
             except MuomniError as error:
                 self._leave(sequence)
                 self._fail(sequence, error, events)
@@ -259,7 +261,7 @@ class Engine:
         assert cache is not None
         start = time.perf_counter()
         try:
-            logits = self._thinker().step(cache, [sequence.next_id for sequence in rows])
+            logits = self._thinker.step(cache, [sequence.next_id for sequence in rows])
         except MuomniError as error:
             for sequence in tuple(rows):
                 self._leave(sequence)

@@ -22,7 +22,7 @@ PREFIX_STEP = 16
 an odd last one otherwise; an even beginning is therefore the same bits in every prompt that shares it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is another only if it is the same
 class _Entry:
     keys: NDArray[np.int64]
     values: list[NDArray[Any]]
@@ -55,7 +55,7 @@ class PrefixCache:
 
         At least one position of the prompt is left to be computed, for its logits.
         """
-        if not self._entries:
+        if not self._entries or sum(map(len, segments)) <= SHORTEST_PREFIX:
             return 0
         keys = keys_of(segments)
         with self._lock:
@@ -74,10 +74,10 @@ class PrefixCache:
 
     def keep(self, segments: Sequence[Segment], cache: KVCache, row: int) -> None:
         """Remember a prompt whose positions begin a row."""
-        keys = keys_of(segments)
-        size = len(keys) * cache.shape.bytes_per_position
-        if len(keys) < SHORTEST_PREFIX or size > self.most_bytes:
+        positions = sum(map(len, segments))
+        if positions < SHORTEST_PREFIX or positions * cache.shape.bytes_per_position > self.most_bytes:
             return
+        keys = keys_of(segments)
         with self._lock:
             for entry in self._entries:
                 if _shared(entry.keys, keys) == len(keys):  # a longer one has it all

@@ -56,14 +56,20 @@ class Stream(Iterator[Event]):
         return self
 
     def __next__(self) -> Event:
-        while not self._events:
+        while True:
+            if self._cancel is False:  # whatever was made already is not wanted
+                self._events.clear()
+            if self._events:
+                return self._given(self._events.popleft())
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
             if self._over:
-                if self._error is not None:
-                    error, self._error = self._error, None
-                    raise error
                 raise StopIteration
-            self._advance()
-        return self._events.popleft()
+            if self._sequence is not None and self._sequence.done:
+                self._close()
+            else:
+                self._advance()
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -158,29 +164,29 @@ class Stream(Iterator[Event]):
         self._stepping = True
         try:
             if self._sequence is None:
-                try:
-                    self._sequence = self._start()
-                except MuomniError as error:
-                    self._events.append(Failed(error))
-                    self._error = error
-                    self._close()
-                    return
+                self._sequence = self._start()
                 if self._cancel is not None:
                     self._sequence.cancel(self._cancel)
-            for sequence, event in self._engine.step():
-                self._events.append(event)
-                if isinstance(event, Finished):
-                    self._on_finished(sequence, event.reply)
-                    self.reply = event.reply
-                elif isinstance(event, Failed):
-                    self._error = event.error
-            if self._sequence.done:
-                self._close()
+            self._events.extend(event for _, event in self._engine.step())
+        except MuomniError as error:
+            self._events.append(Failed(error))
         except BaseException:
             self._close()
             raise
         finally:
             self._stepping = False
+
+    def _given(self, event: Event) -> Event:
+        """An event on its way to the caller, who from now on knows of it."""
+        if isinstance(event, Finished):
+            assert self._sequence is not None
+            self._on_finished(self._sequence, event.reply)
+            self.reply = event.reply
+            self._close()
+        elif isinstance(event, Failed):
+            self._error = event.error
+            self._close()
+        return event
 
     def _close(self) -> None:
         if not self._over:

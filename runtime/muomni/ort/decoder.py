@@ -16,7 +16,7 @@ from muomni.bundle.contract import past_names, present_names
 from muomni.bundle.manifest import TalkerStage, ThinkerStage
 from muomni.errors import InputError
 
-from .kv_cache import CacheShape, KVCache
+from .kv_cache import CacheShape, KVCache, longest
 from .session import GraphSession
 
 
@@ -31,7 +31,6 @@ class BoundStep:
     def __init__(
         self, decoder: Decoder, cache: KVCache, first: int, rows: int, shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
-        self._cache = cache
         self._lengths = cache.lengths[first : first + rows]
         wrap = decoder.session.wrap
         self.inputs: dict[str, NDArray[Any]] = {
@@ -43,7 +42,10 @@ class BoundStep:
             self.results[spec.name] = np.empty((rows, *axes), dtype=spec.dtype)
         self._last = np.zeros(rows, dtype=np.int32)
         self._total = np.zeros((), dtype=np.int32)
-        tensors = [wrap(tensor) for tensor in cache.tensors(first, rows)]
+        tensors = cache.bound.get(("tensors", first, rows))
+        if tensors is None:
+            tensors = [wrap(tensor) for tensor in cache.tensors(first, rows)]
+            cache.bound["tensors", first, rows] = tensors
         inputs = {name: wrap(array) for name, array in self.inputs.items()}
         inputs |= {"seqlens_k": wrap(self._last), "total_sequence_length": wrap(self._total)}
         inputs |= dict(zip(decoder.past_names, tensors, strict=True))
@@ -60,7 +62,7 @@ class BoundStep:
         """
         lengths = self._lengths
         np.add(lengths, count - 1, out=self._last, casting="unsafe")
-        self._total[...] = lengths.max() + count
+        self._total[...] = longest(lengths) + count
         self._run()
         lengths[:live] += count
 
@@ -98,10 +100,10 @@ class Decoder:
         Raises:
             ContextError: the position does not fit the context; the cache is unchanged.
         """
-        cache.reserve(int(cache.lengths[:rows].max()) + 1)
-        step: BoundStep | None = cache.steps.get(rows)
+        cache.reserve(longest(cache.lengths[:rows]) + 1)
+        step: BoundStep | None = cache.bound.get(rows)
         if step is None:
-            step = cache.steps[rows] = BoundStep(self, cache, 0, rows, shapes)
+            step = cache.bound[rows] = BoundStep(self, cache, 0, rows, shapes)
         return step
 
     def feed(
@@ -126,17 +128,17 @@ class Decoder:
             ExecutionError: ONNX Runtime failed; the cache is unchanged.
         """
         first, rows = (0, cache.rows) if row is None else (row, 1)
-        length = int(cache.lengths[first : first + rows].max())
+        length = longest(cache.lengths[first : first + rows])
         if count > 1 and rows > 1 and length > 0:
             raise InputError(f"{self.name}: {rows} rows can go on by 1 position at a time, got {count}")
         cache.reserve(length + count)
         shapes = {spec.name: feeds[spec.name].shape for spec in self.step_inputs}
         key = (first, rows, tuple(shapes.values()))
-        step: BoundStep | None = cache.steps.get(key)
+        step: BoundStep | None = cache.bound.get(key)
         if step is None:
             step = BoundStep(self, cache, first, rows, shapes)
             if count == 1:
-                cache.steps[key] = step
+                cache.bound[key] = step
         for name, array in step.inputs.items():
             array[...] = feeds[name]
         step.run(count)

@@ -48,21 +48,20 @@ class KVCache:
         rows: how many sequences there is room for.
         capacity: positions that the buffers hold now; they grow.
         lengths: int64 (rows,), the valid positions of each row.
-        generation: changes when the buffers move; whoever holds slices of them must take new ones.
     """
 
     def __init__(self, shape: CacheShape, rows: int = 1, capacity: int = 1) -> None:
-        self.shape, self.rows, self.capacity, self.generation = shape, rows, 0, 0
+        self.shape, self.rows, self.capacity = shape, rows, 0
         self.lengths = np.zeros(rows, dtype=np.int64)
-        self.steps: dict[Any, Any] = {}
-        """Runs that a decoder bound to these buffers; emptied when they move."""
+        self.bound: dict[Any, Any] = {}
+        """What a decoder bound to these buffers; emptied when they move."""
         self._buffers: list[NDArray[Any]] = []
         self.reserve(capacity)
 
     @property
     def length(self) -> int:
         """Positions of the longest row."""
-        return int(self.lengths.max())
+        return longest(self.lengths)
 
     def reserve(self, positions: int) -> None:
         """Make room for ``positions`` in every row, keeping what is there.
@@ -86,8 +85,7 @@ class KVCache:
             for row, valid in enumerate(self.lengths):
                 new[row, :, :valid] = old[row, :, :valid]
         self._buffers, self.capacity = buffers, capacity
-        self.generation += 1
-        self.steps.clear()
+        self.bound.clear()
 
     def tensors(self, first: int, rows: int) -> list[NDArray[Any]]:
         """The buffers of ``rows`` neighbouring rows, as the graph takes them: slices, no copies."""
@@ -123,3 +121,8 @@ class KVCache:
     def rewind(self, length: int, row: int = 0) -> None:
         """Forget the positions of a row from ``length`` on."""
         self.lengths[row] = min(int(self.lengths[row]), length)
+
+
+def longest(lengths: NDArray[np.int64]) -> int:
+    """The largest of them; for a lone row without numpy's reduction, which takes as long as a small node."""
+    return int(lengths[0]) if len(lengths) == 1 else int(lengths.max())

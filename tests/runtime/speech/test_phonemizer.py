@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from muomni.speech import letters as spelling
 from muomni.speech.normalise import MARKS, normalise
-from muomni.speech.phonemes import FIRST_SOUND, Phonemes
+from muomni.speech.phonemes import FIRST_PHONEME, Phonemes
 from muomni.speech.phonemizer import Phonemizer
 
 ALPHABET = Phonemes(tuple(spelling.LETTERS))
@@ -28,7 +28,8 @@ def read(pieces: list[str]) -> str:
         reader.feed(piece)
     reader.finish()
     return "".join(
-        MARKS[n - 1] if n < FIRST_SOUND else ALPHABET.symbols[(n - FIRST_SOUND) // 2] for n in reader.phonemes
+        MARKS[n - 1] if n < FIRST_PHONEME else ALPHABET.symbols[(n - FIRST_PHONEME) // 2]
+        for n in reader.phonemes
     )
 
 
