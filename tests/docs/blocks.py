@@ -4,7 +4,8 @@
   ``console`` block the lines after ``$ command`` are what it prints to stdout.
 - ``text`` right below a block that was run is what that block prints. ``…`` in it stands for anything.
 - A block with a title is written to a file of that name; then it can be used by those below it.
-- ``<!-- not run: reason -->`` right above a block leaves it out.
+- ``<!-- not run: reason -->`` right above a block leaves it out. So do the README's ``<!-- main command -->`` and
+  ``<!-- test command -->``, which ``tests/end_to_end`` and ``.ci/run`` try.
 - Anything else (TOML, JSON, a picture in letters) is there to be read.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 FENCE = re.compile(
-    r"(?:^<!-- not run: (?P<reason>.+?) -->\n+)?"
+    r"(?:^<!-- (?:not run: )?(?P<reason>(?<=not run: ).+?|main command|test command) -->\n+)?"
     r"^```(?P<kind>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<body>.*?)^```$(?P<gap>\n*)",
     re.MULTILINE | re.DOTALL,
 )

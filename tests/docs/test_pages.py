@@ -22,10 +22,11 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SAMPLES = ROOT / "checkpoints" / "demo" / "samples"
 DEVICES = Path(__file__).parent / "devices"
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 NEED_TORCH = {"how-to/export.md", "how-to/precision.md"}
 # Blocks that are left out, by page: a new one is noticed here.
 NOT_RUN = {
+    "README.md": 4,
     "how-to/deploy.md": 1,
     "how-to/export.md": 1,
     "index.md": 1,
@@ -34,7 +35,7 @@ NOT_RUN = {
 
 
 def name_of(page: Path) -> str:
-    return page.relative_to(DOCS).as_posix()
+    return page.relative_to(DOCS if page.is_relative_to(DOCS) else ROOT).as_posix()
 
 
 def marked(page: Path) -> Any:
@@ -45,9 +46,13 @@ def marked(page: Path) -> Any:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the demo's samples, where the commands are on the path and nobody's settings count."""
+    """A folder with the demo's samples, and as in a clone ``checkpoints``.
+
+    The commands are on the path there, and nobody's own settings count.
+    """
     for sample in SAMPLES.iterdir():
         shutil.copy(sample, tmp_path)
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     monkeypatch.chdir(tmp_path)
     for name in ("MUOMNI_MODEL", "MUOMNI_THREADS"):
         monkeypatch.delenv(name, raising=False)
@@ -95,7 +100,7 @@ def run_command(command: str, printed: str | None, place: str) -> None:
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=600,
     )
     assert result.returncode == 0, f"{place}: {command}\n{result.stderr}"
     if printed is not None:
