@@ -128,14 +128,25 @@ def test_the_table_of_rooms_is_the_one_the_boundaries_are_tested_by() -> None:
     assert tuple(tuple(re.findall(r"`(\w+)`", row)) for row in rows) == ROOMS
 
 
-def test_the_keys_of_the_json_are_all_explained() -> None:
-    from muomni.cli.console import reply_object
-    from muomni.replies import Reply
-
+def keys_told(section: str) -> set[str]:
+    """The keys in the table of a section of the page on JSON."""
     text = (DOCS / "reference" / "json.md").read_text(encoding="utf-8")
-    section = text.partition("## A reply")[2].partition("\n## ")[0]
-    told = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
-    assert told == list(reply_object(Reply("", (), "stop")))
+    rows = re.findall(
+        r"^\| (`[^|]+) \|", text.partition(f"## {section}\n")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    return {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+
+
+def test_the_keys_of_the_json_are_all_explained() -> None:
+    import numpy as np
+
+    from muomni import Reply, Speech, TokenLogprob
+    from muomni.cli.console import reply_object
+
+    speech = Speech(np.zeros(1, dtype=np.float32), 16_000, np.zeros((1, 2), dtype=np.int64))
+    printed = reply_object(Reply("", (1,), "stop", speech=speech, logprobs=(TokenLogprob(1, 0.0),)))
+    assert set(printed) <= keys_told("A reply")
+    assert set(printed["speech"]) == keys_told("Speech")
 
 
 def test_the_container_file_names_what_exists() -> None:
