@@ -16,7 +16,6 @@ from tests.export.spoken_set import BINS, HOP, INVENTORY, RATE_HZ, speaking_modu
 import muomni
 from muomni.cli.run import main
 from muomni.errors import BundleError, CheckpointError, InputError, StageError
-from muomni.models.vocoder_stream import VocoderStream
 from muomni.speech.pointer import LONGEST_PHONEME_FRAMES
 from muomni.speech.text_pointer import TextPointer
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
@@ -99,7 +98,7 @@ def test_any_chunking_of_the_vocoder_gives_the_same_samples(
 ) -> None:
     mel = np.random.default_rng(0).random((75, BINS), dtype=np.float32)
     whole = omni.vocoder.samples(mel)
-    stream, made, at = VocoderStream(omni.vocoder), [], 0
+    stream, made, at = omni.vocoder.stream(), [], 0
     while at < len(mel):
         for size in sizes:
             made.append(stream.feed(mel[at : at + size]))
@@ -112,7 +111,7 @@ def test_any_chunking_of_the_vocoder_gives_the_same_samples(
 @pytest.mark.parametrize("frames", [0, 1, 2, 3, 5, 9])
 def test_a_short_utterance_through_the_stream(omni: muomni.Omni, frames: int) -> None:
     mel = np.random.default_rng(1).random((frames, BINS), dtype=np.float32)
-    stream = VocoderStream(omni.vocoder)
+    stream = omni.vocoder.stream()
     made = np.concatenate((stream.feed(mel), stream.finish()))
     assert len(made) == frames * HOP
     if frames:
@@ -286,6 +285,6 @@ def test_a_config_that_does_not_fit(broken: Path, config: str, key: str, value: 
 
 def test_a_changed_list_of_sounds_in_a_bundle(bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(bundle, tmp_path / "b")
-    (tmp_path / "b" / "sounds.json").write_text("[" + " " * ((bundle / "sounds.json").stat().st_size - 1))
-    with pytest.raises(BundleError, match=r"sounds\.json: the file changed since export"):
+    (tmp_path / "b" / "phonemes.json").write_text("[" + " " * ((bundle / "phonemes.json").stat().st_size - 1))
+    with pytest.raises(BundleError, match=r"phonemes\.json: the file changed since export"):
         muomni.Omni.load(tmp_path / "b", device="cpu").speak("a")

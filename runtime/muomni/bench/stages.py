@@ -63,7 +63,7 @@ def stage_actions(omni: Omni) -> tuple[dict[str, Action], dict[str, float]]:
         units["audio"] = AUDIO_SECONDS
     rate_hz = 12.5 if manifest.talker is None else manifest.talker.frame_rate_hz
     frames = round(SPEECH_SECONDS * rate_hz)
-    if manifest.spoken_text is not None:
+    if manifest.text_input is not None:
 
         def say() -> list[tuple[int, int]]:
             return list(omni.talker.start_text(SamplingOptions()).frames([SPOKEN_TEXT]))

@@ -17,9 +17,10 @@ from .segments import Segment, keys_of
 PREFIX_CACHE_BYTES = 64 << 20
 SHORTEST_PREFIX = 32
 """Positions; fewer are computed about as fast as they are looked up and copied."""
-PREFIX_STEP = 16
-"""A match is cut to a multiple of this. ONNX Runtime's 8-bit and 4-bit kernels take positions in pairs and round
-an odd last one otherwise; an even beginning is therefore the same bits in every prompt that shares it."""
+PREFIX_STEP = LEAST_COMPUTED = 2
+"""A match is cut to a multiple of this, and so many positions at least are computed. ONNX Runtime's matrix kernels take
+positions in pairs, round an odd last one otherwise, and a lone one otherwise again (in the last bit). So cut, what is
+restored and what is computed are the bits of a prompt that is computed whole (benchmarks/README.md)."""
 
 
 @dataclass(frozen=True, eq=False)  # one is another only if it is the same
@@ -53,7 +54,7 @@ class PrefixCache:
     def restore(self, segments: Sequence[Segment], cache: KVCache, row: int) -> int:
         """Write the longest known beginning of a prompt into an empty row; how many positions that are.
 
-        At least one position of the prompt is left to be computed, for its logits.
+        Some positions at the end of the prompt are left to be computed, for its logits.
         """
         if not self._entries or sum(map(len, segments)) <= SHORTEST_PREFIX:
             return 0
@@ -61,7 +62,7 @@ class PrefixCache:
         with self._lock:
             best, length = None, 0
             for entry in self._entries:
-                shared = _shared(entry.keys, keys[:-1])
+                shared = _shared(entry.keys, keys[:-LEAST_COMPUTED])
                 if shared > length:
                     best, length = entry, shared
             length -= length % PREFIX_STEP

@@ -129,8 +129,8 @@ class SpeechStream:
             )
         else:
             self._source = models.talker().start_text(options.sampling(0.0))
-            if models.vocoder_streams():
-                self._stream = VocoderStream(self._vocoder)
+            if (vocoder := models.streaming_vocoder()) is not None:
+                self._stream = vocoder.stream()
         self.sample_rate = self._vocoder.stage.sample_rate_hz
         self.graphs = models.speech_graphs()
         self._stretch = FrameStretch(1 / options.speed)

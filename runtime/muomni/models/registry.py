@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
-from muomni.bundle.manifest import Manifest, TalkerStage
+from muomni.bundle.manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage
 from muomni.errors import BundleError, StageError, UsageError
 from muomni.ort.session import Device, GraphSession
 from muomni.ort.threads import SessionThreads, ThreadPolicy
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .reference_talker import ReferenceTalker
     from .talker import Talker
     from .vision import Vision
-    from .vocoder import Vocoder
+    from .vocoder import Spectral, Vocoder
 
 S = TypeVar("S")
 log = logging.getLogger("muomni")
@@ -89,7 +89,7 @@ class Models:
             "thinker": self.thinker,
             "vision": self.vision,
             "audio": self.audio_encoder,
-            "talker": self.talker if manifest.spoken_text is not None else self.reference_talker,
+            "talker": self.talker if manifest.text_input is not None else self.reference_talker,
             "codec": self.codec,
             "vocoder": self.vocoder,
         }
@@ -119,14 +119,16 @@ class Models:
         talker, vocoder = self.talker_stage(), self.vocoder().stage
         graphs = {talker.graph, self.codec().stage.graph}
         if talker.text is not None:
-            graphs |= {talker.text.letters_graph, talker.text.context_graph}
-        return graphs | ({vocoder.graph} if vocoder.graph else set())
+            graphs |= {talker.text.phonemizer_graph, talker.text.context_graph}
+        return graphs if isinstance(vocoder, GriffinLimVocoder) else graphs | {vocoder.graph}
 
-    def vocoder_streams(self) -> bool:
-        """Whether samples can be made while the Talker's frames still come."""
+    def streaming_vocoder(self) -> Spectral | None:
+        """The vocoder, where it can make samples while the Talker's frames still come."""
+        from .vocoder import Spectral
+
         vocoder = self.vocoder()
         same_rate = vocoder.frame_rate_hz == self.talker_stage().frame_rate_hz
-        return vocoder.stage.kind == "spectral" and same_rate
+        return vocoder if isinstance(vocoder, Spectral) and same_rate else None
 
     def tokenizer(self) -> Tokenizer:
         entry = self._need("tokenizer", self.manifest.tokenizer)
@@ -163,8 +165,10 @@ class Models:
         from .audio_encoder import AudioEncoder
 
         stage = self._need("audio", self.manifest.audio)
+        shape = stage.mel.n_fft // 2 + 1, stage.mel.bins
         return self._once(
-            "audio", lambda: AudioEncoder(self.session(stage.graph), stage, self._array(stage.mel.filters))
+            "audio",
+            lambda: AudioEncoder(self.session(stage.graph), stage, self._array(stage.mel.filters, *shape)),
         )
 
     def reference_talker(self) -> ReferenceTalker:
@@ -201,14 +205,21 @@ class Models:
             )
 
         def make() -> Talker:
+            path = self.bundle.file(text.phonemes)
+            phonemes = Phonemes.read(path)
+            if (len(phonemes.symbols) + 1, phonemes.size) != (text.symbols, text.phoneme_ids):
+                raise BundleError(
+                    f"{path}: {len(phonemes.symbols)} phonemes make {len(phonemes.symbols) + 1} symbols and "
+                    f"{phonemes.size} ids, the manifest says {text.symbols} and {text.phoneme_ids}"
+                )
             return Talker(
                 self.session(stage.graph),
-                self.session(text.letters_graph),
+                self.session(text.phonemizer_graph),
                 self.session(text.context_graph),
                 stage,
                 text,
-                Phonemes.read(self.bundle.file(text.inventory)),
-                self._array(text.residual_by_base),
+                phonemes,
+                self._array(text.residual_by_base, stage.codebook_size, stage.codebook_size),
             )
 
         return self._once("talker", make)
@@ -222,27 +233,34 @@ class Models:
         )
 
     def vocoder(self) -> Vocoder:
-        from .vocoder import Vocoder
+        from .vocoder import GriffinLim, Hifigan, Spectral
 
-        stage = self._need("vocoder", self.manifest.vocoder)
+        stage = self.manifest.vocoder
+        if stage is None:
+            raise self._lacks("vocoder")
 
         def make() -> Vocoder:
-            session = self.session(stage.graph) if stage.graph else None
-            filters = self._array(stage.filters) if stage.filters else None
-            return Vocoder(stage, session, filters)
+            if isinstance(stage, GriffinLimVocoder):
+                return GriffinLim(stage, self._array(stage.filters, stage.n_fft // 2 + 1, stage.mel_bins))
+            if isinstance(stage, SpectralVocoder):
+                return Spectral(stage, self.session(stage.graph))
+            return Hifigan(stage, self.session(stage.graph))
 
         return self._once("vocoder", make)
 
     def _need(self, name: str, stage: S | None) -> S:
         if stage is None:
-            manifest = self.manifest
-            names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
-            there = [n for n in names if getattr(manifest, n) is not None]
-            raise StageError(
-                f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
-                "export a checkpoint that has one"
-            )
+            raise self._lacks(name)
         return stage
+
+    def _lacks(self, name: str) -> StageError:
+        manifest = self.manifest
+        names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
+        there = [n for n in names if getattr(manifest, n) is not None]
+        return StageError(
+            f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
+            "export a checkpoint that has one"
+        )
 
     def _once(self, name: str, make: Callable[[], S]) -> S:
         made: S | None = self._made.get(name)
@@ -268,16 +286,16 @@ class Models:
         with self._lock:
             session = self._sessions.get(graph)
             if session is None:
-                if graph not in self.manifest.graphs:
-                    raise BundleError(f"{self.bundle.folder}: the manifest describes no graph {graph!r}")
+                if graph not in self._contracts:
+                    raise BundleError(f"{self.bundle.folder}: no stage of the manifest has a graph {graph!r}")
                 session = self._sessions[graph] = self._make_session(graph, self._threads_of(graph))
             return session
 
     def _threads_of(self, graph: str) -> SessionThreads:
         manifest = self.manifest
         decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
-        if (text := manifest.spoken_text) is not None:
-            decoders |= {text.letters_graph, text.context_graph}  # a word or a sound at a time
+        if (text := manifest.text_input) is not None:
+            decoders |= {text.phonemizer_graph, text.context_graph}  # a word or a phoneme at a time
         if graph not in decoders:
             return self.threads.for_passes()
         return self.threads.for_steps(manifest.graphs[graph].weight_bytes)
@@ -285,10 +303,12 @@ class Models:
     def _make_session(self, graph: str, threads: SessionThreads) -> GraphSession:
         return GraphSession(self.bundle.graph_file(graph), self._contracts[graph], self.device, threads)
 
-    def _array(self, name: str) -> NDArray[np.float32]:
+    def _array(self, name: str, *shape: int) -> NDArray[np.float32]:
         path: Path = self.bundle.file(name)
         try:
-            array = np.load(path, allow_pickle=False)
+            array = np.asarray(np.load(path, allow_pickle=False))
         except (OSError, ValueError) as error:
             raise BundleError(f"{path}: not a numpy array ({error})") from error
+        if array.shape != shape or array.dtype.kind != "f":
+            raise BundleError(f"{path}: expected floats of shape {shape}, got {array.dtype} {array.shape}")
         return np.asarray(array, dtype=np.float32)

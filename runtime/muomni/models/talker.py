@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.bundle.manifest import SpokenTextEntry, TalkerStage
+from muomni.bundle.manifest import TalkerStage, TextInput
 from muomni.ort.decoder import Decoder
 from muomni.ort.session import GraphSession
 from muomni.speech.phonemes import Phonemes
@@ -33,12 +33,12 @@ class Talker:
         letters: GraphSession,
         context: GraphSession,
         stage: TalkerStage,
-        entry: SpokenTextEntry,
+        entry: TextInput,
         phonemes: Phonemes,
         residual_by_base: NDArray[np.float32],
     ) -> None:
         self.stage, self.phonemes = stage, phonemes
-        self.reach, self._longest_elapsed = entry.reach, entry.elapsed - 1
+        self.reach, self._longest_elapsed = entry.context_phonemes, entry.elapsed_frames - 1
         self.residual_by_base = residual_by_base
         self._letters, self._context = letters, context
         self._decoder = Decoder("Talker", talker, stage)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import muomni
-from muomni import Reply, Request
+from muomni import Finished, Reply, Request
+from muomni.engine.engine import Engine
 from muomni.engine.prefix_cache import PREFIX_STEP, SHORTEST_PREFIX, PrefixCache
+from muomni.engine.prompt import Prompt
 from muomni.engine.segments import Segment
 from muomni.ort.kv_cache import CacheShape, KVCache
 
@@ -35,16 +39,16 @@ def restored(prefixes: PrefixCache, segments: list[Segment]) -> int:
     return length
 
 
-def test_the_longest_match_is_taken_and_one_position_is_left() -> None:
+def test_the_longest_match_is_taken_and_two_positions_are_left() -> None:
     prefixes = PrefixCache()
     short, long = list(range(40)), [*range(90), 7, 7]
     prefixes.keep([short], filled(short), 0)
     prefixes.keep([long], filled(long), 0)
-    assert restored(prefixes, [list(range(80))]) == 64  # of 79, in steps of 16
-    assert restored(prefixes, [list(range(200))]) == 80
-    assert restored(prefixes, [list(range(SHORTEST_PREFIX))]) == 0
+    assert restored(prefixes, [list(range(80))]) == 78  # of 80
+    assert restored(prefixes, [list(range(200))]) == 90
+    assert restored(prefixes, [list(range(SHORTEST_PREFIX + 1))]) == 0
     assert restored(prefixes, [[5, *range(100)]]) == 0
-    assert 80 % PREFIX_STEP == 0
+    assert PREFIX_STEP == 2
 
 
 def test_the_least_recently_used_go_first() -> None:
@@ -53,10 +57,10 @@ def test_the_least_recently_used_go_first() -> None:
     prompts = [[k, *range(63)] for k in range(3)]
     for prompt in prompts[:2]:
         prefixes.keep([prompt], filled(prompt), 0)
-    assert restored(prefixes, [prompts[0]]) == 48
+    assert restored(prefixes, [prompts[0]]) == 62
     prefixes.keep([prompts[2]], filled(prompts[2]), 0)
     assert prefixes.bytes == 2 * size
-    assert [restored(prefixes, [prompt]) for prompt in prompts] == [48, 0, 48]
+    assert [restored(prefixes, [prompt]) for prompt in prompts] == [62, 0, 62]
 
 
 @pytest.mark.parametrize("most", [0, 100])
@@ -71,6 +75,28 @@ def test_a_prompt_that_another_begins_with_is_not_kept_twice() -> None:
     for length in (64, 128, 96):
         prefixes.keep([list(range(length))], filled(list(range(length))), 0)
     assert prefixes.bytes == 128 * SHAPE.bytes_per_position
+
+
+@given(lengths=st.lists(st.tuples(st.integers(20, 180), st.integers(1, 40)), min_size=2, max_size=5))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("slots", [1, 4])
+def test_any_beginning_may_be_restored_to_the_same_bits(
+    omni: muomni.Omni, slots: int, lengths: list[tuple[int, int]]
+) -> None:
+    """Prompts of any lengths that begin alike, in any order."""
+    rng = np.random.default_rng(lengths[0][0])
+    ids = [int(i) for i in rng.integers(3, omni.thinker.stage.vocabulary, 180)]
+    prefixes = PrefixCache()
+    for shared, own in lengths:
+        prompt = [*ids[:shared], *(int(i) for i in rng.integers(3, 1000, own))]
+        made = []
+        for kept in (prefixes, None):
+            engine = Engine(omni._models, slots, kept)
+            request = Request("-", max_new_tokens=3, logprobs=0)
+            engine.add(request, prompt=Prompt(None, prompt), ignore_eos=True)
+            while not engine.idle:
+                made += [event.reply for _, event in engine.step() if isinstance(event, Finished)]
+        assert made[0].logprobs == made[1].logprobs
 
 
 @pytest.mark.parametrize("slots", [1, 4])
