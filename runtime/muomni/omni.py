@@ -17,7 +17,7 @@ from .engine.prefix_cache import PREFIX_CACHE_BYTES, PrefixCache
 from .engine.stream import OnText, Stream
 from .errors import InputError, MuomniError
 from .models.registry import Models
-from .ort.session import check_device, providers_for
+from .ort.session import check_device, device_for, providers_for
 from .ort.threads import thread_policy
 from .replies import Reply
 from .requests import Request, RequestOptions, as_request
@@ -69,8 +69,8 @@ class Omni:
 
         Args:
             path: the bundle's folder; None takes the demo that comes with muomni.
-            device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, CUDA where
-                ONNX Runtime offers it, else the CPU.
+            device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, what is really fast:
+                CUDA where ONNX Runtime offers it and the bundle's decoders are float16, else the CPU.
             threads: threads of each session; None takes ``MUOMNI_THREADS``, or what measurement says for each
                 graph on this machine (see :mod:`muomni.ort.threads`).
             prefix_cache_bytes: see above; 0 keeps nothing.
@@ -86,7 +86,8 @@ class Omni:
         policy = thread_policy(threads)
         bundle = open_bundle(demo_bundle() if path is None else path)
         providers_for(checked)
-        return cls(Models(bundle, checked, policy, time.perf_counter() - start), prefix_cache_bytes)
+        used = device_for(checked, bundle.manifest.attention_dtypes)
+        return cls(Models(bundle, used, policy, time.perf_counter() - start), prefix_cache_bytes)
 
     def __enter__(self) -> Omni:
         return self

@@ -181,6 +181,11 @@ class Manifest:
         """How the Talker is given its text; None where there is no Talker, or one without text input."""
         return None if self.talker is None else self.talker.text
 
+    @property
+    def attention_dtypes(self) -> set[str]:
+        """Types of the keys and values of the decoders."""
+        return {stage.cache_dtype for stage in (self.thinker, self.talker) if stage is not None}
+
     def drafts(self, graph: str) -> bool:
         """Whether only the likeliest logits of this graph are exact."""
         return self.thinker is not None and graph == self.thinker.graph and self.thinker.draft_candidates > 0

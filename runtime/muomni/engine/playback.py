@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +63,7 @@ class Playback:
             self._ended = True
             self._changed.notify_all()
             while self._thread is not None and not self._over():
-                calls = self._calls
-                if not self._changed.wait_for(lambda: self._over() or self._calls > calls, PATIENCE_SECONDS):
+                if not self._changed.wait_for(partial(self._moved_on, self._calls), PATIENCE_SECONDS):
                     break
         self._raise()
 
@@ -74,6 +74,9 @@ class Playback:
             self._waiting.clear()
             self._samples = 0
             self._changed.notify_all()
+
+    def _moved_on(self, calls: int) -> bool:
+        return self._over() or self._calls > calls
 
     def _over(self) -> bool:
         return self._error is not None or (self._ended and not self._waiting and not self._calling)

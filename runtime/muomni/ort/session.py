@@ -6,7 +6,7 @@ This is the only module that imports onnxruntime, and it does so when the first 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,6 +78,28 @@ def providers_for(device: Device) -> list[str]:
     if device == "cpu" or _CUDA not in available:
         return [_CPU]
     return [_CUDA, _CPU]
+
+
+def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
+    """The device that a bundle's graphs really run on: ``auto`` decided, ``cuda`` refused where it would pretend.
+
+    ONNX Runtime's CUDA kernel of ``GroupQueryAttention`` takes float16 and bfloat16 only (its
+    ``contrib_ops/cuda/bert/group_query_attention.cc``). A float32 decoder on CUDA would compute every attention on the
+    CPU, with a copy each way in each layer and step.
+
+    Args:
+        attention_dtypes: of the keys and values of the bundle's decoders.
+
+    Raises:
+        DeviceError: CUDA is asked for, and the decoders are not float16.
+    """
+    fits = all(dtype == "float16" for dtype in attention_dtypes)
+    if device == "cuda" and not fits:
+        raise DeviceError(
+            "device 'cuda' was asked for, but this bundle's decoders have float32 attention, for which ONNX Runtime "
+            "has no CUDA kernel: every step would run on the CPU with copies to and fro; use --device cpu"
+        )
+    return "cpu" if device == "auto" and not fits else device
 
 
 def _can_limit_spinning(version: str) -> bool:
