@@ -310,7 +310,7 @@ class Omni:
 
         self._models.talker()  # refuses a Talker that cannot
         options = SpeechOptions(temperature, seed=seed, speed=speed)
-        speech = say(self._models, [text] if isinstance(text, str) else text, options, on_audio)
+        speech = say(self._models, _pieces(text), options, on_audio)
         if not len(speech.samples):
             raise InputError("there is nothing in the text that can be spoken; give words or numbers")
         return speech
@@ -318,3 +318,16 @@ class Omni:
     def _stream(self, request: Request, stream_text: bool) -> Stream:
         engine = self.engine(1)
         return Stream(engine, lambda: engine.add(request, stream_text=stream_text))
+
+
+def _pieces(text: object) -> Iterator[str]:
+    """The pieces of a text, each checked as it comes."""
+    if isinstance(text, (bytes, bytearray)) or not isinstance(text, Iterable):
+        raise InputError(f"text: expected text (str) or pieces of it, got {type(text).__name__}")
+    return map(_checked_piece, [text] if isinstance(text, str) else text)
+
+
+def _checked_piece(piece: object) -> str:
+    if not isinstance(piece, str):
+        raise InputError(f"text: expected pieces of text (str), got {type(piece).__name__}")
+    return piece

@@ -74,6 +74,8 @@ class Request:
         stop: strings that end the reply; they are not part of its text. One string is taken as one.
         truncate: shorten what does not fit the context, and say so in the reply's notes; off, it is an error.
         speech: speak as well; None says nothing.
+        history: earlier turns, oldest first, each a request (of which text and media count) and what was replied; they
+            are computed again, or taken from the prefix cache. A :class:`muomni.Conversation` keeps them instead.
         logprobs: log probabilities of the ids generated, each with so many alternatives (0 to 20); None gives none.
 
     Raises:
@@ -96,6 +98,7 @@ class Request:
     truncate: bool = False
     speech: SpeechOptions | None = None
     logprobs: int | None = None
+    history: Sequence[tuple[Request, str]] = ()
 
     def __post_init__(self) -> None:
         for name, text in (("text", self.text), ("prompt", self.prompt)):
@@ -113,6 +116,15 @@ class Request:
             _whole_number("logprobs", self.logprobs)
             if not 0 <= self.logprobs <= MAX_LOGPROBS:
                 raise InputError(f"logprobs: expected 0 to {MAX_LOGPROBS}, got {self.logprobs}")
+        object.__setattr__(self, "history", tuple(self.history))
+        for turn in self.history:
+            if not (
+                isinstance(turn, tuple)
+                and len(turn) == 2
+                and isinstance(turn[0], Request)
+                and isinstance(turn[1], str)
+            ):
+                raise InputError(f"history: expected pairs of a Request and a reply's text, got {turn!r}")
         if not isinstance(self.sampling, SamplingOptions):
             raise InputError(f"sampling: expected SamplingOptions, got {type(self.sampling).__name__}")
         if self.speech is not None and not isinstance(self.speech, SpeechOptions):
@@ -149,6 +161,7 @@ class RequestOptions(TypedDict, total=False):
     stop: str | Sequence[str]
     truncate: bool
     logprobs: int | None
+    history: Sequence[tuple[Request, str]]
     speech: bool
     speech_temperature: float | None
     speech_top_k: int

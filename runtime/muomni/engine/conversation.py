@@ -22,7 +22,7 @@ from muomni.replies import Reply
 from muomni.requests import Request, RequestOptions, as_request
 
 from .engine import Engine
-from .prompt import fit, prepare
+from .prompt import fit, forgotten_turns, prepare
 from .segments import Segment, joined
 from .sequence import Sequence
 from .stream import OnText, Stream
@@ -221,6 +221,10 @@ class Conversation:
         return manifest.files[manifest.graphs[self._models.thinker().stage.graph].file].sha256
 
     def _stream(self, request: Request, stream_text: bool) -> Stream:
+        if request.history:
+            raise InputError(
+                "history: a conversation has its own; give it to generate, stream or generate_batch"
+            )
         self._take()
         engine = Engine(self._models)
         before = self._state
@@ -241,8 +245,7 @@ class Conversation:
                     "or start anew with reset"
                 ) from None
             if forgotten := len(before.turns) - len(kept.turns):
-                what = "the oldest turn was" if forgotten == 1 else f"the {forgotten} oldest turns were"
-                prompt.notes.append(f"{what} forgotten to make room in the context")
+                prompt.notes.append(forgotten_turns(forgotten))
             cache = kept.cache
             if cache is None:
                 needed = kept.positions + len(prompt) + request.max_new_tokens

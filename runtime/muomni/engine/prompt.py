@@ -5,7 +5,7 @@ What does not fit is refused from counts, before anything is encoded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from muomni.models.registry import Models
 from muomni.replies import Usage
 from muomni.requests import Request
 
-from .segments import Segment
+from .segments import Segment, joined
 from .timings import Timings
 
 
@@ -26,6 +26,7 @@ class Prompt:
     Attributes:
         media: embeddings (M, D) or None; images and frames come before the recording.
         ids: bos first.
+        before: earlier turns, each with its reply's ids.
         image_tokens: rows of ``media`` that are images and frames; the rest is the recording.
         graphs: that were used on the way.
     """
@@ -35,9 +36,10 @@ class Prompt:
     image_tokens: int = 0
     notes: list[str] = field(default_factory=list)
     graphs: set[str] = field(default_factory=set)
+    before: list[Earlier] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.ids) + self.media_tokens
+        return len(self.ids) + self.media_tokens + sum(map(len, self.before))
 
     @property
     def media_tokens(self) -> int:
@@ -46,11 +48,32 @@ class Prompt:
     @property
     def segments(self) -> list[Segment]:
         """The positions in their order."""
-        return [self.ids] if self.media is None else [self.media, self.ids]
+        own = [self.ids] if self.media is None else [self.media, self.ids]
+        return joined([*(segment for turn in self.before for segment in turn.segments), *own])
 
     def usage(self, cached_tokens: int, completion_tokens: int) -> Usage:
-        audio = self.media_tokens - self.image_tokens
-        return Usage(len(self.ids), self.image_tokens, audio, cached_tokens, completion_tokens)
+        """Positions by what they hold, earlier turns included."""
+        turns = [self, *(turn.prompt for turn in self.before)]
+        replies = sum(len(turn.reply_ids) for turn in self.before)
+        text = sum(len(turn.ids) for turn in turns) + replies
+        images = sum(turn.image_tokens for turn in turns)
+        media = sum(turn.media_tokens for turn in turns)
+        return Usage(text, images, media - images, cached_tokens, completion_tokens)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A turn before this one: its prompt and the ids of its reply, eos included."""
+
+    prompt: Prompt
+    reply_ids: list[int]
+
+    @property
+    def segments(self) -> list[Segment]:
+        return [*self.prompt.segments, self.reply_ids]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.reply_ids)
 
 
 def question(request: Request, models: Models) -> str:
@@ -81,9 +104,10 @@ def preload(request: Request, models: Models) -> None:
     """
     models.tokenizer()
     models.thinker()
-    if request.images or request.video is not None:
+    turns = [request, *(asked for asked, _ in request.history)]
+    if any(turn.images or turn.video is not None for turn in turns):
         models.vision()
-    if request.audio is not None:
+    if any(turn.audio is not None for turn in turns):
         models.audio_encoder()
     if request.speech is not None:
         models.preload_speech()
@@ -97,11 +121,23 @@ def prepare(request: Request, models: Models, timings: Timings) -> Prompt:
             ``truncate`` is off; said before anything is encoded.
         InputError, MediaError, StageError: unusable input, or a model the bundle lacks.
     """
-    notes: list[str] = []
     text = question(request, models)
     preload(request, models)
     timings.add("load", models.take_load_seconds())
     timings.start()
+    prompt = _own(request, text, models, timings)
+    tokenizer = models.tokenizer()
+    for asked, replied in request.history:
+        turn = _own(asked, question(asked, models), models, timings)
+        prompt.notes += turn.notes
+        prompt.graphs |= turn.graphs
+        prompt.before.append(Earlier(turn, [*tokenizer.encode(replied), tokenizer.eos_id]))
+    return prompt
+
+
+def _own(request: Request, text: str, models: Models, timings: Timings) -> Prompt:
+    """One turn's prompt, without those before it."""
+    notes: list[str] = []
     with timings.measure("tokenizer"):
         tokenizer = models.tokenizer()
         ids = [tokenizer.bos_id, *tokenizer.encode(text)]
@@ -142,20 +178,36 @@ def fit(prompt: Prompt, free: int, max_new_tokens: int, truncate: bool) -> Promp
         ContextError: it does not fit; with numbers.
     """
     room = max(free - 1, 0)
+    notes = list(prompt.notes)
+    if truncate:
+        before, size = prompt.before, len(prompt)
+        while before and size + max_new_tokens > free:
+            size -= len(before[0])
+            before = before[1:]
+        if forgotten := len(prompt.before) - len(before):
+            notes.append(forgotten_turns(forgotten))
+            prompt = replace(prompt, before=before)
     if len(prompt) <= room:
-        return prompt
+        return replace(prompt, notes=notes)
     reserve = min(max_new_tokens, room // 2)
     text = len(prompt.ids) - 1
-    kept = room - reserve - prompt.media_tokens - 1
+    others = len(prompt) - text - 1
+    kept = room - reserve - others - 1
     if not truncate or kept < 1:
         raise ContextError(
-            f"the prompt takes {len(prompt)} positions ({prompt.media_tokens} of media, 1 bos, {text} of text) and "
-            f"{room} are free in the context; shorten it, or allow it with --truncate (truncate=True), which keeps "
-            "the end of the text"
+            f"the prompt takes {len(prompt)} positions ({prompt.media_tokens} of media, 1 bos, {text} of text"
+            + (f", {others - prompt.media_tokens} of earlier turns" if prompt.before else "")
+            + f") and {room} are free in the context; shorten it, or allow it with --truncate (truncate=True), which "
+            "keeps the end of the text"
         )
-    note = f"the text was shortened to its last {kept} of {text} tokens to fit the context"
-    ids = [prompt.ids[0], *prompt.ids[-kept:]]
-    return Prompt(prompt.media, ids, prompt.image_tokens, [*prompt.notes, note], prompt.graphs)
+    notes.append(f"the text was shortened to its last {kept} of {text} tokens to fit the context")
+    return replace(prompt, ids=[prompt.ids[0], *prompt.ids[-kept:]], notes=notes)
+
+
+def forgotten_turns(count: int) -> str:
+    """The note of a reply that turns were forgotten for."""
+    what = "the oldest turn was" if count == 1 else f"the {count} oldest turns were"
+    return f"{what} forgotten to make room in the context"
 
 
 def context_is_full(tokens: int) -> str:

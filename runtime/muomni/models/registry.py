@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,12 @@ class Models:
         self._batch_sessions: dict[str, GraphSession] = {}
         self._closed = False
         self._lock = threading.RLock()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "a loaded model holds open sessions and cannot be pickled or copied to another process; call "
+            "muomni.Omni.load(…) in each process (for example in the initializer of a multiprocessing.Pool)"
+        )
 
     @property
     def manifest(self) -> Manifest:

@@ -72,7 +72,7 @@ def thread_policy(wanted: int | None = None) -> ThreadPolicy:
     name = "threads"
     if wanted is None:
         text = os.environ.get(ENVIRONMENT_VARIABLE)
-        if text is None:
+        if not text:  # an empty variable is an unset one
             return ThreadPolicy(None)
         name = ENVIRONMENT_VARIABLE
         try:

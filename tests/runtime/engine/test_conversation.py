@@ -244,3 +244,33 @@ def test_a_closed_omni_says_so(omni: muomni.Omni) -> None:
         assert "vocoder" in fresh.providers
     with pytest.raises(muomni.UsageError, match="closed"):
         fresh.generate("Hello!")
+
+
+def test_a_request_may_bring_its_history(omni: muomni.Omni, chat: muomni.Conversation) -> None:
+    """What a client sends that keeps the turns itself; the second time its beginning is known already."""
+    asked = muomni.Request("My name is Ada.")
+    replied = omni.generate(asked)
+    picture = muomni.Request("What do you see?", images=[SAMPLES / "shapes.png"])
+    seen = chat.say(picture)
+    history = [(asked, replied.text), (picture, seen.text)]
+    request = muomni.Request("What is my name?", history=history)
+    expected = chat.say("What is my name?")
+    reply = omni.generate(request)
+    assert reply.token_ids == expected.token_ids
+    assert reply.prompt_tokens == chat.positions - expected.completion_tokens
+    assert reply.usage.image_tokens == omni.vision.stage.embeddings_per_image
+    again = omni.generate(muomni.Request("And what is two plus three?", history=history))
+    assert again.usage.cached_tokens > 32
+    with pytest.raises(muomni.InputError, match="has its own"):
+        chat.say(request)
+    with pytest.raises(muomni.InputError, match="pairs"):
+        omni.generate("hi", history=["hello"])  # type: ignore[list-item]
+
+
+def test_old_turns_of_a_history_are_forgotten_only_when_asked(omni: muomni.Omni) -> None:
+    turn = (muomni.Request("word " * 30), "Nice.")
+    with pytest.raises(muomni.ContextError, match="of earlier turns"):
+        omni.generate("Hello!", history=[turn] * 20)
+    reply = omni.generate("Hello!", history=[turn] * 20, truncate=True, max_new_tokens=8)
+    assert any("oldest turns were forgotten" in note for note in reply.notes)
+    assert reply.prompt_tokens + 8 <= omni.thinker.stage.context_length
