@@ -149,6 +149,12 @@ def test_the_keys_of_the_json_are_all_explained() -> None:
     assert set(printed["speech"]) == keys_told("Speech")
 
 
+def test_the_keys_of_a_request_are_all_explained() -> None:
+    from muomni.cli.requests_file import KINDS
+
+    assert keys_told("A request of `--batch`") == {"id", *KINDS}
+
+
 def test_the_container_file_names_what_exists() -> None:
     """Every instruction is one of Docker's, and packages, extras, commands and variables are ours."""
     (block,) = [block for block in blocks_of(DOCS / "how-to" / "deploy.md") if block.kind == "dockerfile"]
