@@ -33,7 +33,7 @@ from .checkpoint.checkpoint_set import read_checkpoint
 from .checkpoint.load import Modules, load_modules
 from .onnx.draft_head import CANDIDATES, add_draft_head
 from .onnx.precision import TOLERANCES, PrecisionPlan, apply
-from .onnx.trace import OPSET
+from .onnx.trace import OPSET, save
 from .output_folder import check_target, put_in_place, temporary_folder
 from .parity.compare import of_a_drafting_head, require
 from .parity.replay import write_recording
@@ -148,11 +148,11 @@ def _write(
     for build in builds:
         progress(f"{build.graph}: tracing")
         start = time.perf_counter()
-        path = folder / manifest.graphs[build.graph].file
-        build.write(contracts[build.graph], path)
+        model = build.trace(contracts[build.graph])
         if manifest.drafts(build.graph) and manifest.thinker is not None:
-            add_draft_head(path, manifest.thinker.draft_candidates)
-        apply(path, plan.of(build.graph))
+            add_draft_head(model, manifest.thinker.draft_candidates)
+        apply(model, plan.of(build.graph))
+        save(model, folder / manifest.graphs[build.graph].file)
         recorded[build.graph] = build.check.record()
         seconds[build.graph] = time.perf_counter() - start
     if modules.tokenizer is not None:

@@ -74,6 +74,7 @@ class Speech:
         codes: the Talker's frames (T, codebooks).
         cut_phonemes: those that the Talker would have let go on for more than a second, and that were ended; 0
             says that the speech ended by itself.
+        notes: what the listener should know, such as words of other scripts that were transliterated.
 
     Example:
         >>> speech = omni.speak("Hello.")
@@ -86,6 +87,7 @@ class Speech:
     sample_rate: int
     codes: NDArray[np.int64]
     cut_phonemes: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
+
+import onnx_ir as ir
 
 from muomni.bundle.manifest import Precision
 from muomni.errors import InputError
+
+from .quantize import halve, quantise_weights
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # Relative to the largest value, see :func:`muomni_export.parity.replay.difference`. Float32 graphs reach 1e-6; the
@@ -63,13 +66,9 @@ class PrecisionPlan:
         return "fp32" if graph in ALWAYS_FLOAT and precision.startswith("int") else precision
 
 
-def apply(path: Path, precision: Precision) -> None:
-    """Rewrite a float32 graph in another precision."""
-    if precision == "fp32":
-        return
-    from . import quantize
-
+def apply(model: ir.Model, precision: Precision) -> None:
+    """Put a float32 graph in another precision."""
     if precision == "fp16":
-        quantize.halve_file(path)
-    else:
-        quantize.quantise_file(path, 8 if precision == "int8" else 4)
+        halve(model)
+    elif precision != "fp32":
+        quantise_weights(model, 8 if precision == "int8" else 4)

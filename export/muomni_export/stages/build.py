@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.letters import LettersToSounds
 from muomni_export.modules.talker import Talker
 from muomni_export.modules.vocoder import SpectralVocoder
-from muomni_export.onnx.trace import export_graph
+from muomni_export.onnx.trace import trace
 from muomni_export.parity.compare import GraphCheck, audio_check, thinker_check, vision_check
 
 from .graphs import (
@@ -54,14 +55,13 @@ class GraphBuild:
     dynamic_shapes: tuple[Any, ...]
     check: GraphCheck
 
-    def write(self, contract: GraphContract, path: Path) -> None:
-        export_graph(
+    def trace(self, contract: GraphContract) -> ir.Model:
+        return trace(
             self.module,
             self.arguments,
             self.dynamic_shapes,
             [spec.name for spec in contract.inputs],
             [spec.name for spec in contract.outputs],
-            path,
         )
 
 

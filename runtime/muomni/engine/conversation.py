@@ -22,7 +22,7 @@ from muomni.replies import Reply
 from muomni.requests import Request, RequestOptions, as_request
 
 from .engine import Engine
-from .prompt import fit, forgotten_turns, prepare
+from .prompt import Prompt, fit, forgotten_turns, prepare
 from .segments import Segment, joined
 from .sequence import Sequence
 from .stream import OnText, Stream
@@ -220,59 +220,22 @@ class Conversation:
         manifest = self._models.manifest
         return manifest.files[manifest.graphs[self._models.thinker().stage.graph].file].sha256
 
-    def _stream(self, request: Request, stream_text: bool) -> Stream:
+    def turn(self, request: Request) -> ConversationTurn:
+        """A turn for an engine of your own; it must be released, whatever becomes of it.
+
+        Raises:
+            InputError: the request brings a history.
+            UsageError: a turn is being taken already.
+        """
         if request.history:
             raise InputError(
                 "history: a conversation has its own; give it to generate, stream or generate_batch"
             )
         self._take()
-        engine = Engine(self._models)
-        before = self._state
-        turn: list[tuple[_State, _Turn]] = []
+        return ConversationTurn(self, request)
 
-        def start() -> Sequence:
-            timings = Timings()
-            prompt = prepare(request, self._models, timings)
-            context = self._models.thinker().stage.context_length
-            kept = _room_for(before, len(prompt) + request.max_new_tokens, context, request.truncate)
-            try:
-                prompt = fit(prompt, context - kept.positions, request.max_new_tokens, request.truncate)
-            except ContextError as error:
-                if not kept.turns:
-                    raise
-                raise ContextError(
-                    f"the conversation fills {kept.positions} of {context} positions of the context: {error}; "
-                    "or start anew with reset"
-                ) from None
-            if forgotten := len(before.turns) - len(kept.turns):
-                prompt.notes.append(forgotten_turns(forgotten))
-            cache = kept.cache
-            if cache is None:
-                needed = kept.positions + len(prompt) + request.max_new_tokens
-                cache = self._models.thinker().start(min(needed, context))
-                segments = joined([*(s for t in kept.turns for s in t.segments), *prompt.segments])
-            else:
-                self._rewind(kept)
-                segments = joined([kept.pending, *prompt.segments])
-            turn.append((replace(kept, cache=cache), _Turn(prompt.media, prompt.ids, [])))
-            sequence = engine.add(
-                request,
-                prompt=prompt,
-                segments=segments,
-                cache=cache,
-                timings=timings,
-                stream_text=stream_text,
-            )
-            sequence.cached_tokens = 0
-            return sequence
-
-        def remember(sequence: Sequence, reply: Reply) -> None:
-            state, taken = turn[0]
-            self._state = replace(
-                state, turns=(*state.turns, replace(taken, reply_ids=list(reply.token_ids)))
-            )
-
-        return Stream(engine, start, remember, self._busy.release)
+    def _stream(self, request: Request, stream_text: bool) -> Stream:
+        return Stream(Engine(self._models), self.turn(request), stream_text)
 
     @staticmethod
     def _rewind(state: _State) -> None:
@@ -295,6 +258,70 @@ class Conversation:
             yield
         finally:
             self._busy.release()
+
+
+class ConversationTurn:
+    """A turn that is being taken; see :class:`muomni.engine.turn.Turn`."""
+
+    def __init__(self, conversation: Conversation, request: Request) -> None:
+        self.request = request
+        self._conversation, self._before = conversation, conversation._state
+        self._kept = _State()
+        self._prompt: Prompt | None = None
+        self._timings = Timings()
+
+    def prepare(self) -> None:
+        """Encode the request, and decide which turns are forgotten for it; nothing is changed yet."""
+        request, models = self.request, self._conversation._models
+        prompt = prepare(request, models, self._timings)
+        context = models.thinker().stage.context_length
+        needed = len(prompt) + request.max_new_tokens
+        kept = _room_for(self._before, needed, context, request.truncate)
+        try:
+            prompt = fit(prompt, context - kept.positions, request.max_new_tokens, request.truncate)
+        except ContextError as error:
+            if not kept.turns:
+                raise
+            raise ContextError(
+                f"the conversation fills {kept.positions} of {context} positions of the context: {error}; "
+                "or start anew with reset"
+            ) from None
+        if forgotten := len(self._before.turns) - len(kept.turns):
+            prompt.notes.append(forgotten_turns(forgotten))
+        self._prompt, self._kept = prompt, kept
+
+    def join(self, engine: Engine, stream_text: bool) -> Sequence:
+        """Be answered by an engine from its next step on."""
+        prompt, kept, models = self._prompt, self._kept, self._conversation._models
+        assert prompt is not None, "a turn is prepared before it joins"
+        cache = kept.cache
+        if cache is None:
+            segments = joined([*(s for t in kept.turns for s in t.segments), *prompt.segments])
+            room = sum(map(len, segments)) + self.request.max_new_tokens
+            thinker = models.thinker()
+            cache = thinker.start(min(room, thinker.stage.context_length))
+        else:
+            self._conversation._rewind(kept)
+            segments = joined([kept.pending, *prompt.segments])
+        self._kept = replace(kept, cache=cache)
+        return engine.add(
+            self.request,
+            prompt=prompt,
+            segments=segments,
+            cache=cache,
+            timings=self._timings,
+            stream_text=stream_text,
+        )
+
+    def remember(self, reply: Reply) -> None:
+        """The turn has succeeded."""
+        assert self._prompt is not None
+        turn = _Turn(self._prompt.media, self._prompt.ids, list(reply.token_ids))
+        self._conversation._state = replace(self._kept, turns=(*self._kept.turns, turn))
+
+    def release(self) -> None:
+        """Another turn may be taken."""
+        self._conversation._busy.release()
 
 
 def _room_for(state: _State, needed: int, context: int, truncate: bool) -> _State:

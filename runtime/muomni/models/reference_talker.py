@@ -44,10 +44,11 @@ class ReferenceTalker:
             InputError: ``count`` below 1.
             ContextError: more than :attr:`max_frames`.
         """
-        self._check(count)
+        self.check(count)
         return self._frames(count, options)
 
-    def _check(self, count: int) -> None:
+    def check(self, count: int) -> None:
+        """Raises InputError below 1, ContextError above :attr:`max_frames`."""
         if count < 1:
             raise InputError(f"speech frames: expected at least 1, got {count}")
         if count > self.max_frames:
@@ -65,7 +66,7 @@ class ReferenceTalker:
 
     def logits(self, frames: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Base and residual logits (n, K) from which each of the frames (n, 2) is chosen."""
-        self._check(len(frames))
+        self.check(len(frames))
         state = self.decoder.start(1, len(frames) + 1)
         step = np.array([[self.stage.start_codes, [0] * self.stage.codebooks]], dtype=np.int64)
         base, residual = [], []
