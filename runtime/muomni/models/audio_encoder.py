@@ -22,6 +22,11 @@ class AudioFeatures:
         mel: mel power spectrogram (T, bins).
         features: encoder output (E, d), E = ceil(T / downsampling).
         embeds: what the Thinker reads (E, D); None without a projector.
+
+    Example:
+        >>> heard = omni.audio_encoder.encode("days.wav")
+        >>> heard.mel.shape[1], heard.features.shape[1], heard.embeds.shape[1]
+        (128, 160, 192)
     """
 
     mel: NDArray[np.float32]
@@ -34,6 +39,11 @@ class AudioEncoder:
 
     Args:
         filters: mel filters (n_fft / 2 + 1, bins), as stored in the bundle.
+
+    Example:
+        >>> second = np.zeros(16_000, dtype=np.float32)
+        >>> len(omni.audio_encoder.encode((second, 16_000)).embeds)
+        13
     """
 
     def __init__(self, session: GraphSession, stage: AudioStage, filters: NDArray[np.float32]) -> None:

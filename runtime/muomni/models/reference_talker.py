@@ -18,7 +18,13 @@ Frame = tuple[int, ...]
 
 
 class ReferenceTalker:
-    """The speech-code decoder of a bundle whose Talker reads no text."""
+    """The speech-code decoder of a bundle whose Talker reads no text.
+
+    Example:
+        >>> frames = list(omni.reference_talker.frames(3, SamplingOptions(temperature=0.8, seed=1)))
+        >>> len(frames), len(frames[0])
+        (3, 2)
+    """
 
     def __init__(self, session: GraphSession, stage: TalkerStage) -> None:
         self.stage = stage

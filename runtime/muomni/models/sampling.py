@@ -89,6 +89,10 @@ class Sampler:
 
     Args:
         prompt_ids: what the repetition penalty also applies to.
+
+    Example:
+        >>> Sampler(SamplingOptions()).pick(np.array([0.1, 2.0, 0.3], dtype=np.float32))
+        1
     """
 
     def __init__(self, options: SamplingOptions, prompt_ids: Sequence[int] = ()) -> None:

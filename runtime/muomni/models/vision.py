@@ -22,6 +22,11 @@ class ImageFeatures:
         cls: class feature (1, d).
         grid: patch features (N, d), row by row.
         embeds: what the Thinker reads (embeddings_per_image, D); None without a projector.
+
+    Example:
+        >>> features = omni.vision.encode("shapes.png")
+        >>> features.cls.shape, features.grid.shape
+        ((1, 128), (144, 128))
     """
 
     cls: NDArray[np.float32]
@@ -30,7 +35,12 @@ class ImageFeatures:
 
 
 class Vision:
-    """The image encoder of a bundle."""
+    """The image encoder of a bundle.
+
+    Example:
+        >>> omni.vision.encode("shapes.png").embeds.shape
+        (36, 192)
+    """
 
     def __init__(self, session: GraphSession, stage: VisionStage) -> None:
         self.session, self.stage = session, stage
