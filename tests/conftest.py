@@ -18,6 +18,10 @@ READY_BUNDLE = "MUOMNI_TEST_BUNDLE"
 NO_SKIPS = "MUOMNI_NO_SKIPS"
 """Environment variable: a skip is a failure, as in CI, where everything that a test needs is installed."""
 
+# Models as small as those of the tests are slower on more threads, by far where the machine is busy. Torch reads this
+# when it is imported, in a test or in a command that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 

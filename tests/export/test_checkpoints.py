@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,6 @@ PARITY = Path(__file__).parents[1] / "data" / "parity"
 OMNI = Path("checkpoints") / "omni_sft_tiny"
 ARRAYS = np.load(PARITY / "expected" / "arrays.npz")
 EXPECTED = json.loads((PARITY / "expected" / "expected.json").read_text())
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small stages are faster on one thread, by far where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,15 +46,6 @@ def export_stage(folder: Path, sizes: SetSizes, stage: str = "thinker", **option
     export_bundle(checkpoint, folder / "bundle")
     stages = Models(open_bundle(folder / "bundle"), "cpu", thread_policy(1))
     return Exported(folder / "bundle", load_modules(read_checkpoint(checkpoint)), stages)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small stages are faster on one thread, by far where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

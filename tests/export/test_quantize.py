@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
-import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
@@ -302,15 +300,6 @@ def sizes() -> SetSizes:
     decoder = replace(micro.thinker.decoder, width=128, heads=4, kv_heads=2, hidden=192)
     small_vocoder = VocoderSizes(128, 8, (16, 16), (32, 32), (3,), ((1, 3),))
     return replace(micro, thinker=replace(micro.thinker, decoder=decoder), vocoder=small_vocoder)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small stages are faster on one thread, by far where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ taken on trust.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,15 +102,6 @@ class Case:
     checkpoint: Path
     modules: Modules
     omni: muomni.Omni
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small stages are faster on one thread, by far where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: variant.name)

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -24,15 +23,6 @@ from muomni_export.export import export_bundle
 from muomni_export.parity.replay import difference, read_recording, write_recording
 from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
 from muomni_export.verify import verify_bundle
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small stages are faster on one thread, by far where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

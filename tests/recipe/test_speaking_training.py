@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,6 @@ from recipe.speaking.speak import TorchGraphs
 
 INVENTORY = Phonemes(("a", "b", "c"))
 DECODER = DecoderSizes(width=32, layers=2, heads=2, kv_heads=1, hidden=32)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small run several times slower on more threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def sampler(seed: int) -> Chooser:
