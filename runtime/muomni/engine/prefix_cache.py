@@ -14,7 +14,6 @@ from muomni.ort.kv_cache import KVCache
 
 from .segments import PREFILL_CHUNK, Segment, keys_of
 
-PREFIX_CACHE_BYTES = 64 << 20
 SHORTEST_PREFIX = 32
 """Positions; fewer are computed about as fast as they are looked up and copied."""
 LEAST_COMPUTED = 2
@@ -42,7 +41,7 @@ class PrefixCache:
         most_bytes: what all of them may take together; 0 keeps none.
     """
 
-    def __init__(self, most_bytes: int = PREFIX_CACHE_BYTES) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self._entries: list[_Entry] = []  # the most recently used one is the last
         self._lock = threading.Lock()
