@@ -12,6 +12,7 @@ import numpy as np
 from recipe.seeds import Split, generator
 
 from .dialogue import Turn, conversation, spoken_question
+from .lexicon import DAYS, MONTHS, number_words
 from .phrasing import as_heard, chance, pick
 from .picture_talk import describe, picture_turn
 from .scene import Scene, draw_scene
@@ -19,6 +20,7 @@ from .scene import Scene, draw_scene
 LineKind = Literal["chat", "picture", "sentence", "words"]
 VOCABULARY_SOURCE_LINES = 12_000
 MAX_WORDS = 16
+LOOSE_WORDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Line:
 
 @functools.cache
 def spoken_vocabulary() -> tuple[str, ...]:
-    """Every word of the world that is said aloud, in alphabetical order."""
+    """Every word of the world that is said aloud, in alphabetical order; all numbers, days and months are."""
     counts: Counter[str] = Counter()
+    for word in (*(number_words(n) for n in range(101)), *DAYS, *MONTHS):
+        counts.update({spoken: 3 for spoken in as_heard(word).split()})
     for index in range(VOCABULARY_SOURCE_LINES):
         for split in ("train", "dev"):
             rng = generator(split, 0, "vocabulary", index)  # type: ignore[arg-type]
@@ -47,10 +51,10 @@ def spoken_vocabulary() -> tuple[str, ...]:
     return tuple(sorted(word for word, count in counts.items() if count >= 3))
 
 
-def spoken_line(split: Split, seed: int, index: int) -> Line:
-    """Line ``index``: three in four from the grammar, the others loose words (so that hearing does not guess)."""
+def spoken_line(split: Split, seed: int, index: int, loose_words: float = LOOSE_WORDS) -> Line:
+    """Line ``index``: most are from the grammar, a part are loose words (so that hearing does not guess)."""
     rng = generator(split, seed, "line", index)
-    if chance(rng, 0.25):
+    if chance(rng, loose_words):
         words = spoken_vocabulary()
         text = " ".join(pick(rng, words) for _ in range(int(rng.integers(2, 9))))
         return Line("words", text)
