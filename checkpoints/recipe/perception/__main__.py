@@ -20,7 +20,9 @@ import torch
 from recipe import DEFAULT_STATE
 from recipe.cases import ABILITIES, PROGRAMS, CaseMaker
 from recipe.evaluate import measure
-from recipe.shards import PicturePool, SpeechPool
+from recipe.shards import PicturePool
+from recipe.speech_pool import SpeechPool
+from recipe.teachers.__main__ import HEARING_SHARDS
 from recipe.tokenizer import load_tokenizer
 
 from . import hearing, seeing, workers
@@ -59,6 +61,13 @@ def main() -> None:
     parser.add_argument(
         "--dev-samples", type=int, default=40, help="an ability, when the last stage is evaluated"
     )
+    parser.add_argument(
+        "--reading-shards",
+        type=int,
+        default=HEARING_SHARDS,
+        metavar="N",
+        help="shards of the teacher's readings to hear; all by default",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
@@ -96,7 +105,7 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
         workers.wait()
     tokenizer = load_tokenizer(tokenizer_file)
     pictures = PicturePool(state / "pools", seed, model.sizes.vision.image_size)
-    speech = SpeechPool(state / "pools", seed)
+    speech = SpeechPool(state / "pools", seed, state / "teacher", options.reading_shards)
     folder = state / "perception"
     if name == "seeing":
         see = seeing.Seeing(model, pictures, device=device)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from recipe.pictures import film_frames, picture, pixels
 from recipe.seeds import generator
-from recipe.shards import PicturePool, SpeechPool
+from recipe.shards import PicturePool
+from recipe.speech_pool import SpeechPool
 from recipe.world.dialogue import conversation
 from recipe.world.film import draw_film, film_turn
-from recipe.world.lines import Line
+from recipe.world.lines import FOREIGN, NOTHING, Line
 from recipe.world.phrasing import chance
 from recipe.world.picture_talk import picture_turn
 from recipe.world.scene import Scene
@@ -76,7 +77,7 @@ class Answering:
         self.device, self.seed = device, pictures.seed
         self.recordings, self.loose_words, self.questions, self.on_pictures = (
             SpeechBatches(speech, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY, SPEECH_SHARDS, kinds)
-            for kinds in (None, ("words",), ("chat",), ("picture",))
+            for kinds in (None, ("words", "word"), ("chat", NOTHING, FOREIGN), ("picture",))
         )
 
     def make_first_recordings(self) -> None:
@@ -198,7 +199,7 @@ def exchanges_on(line: Line, rng: np.random.Generator) -> list[Exchange]:
 
 
 def written(line: Line, rng: np.random.Generator) -> Exchange:
-    return transcribe_prompt(rng, "train"), line.transcript
+    return transcribe_prompt(rng, "train"), line.written
 
 
 def answered(line: Line, rng: np.random.Generator) -> Exchange:

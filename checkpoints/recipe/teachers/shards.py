@@ -43,6 +43,7 @@ class Recorded:
     text: str
     kind: str
     timbre: Blend
+    speed: float
     line: int | None
     pieces: tuple[Piece, ...]
     start: int
@@ -73,6 +74,7 @@ class Reader:
             wanted.text,
             wanted.kind,
             wanted.timbre,
+            wanted.speed,
             wanted.line,
             tuple(found),
             spoken.start - first,
@@ -113,6 +115,7 @@ def _entry(r: Recorded) -> dict[str, Any]:
         "text": r.text,
         "kind": r.kind,
         "timbre": dict(r.timbre),
+        "speed": round(r.speed, 4),
         "line": r.line,
         "pieces": [list(asdict(p).values()) for p in r.pieces],
         "start": r.start,
@@ -132,6 +135,7 @@ def read_shard(path: Path) -> Iterator[Recorded]:
             e["text"],
             e["kind"],
             e["timbre"],
+            e["speed"],
             e["line"],
             tuple(Piece(*p) for p in e["pieces"]),
             e["start"],

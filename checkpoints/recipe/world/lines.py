@@ -17,7 +17,11 @@ from .phrasing import as_heard, chance, pick
 from .picture_talk import describe, picture_turn
 from .scene import Scene, draw_scene
 
-LineKind = Literal["chat", "picture", "sentence", "words"]
+LineKind = Literal["chat", "picture", "sentence", "words", "word", "nothing", "foreign"]
+NOTHING: LineKind = "nothing"
+FOREIGN: LineKind = "foreign"
+NOTHING_REPLIES: dict[LineKind, str] = {NOTHING: "I heard nothing.", FOREIGN: "I heard no words that I know."}
+"""What is written down of a recording without English, and what answers it."""
 VOCABULARY_SOURCE_LINES = 12_000
 MAX_WORDS = 16
 LOOSE_WORDS = 0.25
@@ -25,7 +29,10 @@ LOOSE_WORDS = 0.25
 
 @dataclass(frozen=True)
 class Line:
-    """Something to read aloud. ``reply`` is empty where it is not a question; ``scene`` is what it asks about."""
+    """Something to read aloud. ``reply`` is empty where it is not a question; ``scene`` is what it asks about.
+
+    A recording in which no English is spoken is a line, too: its ``text`` is empty, its reply says so.
+    """
 
     kind: LineKind
     text: str
@@ -35,6 +42,11 @@ class Line:
     @property
     def transcript(self) -> str:
         return as_heard(self.text)
+
+    @property
+    def written(self) -> str:
+        """What the model writes when it is asked what it heard."""
+        return NOTHING_REPLIES.get(self.kind, self.transcript)
 
 
 @functools.cache
