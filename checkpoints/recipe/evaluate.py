@@ -15,8 +15,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cases import ABILITIES, AUDIO_RATE_HZ, PROGRAMS, Case, CaseMaker, can_make
+from .cases import ABILITIES, AUDIO_RATE_HZ, Case, CaseMaker, what_is_missing
 from .scoring import Result, error_rate, error_rate_interval, is_right, wilson, word_errors
+from .world.lines import NOTHING_REPLIES
 
 if TYPE_CHECKING:
     from muomni import Omni
@@ -41,7 +42,7 @@ def measure(reply: Reply, maker: CaseMaker, ability: str, samples: int, first: i
             pairs.append(word_errors(got, case.expected))
             failed = pairs[-1][0] > 0
         else:
-            failed = not is_right(got, case.expected)
+            failed = not is_right_in(case, got)
             right += not failed
         if failed:
             wrong[case.kind] += 1
@@ -53,6 +54,12 @@ def measure(reply: Reply, maker: CaseMaker, ability: str, samples: int, first: i
     kept = tuple(mistakes[:MISTAKES_KEPT])
     by_words = bool(pairs)
     return Result(ability, value, low, high, target, samples, by_words, {}, dict(wrong), kept)
+
+
+def is_right_in(case: Case, got: str) -> bool:
+    if case.measure == "said":
+        return not any(is_right(got, reply) for reply in NOTHING_REPLIES.values())
+    return any(is_right(got, reply) for reply in (case.expected, *case.also))
 
 
 class BundleReplier:
@@ -96,8 +103,9 @@ def main() -> None:
     maker = CaseMaker("evaluation", args.seed)
     results = []
     for ability in args.ability or (*ABILITIES, SPEAKING):
-        if not args.ability and not can_make(ability):
-            print(f"{ability}: left out, {PROGRAMS[ability]} is not installed", file=sys.stderr)
+        missing = what_is_missing(ability)
+        if missing and not args.ability:
+            print(f"{ability}: left out, this machine lacks {missing}", file=sys.stderr)
             continue
         if ability == SPEAKING:
             from .speaking.judge import judge_speech  # needs the recogniser, which nothing else does

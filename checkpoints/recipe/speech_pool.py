@@ -30,11 +30,21 @@ from .throat import in_another_throat as in_this_throat
 from .transmission import RATE_HZ
 from .voices import Readers, draw_reader, foreign_reader, in_another_throat
 from .world.foreign import foreign_text
-from .world.lines import FOREIGN, LOOSE_WORDS, NOTHING, NOTHING_REPLIES, Line, LineKind, spoken_line, spoken_vocabulary
-from .world.phrasing import as_heard, chance, pick
+from .world.lines import (
+    FOREIGN,
+    LOOSE_WORDS,
+    NOTHING,
+    NOTHING_REPLIES,
+    Line,
+    LineKind,
+    single_word,
+    spoken_line,
+    spoken_vocabulary,
+)
+from .world.phrasing import as_heard, chance
 
 SPEECH_SHARD = 1000
-TEACHER_SHARDS_EACH, FROM_THE_TEACHER = 8, 760
+TEACHER_SHARDS_EACH, FROM_THE_TEACHER = 16, 760
 """Shards of readings that one shard hears, and how many recordings are made of them."""
 NOTHING_SHARE, FOREIGN_SHARE, WORD_SHARE = 0.25, 0.12, 0.25
 """Of the other recordings; the rest are lines of the world read by espeak-ng and Flite."""
@@ -153,7 +163,7 @@ class SpeechPool:
             return Utterance(self._synthesizers.read(text, foreign_reader(language, rng)), ""), Heard(FOREIGN, "")
         reader = in_another_throat(draw_reader(rng, unseen=False), rng)
         if chance(rng, WORD_SHARE):
-            line, source = Line("word", pick(rng, spoken_vocabulary())), None
+            line, source = Line("word", single_word(rng)), None
         else:
             line, source = spoken_line("train", self.seed, index), (self.seed, index)
         samples, sounds = self._synthesizers.read_with_sounds(line.text, reader)

@@ -24,7 +24,7 @@ from recipe.world.spoken_prompts import answer_prompt, transcribe_prompt
 from .hearing import SpeechBatches, hearing_loss
 from .model import VIDEO_FRAMES, Perception, half_precision
 from .prompts import Exchange, reply_loss, tokens_of, with_slips
-from .seeing import centre_loss, picture_batch
+from .seeing import UNKNOWN_ONE_IN, centre_loss, picture_batch
 from .workers import count, rank, wait
 
 LENGTH_GROUPS = 3
@@ -134,7 +134,10 @@ class Answering:
 
     def _pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """Several questions on each picture, in one conversation: the picture is encoded once."""
-        images, scenes = picture_batch(self.pictures, rng, step, self.mixture.pictures, PICTURE_SHARDS)
+        count = self.mixture.pictures
+        images, scenes = picture_batch(
+            self.pictures, rng, step, count, PICTURE_SHARDS, unknown=count // UNKNOWN_ONE_IN
+        )
         media, grid = self.model.see(images.to(self.device), learn=step % VISION_LEARNS_EVERY == 0)
         loss, right = self._reply_loss(media, [questions_on(scene, rng) for scene in scenes])
         labels, _ = centre_loss(self.model, grid.float(), scenes)

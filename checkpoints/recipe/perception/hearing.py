@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from recipe.scoring import error_rate, word_errors
 from recipe.seeds import generator
 from recipe.sound import NO_SOUND, disturbed, mel_of, restored
 from recipe.speech_pool import MAX_FRAMES, SPEECH_SHARD, SpeechPool, as_utterance
-from recipe.teachers.shards import read_shard, shard_path
+from recipe.teachers.shards import read_shard, shards
 from recipe.world.lines import Line, LineKind
 
 from .model import BLANK, Perception, half_precision
@@ -170,9 +171,8 @@ def held_out_recordings(
 ) -> list[tuple[NDArray[np.float32], str, str]]:
     """Mel power, kind and transcript of the teacher's readings in voices that training never hears."""
     out = []
-    for index, reading in enumerate(read_shard(shard_path(readings, "hearing", "dev", 0, 0))):
-        if index == samples:
-            break
+    dev = (reading for path in shards(readings, "hearing", "dev", 0) for reading in read_shard(path))
+    for index, reading in enumerate(itertools.islice(dev, samples)):
         utterance = as_utterance(reading)
         rng = generator("dev", 0, "recording", index)
         heard, _ = recorded(utterance.samples, rng, telephone=telephone)

@@ -110,7 +110,13 @@ class Espeak:
         self._events: list[tuple[int, int, int, str]] = []
         self.use(voice)
 
+    def restart(self) -> None:
+        """Take the library back from another user in this process: it holds one voice and one callback."""
+        self._library.espeak_SetSynthCallback(self._callback)
+        self.use(self._voice)
+
     def use(self, voice: Voice) -> None:
+        self._voice = voice
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise RuntimeError(f"espeak-ng has no voice {voice.name!r}")
         settings = (

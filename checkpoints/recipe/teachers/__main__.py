@@ -10,9 +10,9 @@ from recipe import DEFAULT_STATE
 
 from . import files
 
-HEARING_SHARDS, VOICE_SHARDS = 450, 90
+HEARING_SHARDS, VOICE_SHARDS = 900, 180
 """45,000 readings in many voices, about 25 hours of speech, and 9,000 in the model's own, about 8 hours."""
-DEV_SHARDS = 3
+DEV_SHARDS = 4
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def generate(options: argparse.Namespace) -> None:
     # At the same part of each stream, whatever their lengths.
     order = sorted((n / count, stream, n) for stream, count in total.items() for n in range(count))
     train = [(stream, "train", n) for _, stream, n in order]
-    dev = [("hearing", "dev", n) for n in range(DEV_SHARDS)] + [("voice", "dev", 0)]
-    for stream, split, number in [*train[:6], *dev, *train[6:]]:
+    dev = [("hearing", "dev", n) for n in range(DEV_SHARDS)] + [("voice", "dev", n) for n in range(2)]
+    for stream, split, number in [*train[:8], *dev, *train[8:]]:
         began = time.monotonic()
         seconds = write_shard(folder, reader, stream, split, options.seed, number)
         if seconds is not None:

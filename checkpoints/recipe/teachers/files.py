@@ -7,6 +7,7 @@ the files into the folder yourself: it is the SHA-256 that counts.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from recipe import DEFAULT_STATE
 
-DEFAULT_FOLDER = DEFAULT_STATE / "teachers"
+DEFAULT_FOLDER = Path(os.environ.get("MUOMNI_TEACHERS", DEFAULT_STATE / "teachers"))
 READ_BYTES = 1 << 20
 
 

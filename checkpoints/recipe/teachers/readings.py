@@ -15,7 +15,7 @@ from muomni.speech.normalise import normalise
 from recipe.seeds import Split, generator, is_training
 from recipe.speaking.open_sentences import open_english
 from recipe.speaking.sentences import closed_sentence, dictionary, open_sentence, world_sentence
-from recipe.world.lines import spoken_line, spoken_vocabulary
+from recipe.world.lines import single_word, spoken_line, spoken_vocabulary
 from recipe.world.phrasing import chance, pick
 
 from .kokoro import STYLES, Blend
@@ -57,7 +57,7 @@ def _hearing(split: Split, seed: int, index: int) -> Reading:
     line = None
     share = rng.random()
     if share < SINGLE_WORDS:
-        text, kind = pick(rng, spoken_vocabulary()), "word"
+        text, kind = single_word(rng), "word"
     elif share < SINGLE_WORDS + LOOSE_WORDS:
         text = " ".join(pick(rng, spoken_vocabulary()) for _ in range(int(rng.integers(2, 7))))
         kind = "words"

@@ -25,8 +25,8 @@ from .kokoro import SAMPLE_RATE_HZ, Blend, Kokoro
 from .kokoro_phonemes import Piece, pieces
 from .readings import Stream, reading
 
-READINGS = 100
-"""A shard: three to five minutes of speech, and as long to make on a busy core."""
+READINGS = 50
+"""A shard: two minutes of speech, which a kill may lose."""
 BEFORE_S, AFTER_S = 0.15, 0.1
 """Kept before the first sound's start and after the last one's end; Kokoro makes 0.4 s of silence. What is heard comes
 some 40 ms before what the durations say (:data:`LEAD_S`), as much as 75 ms for vowels."""

@@ -63,6 +63,29 @@ def spoken_vocabulary() -> tuple[str, ...]:
     return tuple(sorted(word for word, count in counts.items() if count >= 3))
 
 
+HOMOPHONES = {
+    "to": "two", "too": "two", "for": "four", "their": "there", "our": "hour", "high": "hi", "sea": "see",
+    "weak": "week", "hear": "here", "know": "no", "bye": "by", "be": "bee",
+}  # fmt: skip
+"""Words that sound like another; said alone, they are taken for it."""
+LISTED_WORDS_SHARE = 0.35  # of the words said alone: numbers, days and months
+
+
+@functools.cache
+def listed_words() -> tuple[str, ...]:
+    """Numbers, days and months: what a person says to a machine most of all."""
+    numbers = (number_words(n) for n in (*range(20), *range(20, 100, 10)))
+    return tuple(as_heard(word) for word in (*numbers, *DAYS, *MONTHS))
+
+
+def single_word(rng: np.random.Generator) -> str:
+    """A word to be said alone."""
+    if chance(rng, LISTED_WORDS_SHARE):
+        return pick(rng, listed_words())
+    word = pick(rng, spoken_vocabulary())
+    return HOMOPHONES.get(word, word)
+
+
 def spoken_line(split: Split, seed: int, index: int, loose_words: float = LOOSE_WORDS) -> Line:
     """Line ``index``: most are from the grammar, a part are loose words (so that hearing does not guess)."""
     rng = generator(split, seed, "line", index)
