@@ -17,6 +17,7 @@ from .held_out_voices import HeldOutVoices, Voice
 from .pictures import film_frames, picture
 from .seeds import Split, generator
 from .sound import in_a_room, with_noise
+from .teachers import files
 from .transmission import by_telephone
 from .unknown_pictures import unknown_picture
 from .voices import SAMPLE_RATE_HZ, Readers, draw_reader, foreign_reader
@@ -243,12 +244,18 @@ ABILITIES: dict[str, tuple[Make, float]] = {
 """Ability -> (how to make a case, target). Targets of hearing are word error rates: lower is better."""
 
 
+SPEAKING = "speaking"
+"""Not of cases: speech is judged, by :mod:`recipe.speaking.judge`."""
+
+
 def what_is_missing(ability: str) -> str:
     """What the cases of an ability need and this machine lacks; empty where nothing is."""
     if "SVG" in ability and not shutil.which(svg_pictures.PROGRAM):
         return f"{svg_pictures.PROGRAM} (Debian: librsvg2-bin)"
     if ability == "hearing, another synthesizer":
         return festival_voices.what_is_missing()
+    if ability == SPEAKING and not files.present(files.DEFAULT_FOLDER, files.ALL):
+        return "the teachers' and judges' files (python -m recipe.teachers prepare)"
     neural = ("joe", "blends", "speech taken")
     if any(word in ability for word in neural) and not held_out_voices.has_files():
         return "the teachers' files (python -m recipe.teachers prepare)"

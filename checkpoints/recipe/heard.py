@@ -52,7 +52,9 @@ def hesitating(utterance: Utterance, rng: np.random.Generator) -> Utterance:
     knows_words = len(utterance.gaps) == len(words) - 1 and len(words) > 1
     if utterance.gaps and chance(rng, 0.18):
         for _ in range(int(rng.integers(1, 3))):
-            utterance = _with_pause(utterance, float(rng.choice(utterance.gaps)), float(rng.uniform(0.1, 0.7)))
+            utterance = _with_pause(
+                utterance, float(rng.choice(utterance.gaps)), float(rng.uniform(0.1, 0.7))
+            )
     if knows_words and chance(rng, 0.1):
         until = 0 if chance(rng, 0.5) else int(rng.integers(1, min(3, len(words) - 1) + 1))
         utterance = _with_false_start(utterance, words, until, rng)
@@ -62,18 +64,27 @@ def hesitating(utterance: Utterance, rng: np.random.Generator) -> Utterance:
 def _with_pause(utterance: Utterance, at_s: float, pause_s: float) -> Utterance:
     at = round(at_s * RATE_HZ)
     samples = np.concatenate(
-        (_faded_out(utterance.samples[:at]), np.zeros(round(pause_s * RATE_HZ), np.float32), _faded_in(utterance.samples[at:]))
+        (
+            _faded_out(utterance.samples[:at]),
+            np.zeros(round(pause_s * RATE_HZ), np.float32),
+            _faded_in(utterance.samples[at:]),
+        )
     )
     sounds = utterance.sounds
     if sounds is not None:
         sounds = tuple((t + pause_s * (t >= at_s - 0.01), name) for t, name in sounds)
         sounds = tuple(sorted((*sounds, (at_s, "_"))))
     return replace(
-        utterance, samples=samples, sounds=sounds, gaps=tuple(t + pause_s * (t > at_s) for t in utterance.gaps)
+        utterance,
+        samples=samples,
+        sounds=sounds,
+        gaps=tuple(t + pause_s * (t > at_s) for t in utterance.gaps),
     )
 
 
-def _with_false_start(utterance: Utterance, words: list[str], until: int, rng: np.random.Generator) -> Utterance:
+def _with_false_start(
+    utterance: Utterance, words: list[str], until: int, rng: np.random.Generator
+) -> Utterance:
     """``until`` words are said and then all; with 0 a part of the first word is, which nobody writes down."""
     end_s = utterance.gaps[until - 1] if until else utterance.gaps[0] * float(rng.uniform(0.45, 0.8))
     start = utterance.samples[: round(end_s * RATE_HZ)]
@@ -87,7 +98,9 @@ def _with_false_start(utterance: Utterance, words: list[str], until: int, rng: n
             *((t + shift, name) for t, name in sounds),
         )
     return Utterance(
-        np.concatenate((_faded_out(start), np.zeros(round(pause_s * RATE_HZ), np.float32), utterance.samples)),
+        np.concatenate(
+            (_faded_out(start), np.zeros(round(pause_s * RATE_HZ), np.float32), utterance.samples)
+        ),
         " ".join((*words[:until], *words)),
         sounds,
         tuple(t + shift for t in utterance.gaps),

@@ -44,7 +44,9 @@ def knocks(n: int, rng: np.random.Generator) -> Array:
     for _ in range(int(rng.integers(1, 4 + n // RATE_HZ * 6))):
         length = int(rng.uniform(0.01, 0.25) * RATE_HZ)
         t = np.arange(length) / RATE_HZ
-        ring = sum(np.sin(2 * np.pi * rng.uniform(150, 6000) * t) for _ in range(3)) + 2 * rng.standard_normal(length)
+        ring = sum(
+            np.sin(2 * np.pi * rng.uniform(150, 6000) * t) for _ in range(3)
+        ) + 2 * rng.standard_normal(length)
         burst = ring * np.exp(-t / rng.uniform(0.003, 0.06)) * rng.uniform(0.1, 1)
         at = int(rng.integers(0, max(n - length, 1)))
         out[at : at + length] += burst[: n - at]
@@ -75,7 +77,9 @@ def music(n: int, rng: np.random.Generator, held_out: bool = False) -> Array:
     if chance(rng, 0.5):
         for hit in np.arange(0, n / RATE_HZ, beat * float(rng.choice((0.5, 1)))):
             first, length = int(hit * RATE_HZ), int(0.12 * RATE_HZ)
-            drum = rng.standard_normal(length) * np.exp(-np.arange(length) / (RATE_HZ * rng.uniform(0.01, 0.04)))
+            drum = rng.standard_normal(length) * np.exp(
+                -np.arange(length) / (RATE_HZ * rng.uniform(0.01, 0.04))
+            )
             out[first : first + length] += rng.uniform(0.3, 1.5) * drum[: n - first]
     return _with_power_1(out + 1e-4 * rng.standard_normal(n))
 
@@ -90,7 +94,9 @@ def _faded(tone: NDArray[np.float64], attack_s: float, release_s: float) -> NDAr
     return faded
 
 
-def _harmonics(hz: float, length_s: float, falls: float, rng: np.random.Generator, vibrato: float) -> NDArray[np.float64]:
+def _harmonics(
+    hz: float, length_s: float, falls: float, rng: np.random.Generator, vibrato: float
+) -> NDArray[np.float64]:
     t = _times(length_s)
     phase = 2 * np.pi * hz * (t + vibrato / hz * np.sin(2 * np.pi * rng.uniform(4, 7) * t))
     count = max(1, min(14, int(7500 / hz)))

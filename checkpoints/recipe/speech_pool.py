@@ -1,7 +1,7 @@
 """Pools of speech as training hears it: mel spectrograms, what is said in them, and which sound is when.
 
-Three in four recordings are of the teacher's readings (:mod:`recipe.teachers`), which took hours to make, each in another
-throat, room and line every time it is used; the others are of espeak-ng and Flite, and of nothing that is to be heard.
+Three in four recordings are of the teacher's readings (:mod:`recipe.teachers`), which took hours to make, each in
+another throat, room and line every time it is used; the others are of espeak-ng and Flite, and of nothing to be heard.
 Shard k is a pure function of the seed, k and how many shards of readings there are to choose from.
 """
 
@@ -160,7 +160,9 @@ class SpeechPool:
             return Utterance(nothing(rng), ""), Heard(NOTHING, "")
         if share < NOTHING_SHARE + FOREIGN_SHARE:
             language, text = foreign_text(rng, "train")
-            return Utterance(self._synthesizers.read(text, foreign_reader(language, rng)), ""), Heard(FOREIGN, "")
+            return Utterance(self._synthesizers.read(text, foreign_reader(language, rng)), ""), Heard(
+                FOREIGN, ""
+            )
         reader = in_another_throat(draw_reader(rng, unseen=False), rng)
         if chance(rng, WORD_SHARE):
             line, source = Line("word", single_word(rng)), None

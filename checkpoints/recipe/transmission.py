@@ -94,7 +94,9 @@ def _as_long_as(samples: Array, out: Array) -> Array:
 def by_telephone(samples: Array, rng: np.random.Generator) -> Array:
     """Samples at 16 kHz as they arrive through a telephone: 8 kHz, its band, and one of its codecs."""
     level = float(np.abs(samples).max()) or 1.0
-    narrow = soxr.resample(samples / level * rng.uniform(0.3, 0.9), RATE_HZ, TELEPHONE_HZ, "MQ").astype(np.float32)
+    narrow = soxr.resample(samples / level * rng.uniform(0.3, 0.9), RATE_HZ, TELEPHONE_HZ, "MQ").astype(
+        np.float32
+    )
     if rng.random() < 0.6:  # no line carries the lowest tones
         spectrum = np.fft.rfft(narrow)
         hz = np.fft.rfftfreq(len(narrow), 1 / TELEPHONE_HZ)

@@ -46,7 +46,11 @@ def _noise(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     coarse = int(rng.choice((1, 1, 2, 4, 8)))
     channels = 3 if chance(rng, 0.6) else 1
     shape = (-(-height // coarse), -(-width // coarse), channels)
-    drawn = rng.uniform(0, 255, shape) if chance(rng, 0.5) else 127 + rng.uniform(20, 80) * rng.standard_normal(shape)
+    drawn = (
+        rng.uniform(0, 255, shape)
+        if chance(rng, 0.5)
+        else 127 + rng.uniform(20, 80) * rng.standard_normal(shape)
+    )
     grains = np.repeat(np.repeat(drawn, coarse, 0), coarse, 1)[:height, :width]
     return _image(np.broadcast_to(grains, (height, width, 3)))
 
@@ -60,7 +64,9 @@ def fractal(width: int, height: int, rng: np.random.Generator, roughness: float)
     return np.asarray((out - out.mean()) / (out.std() + 1e-9), np.float32)
 
 
-def _textured(width: int, height: int, colour: Array | NDArray[np.float64], rng: np.random.Generator) -> Array:
+def _textured(
+    width: int, height: int, colour: Array | NDArray[np.float64], rng: np.random.Generator
+) -> Array:
     light = fractal(width, height, rng, rng.uniform(0.8, 2.0)) * rng.uniform(8, 40)
     tint = fractal(width, height, rng, 1.5)[..., None] * rng.uniform(-12, 12, 3)
     return np.asarray(colour + light[..., None] + tint, np.float32)
@@ -90,7 +96,15 @@ def _town(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     while x < width:
         wide, tall = rng.uniform(width / 8, width / 2.5), rng.uniform(height / 3, height)
         wall = tuple(int(v) for v in rng.uniform(40, 200, 3))
-        draw.polygon([(x, height), (x, height - tall), (x + wide, height - tall * rng.uniform(0.8, 1)), (x + wide, height)], fill=wall)
+        draw.polygon(
+            [
+                (x, height),
+                (x, height - tall),
+                (x + wide, height - tall * rng.uniform(0.8, 1)),
+                (x + wide, height),
+            ],
+            fill=wall,
+        )
         step = max(4.0, wide / rng.integers(2, 6))
         window = tuple(int(v * rng.uniform(0.3, 1.4)) for v in wall)
         for wy in np.arange(height - tall + step, height, step * 1.3):
@@ -113,7 +127,10 @@ def _crowd(width: int, height: int, rng: np.random.Generator) -> Image.Image:
         angles = np.sort(rng.uniform(0, 2 * math.pi, corners))
         reach = radius * rng.uniform(0.4, 1.3, corners)
         draw.polygon(
-            [(float(x + r * math.cos(a)), float(y + r * math.sin(a))) for a, r in zip(angles, reach, strict=True)],
+            [
+                (float(x + r * math.cos(a)), float(y + r * math.sin(a)))
+                for a, r in zip(angles, reach, strict=True)
+            ],
             fill=tuple(int(np.clip(v, 0, 255)) for v in colour),
         )
     return image

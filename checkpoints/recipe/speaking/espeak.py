@@ -160,7 +160,7 @@ class Espeak:
         return [symbol for word in self.words(text) for symbol in word]
 
     def words(self, text: str, ipa: bool = False) -> list[list[str]]:
-        """The sounds of each word, by espeak's names or in IPA; some pairs of small words ("of the") are one word here."""
+        """The sounds of each word, by espeak's names or in IPA; some pairs of small words ("of the") are one word."""
         mode = ord(SEPARATOR) << 8 | (IPA if ipa else 0)
         pointer = ctypes.c_char_p(text.encode())
         words: list[list[str]] = []

@@ -77,13 +77,35 @@ LISTS: dict[str, tuple[str, ...]] = {
         "immediately eventually".split()
     ),
     "day": tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()),
-    "month": tuple("January February March April May June July August September October November December".split()),
+    "month": tuple(
+        "January February March April May June July August September October November December".split()
+    ),
     "time": (
-        "this morning", "last night", "yesterday", "two weeks ago", "before sunset", "after dinner", "at midnight",
-        "in the afternoon", "early in the morning", "during the storm", "every winter", "all summer",
-        "for three hours", "since last autumn", "before the meeting", "at noon", "once a week", "a year later",
-        "the next day", "after the war", "in the spring", "until dawn", "for a long time", "on the first of May",
-    ),  # fmt: skip
+        "this morning",
+        "last night",
+        "yesterday",
+        "two weeks ago",
+        "before sunset",
+        "after dinner",
+        "at midnight",
+        "in the afternoon",
+        "early in the morning",
+        "during the storm",
+        "every winter",
+        "all summer",
+        "for three hours",
+        "since last autumn",
+        "before the meeting",
+        "at noon",
+        "once a week",
+        "a year later",
+        "the next day",
+        "after the war",
+        "in the spring",
+        "until dawn",
+        "for a long time",
+        "on the first of May",
+    ),
     "weather": tuple("rain snow wind storm fog thunder heat frost sunshine hail drought lightning".split()),
     "substance": tuple(
         "water milk coffee tea bread butter sugar salt rice soup honey wood iron gold silver paper leather cotton "

@@ -7,9 +7,17 @@ import torch
 from numpy.typing import NDArray
 
 from muomni.speech.pointer import Frame, Step
+from muomni_export.modules.codec import Codec
 from muomni_export.modules.decoder import CachedAttend
 from muomni_export.modules.letters import LettersToSounds
 from muomni_export.modules.talker import Talker
+
+
+@torch.no_grad()
+def decode(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Codes (T, C) -> mel (T, M)."""
+    mel: NDArray[np.float32] = codec.decode(torch.from_numpy(codes)[None])[0].numpy()
+    return mel
 
 
 class TorchGraphs:

@@ -26,7 +26,7 @@ back from its own mistakes and to trust the text more than its past."""
 LOG_EVERY = 100
 
 
-def sizes(sounds: int, codebook_size: int = 512) -> TalkerSizes:
+def sizes(sounds: int, codebook_size: int) -> TalkerSizes:
     """2.5 million parameters, of which a frame computes 2."""
     decoder = DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=512)
     return TalkerSizes(decoder, codebook_size, SPEC.frame_rate_hz, SpokenTextSizes(sounds))
@@ -99,10 +99,10 @@ def evaluate(talker: Talker, corpus: Corpus, frames: int = 20_000) -> dict[str, 
     return {f"dev_{k}": round(float(torch.stack([b[k] for b in batches]).mean()), 4) for k in batches[0]}
 
 
-def train(folder: Path, sounds: int, steps: int, seed: int = 0) -> None:
+def train(folder: Path, sounds: int, codebook_size: int, steps: int, seed: int = 0) -> None:
     """Train, or go on, up to so many steps."""
     torch.manual_seed(seed)
-    talker = Talker(sizes(sounds))
+    talker = Talker(sizes(sounds, codebook_size))
     run = Run(folder / "talker.pt", talker, LEARNING_RATE, steps, asdict(talker.sizes))
     run.stop_when_asked()
     corpus, dev = Corpus(folder / "corpus", "train"), Corpus(folder / "corpus", "dev")

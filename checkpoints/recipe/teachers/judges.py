@@ -18,7 +18,7 @@ OVERALL = np.poly1d([-0.06766283, 1.11546468, 0.04602535])
 
 
 class Whisper:
-    """The words of a recording, by Whisper base in English, greedily.
+    """The words of a recording, by Whisper base in English.
 
     Raises:
         TeacherError: its files are missing or others.
@@ -31,7 +31,7 @@ class Whisper:
     def text(self, samples: NDArray[np.float32]) -> str:
         """Samples at 16 kHz -> text."""
         segments, _ = self._model.transcribe(
-            samples, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False
+            samples, language="en", beam_size=5, condition_on_previous_text=False, without_timestamps=True
         )
         return " ".join(segment.text.strip() for segment in segments)
 
@@ -50,7 +50,7 @@ class Dnsmos:
         self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
     def overall(self, samples: NDArray[np.float32]) -> float:
-        """Samples at 16 kHz -> the mean over windows of 9 seconds; short recordings are repeated, as ``speechmos`` does."""
+        """Samples at 16 kHz -> the mean over windows of 9 s; short recordings are repeated, as ``speechmos`` does."""
         length = int(DNSMOS_SECONDS * SAMPLE_RATE_HZ)
         while len(samples) < length:
             samples = np.concatenate((samples, samples))

@@ -62,7 +62,8 @@ class Kokoro:
     def style(self, timbre: Blend, manner: Blend | None = None) -> Array:
         """A style for each length of text, (lengths, 256): convex blends, of the manner another one where given."""
         parts = [
-            sum(weight * self._styles[name] for name, weight in blend.items()) for blend in (timbre, manner or timbre)
+            sum(weight * self._styles[name] for name, weight in blend.items())
+            for blend in (timbre, manner or timbre)
         ]
         return np.concatenate((parts[0][:, :TIMBRE], parts[1][:, TIMBRE:]), axis=1).astype(np.float32)
 

@@ -38,7 +38,7 @@ AMERICAN, BRITISH = Voice("en-us"), Voice("en-gb-x-rp")
 
 @dataclass(frozen=True)
 class Recorded:
-    """A reading and its samples at 24 kHz; ``ends`` are the samples where its pieces end, the first begins at ``start``."""
+    """A reading, its samples at 24 kHz, where the first piece starts in them, and where each of its pieces ends."""
 
     text: str
     kind: str
@@ -102,7 +102,9 @@ def write_shard(
     target.parent.mkdir(parents=True, exist_ok=True)
     samples = np.concatenate([r.samples for r in recorded])
     audio = target.with_suffix(f".{os.getpid()}.partial")
-    soundfile.write(audio, np.clip(samples * STORED_LEVEL, -1, 1), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    soundfile.write(
+        audio, np.clip(samples * STORED_LEVEL, -1, 1), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16"
+    )
     audio.replace(target.with_suffix(".flac"))
     entries = target.with_suffix(f".{os.getpid()}.json.partial")
     entries.write_text(json.dumps([_entry(r) for r in recorded], ensure_ascii=False), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Sentences in other languages, which the model hears as no words that it knows. By espeak-ng's name of the language."""
+"""Sentences in other languages, by espeak-ng's names of these; the model hears no words that it knows in them."""
 
 from __future__ import annotations
 
@@ -55,5 +55,7 @@ def foreign_text(rng: np.random.Generator, split: Split) -> tuple[str, str]:
     if rng.random() < 0.5:
         return language, pick(rng, source[language])
     words = [word for sentence in source[language] for word in sentence.split()]
-    count = 1 if language == "cmn" else int(rng.integers(FEWEST_WORDS, MOST_WORDS))  # words there are sentences here
+    count = (
+        1 if language == "cmn" else int(rng.integers(FEWEST_WORDS, MOST_WORDS))
+    )  # words there are sentences here
     return language, " ".join(pick(rng, words) for _ in range(count))

@@ -54,7 +54,7 @@ def spoken_vocabulary() -> tuple[str, ...]:
     """Every word of the world that is said aloud, in alphabetical order; all numbers, days and months are."""
     counts: Counter[str] = Counter()
     for word in (*(number_words(n) for n in range(101)), *DAYS, *MONTHS):
-        counts.update({spoken: 3 for spoken in as_heard(word).split()})
+        counts.update(dict.fromkeys(as_heard(word).split(), 3))
     for index in range(VOCABULARY_SOURCE_LINES):
         for split in ("train", "dev"):
             rng = generator(split, 0, "vocabulary", index)  # type: ignore[arg-type]
