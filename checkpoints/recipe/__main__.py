@@ -16,13 +16,7 @@ from pathlib import Path
 
 from . import DEFAULT_STATE
 
-SPEAKING = (
-    ("prepare",),
-    ("corpus", "--shards", "12"),
-    ("letters", "--steps", "20000"),
-    ("talker", "--steps", "20000"),
-    ("vocoder", "--steps", "20000"),
-)
+SPEAKING = ("prepare", "corpus", "letters", "talker", "vocoder")
 TWO_PROCESSES = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
 ONEDNN_KERNELS = "20000"  # kept compiled; with its default of 1,024 shapes are compiled again and again
 
@@ -32,7 +26,9 @@ def commands(state: Path, out: Path, cores: int) -> list[list[str]]:
     at = ["--state", str(state)]
     shared = TWO_PROCESSES if cores > 1 else ()
     return [
-        *(["recipe.speaking", *at, *stage] for stage in SPEAKING),
+        ["recipe.teachers", "prepare"],
+        ["recipe.teachers", "generate", *at, "--threads", str(cores)],
+        *(["recipe.speaking", *at, stage] for stage in SPEAKING),
         ["recipe.perception", *at, "--stage", "seeing"],
         ["recipe.perception", *at, "--stage", "hearing"],
         [*shared, "recipe.perception", *at, "--stage", "answering"],

@@ -16,7 +16,7 @@ from muomni.speech.pointer import Chooser, SpokenSounds, SpokenText
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.letters import LettersSizes, LettersToSounds
 from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
-from recipe.speaking import codec, state, talker
+from recipe.speaking import codec, discriminators, state, talker
 from recipe.speaking.corpus import Example, collate
 from recipe.speaking.speak import TorchGraphs
 
@@ -168,6 +168,35 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
 
     once, twice = go(tmp_path / "a.pt", [6]), go(tmp_path / "b.pt", [3, 6])
     assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_discriminators_tell_real_from_made_and_judge_what_is_made() -> None:
+    torch.manual_seed(0)
+    judges = discriminators.Discriminators()
+    optimizer = torch.optim.Adam(judges.parameters(), 2e-3)
+    t = torch.arange(2048) / 16_000
+    real = torch.sin(2 * torch.pi * torch.linspace(200, 400, 4)[:, None] * t)
+    made = torch.rand(4, 2048, requires_grad=True)
+    first = discriminators.discriminator_loss(judges(real), judges(made.detach())).item()
+    for _ in range(8):
+        loss = discriminators.discriminator_loss(judges(real), judges(made.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < first
+    taken, alike = discriminators.generator_losses(judges(real), judges(made))
+    (taken + alike).backward()
+    assert made.grad is not None and made.grad.abs().sum() > 0
+    own = discriminators.generator_losses(judges(real), judges(real))
+    assert own[1].item() == pytest.approx(0, abs=1e-6) and own[1] < alike
+
+
+def test_what_is_trained_beside_a_run_is_saved_with_it(tmp_path: Path) -> None:
+    beside = state.Run(tmp_path / "b.pt", torch.nn.Linear(2, 1), 1e-3, 4, {})
+    run = state.Run(tmp_path / "a.pt", torch.nn.Linear(2, 1), 1e-3, 4, {}, beside=beside)
+    beside.step = 3
+    run.save()
+    assert state.load(tmp_path / "b.pt")["step"] == 3
 
 
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:

@@ -1,7 +1,8 @@
 """What is said in training and in evaluation: a closed world of sentences, and any English words.
 
 The closed half is a small grammar over the words of ``recipe.world``. The open half strings words of a dictionary
-together, so that a word never seen is still made of spellings that were; one word in fifty is held out of training to measure just that.
+together, so that a word never seen is still made of spellings that were; one word in fifty is held out of training to
+measure just that.
 """
 
 # ruff: noqa: SIM905  word lists read better as text

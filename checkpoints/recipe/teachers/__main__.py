@@ -10,9 +10,11 @@ from recipe import DEFAULT_STATE
 
 from . import files
 
-HEARING_SHARDS, VOICE_SHARDS = 900, 180
-"""45,000 readings in many voices, about 25 hours of speech, and 9,000 in the model's own, about 8 hours."""
-DEV_SHARDS = 4
+HEARING_SHARDS, VOICE_SHARDS = 600, 150
+"""30,000 readings in many voices, about 17 hours of speech, and 7,500 in the model's own, about 6.5 hours."""
+DEV_SHARDS = {"hearing": 4, "voice": 2}
+FIRST = 8
+"""Shards before those of dev: there is something to try training with."""
 
 
 def main() -> None:
@@ -54,8 +56,8 @@ def generate(options: argparse.Namespace) -> None:
     # At the same part of each stream, whatever their lengths.
     order = sorted((n / count, stream, n) for stream, count in total.items() for n in range(count))
     train = [(stream, "train", n) for _, stream, n in order]
-    dev = [("hearing", "dev", n) for n in range(DEV_SHARDS)] + [("voice", "dev", n) for n in range(2)]
-    for stream, split, number in [*train[:8], *dev, *train[8:]]:
+    dev = [(stream, "dev", n) for stream, count in DEV_SHARDS.items() for n in range(count)]
+    for stream, split, number in [*train[:FIRST], *dev, *train[FIRST:]]:
         began = time.monotonic()
         seconds = write_shard(folder, reader, stream, split, options.seed, number)
         if seconds is not None:
