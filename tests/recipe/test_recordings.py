@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,7 @@ def test_a_telephone_carries_nothing_above_4_khz() -> None:
         assert power[len(power) * 5 // 8 :].sum() < 1e-3 * power.sum()
 
 
+@functools.cache
 def utterance() -> Utterance:
     samples = voiced(1.5)
     return Utterance(samples, "red two star", ((0.1, "r"), (0.5, "t"), (1.0, "s")), (0.48, 0.98))
