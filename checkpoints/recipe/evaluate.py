@@ -11,7 +11,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +130,9 @@ def record(bundle: Path, results: Sequence[Result], seed: int) -> None:
     from muomni.bundle.manifest import MANIFEST_NAME, MeasuredEntry, parse_manifest
 
     path = bundle / MANIFEST_NAME
-    manifest = parse_manifest(path.read_text(encoding="utf-8"), str(path))
+    text = path.read_text(encoding="utf-8")
+    parse_manifest(text, str(path))  # refuses what is no manifest before anything is written
+    value = json.loads(text)  # all else stays as it is, keys of a newer muomni included
     new = [
         MeasuredEntry(
             r.ability,
@@ -144,9 +146,10 @@ def record(bundle: Path, results: Sequence[Result], seed: int) -> None:
         for r in results
         if r.is_share
     ]
-    kept = [m for m in manifest.measured if m.ability not in {n.ability for n in new}]
+    kept = [m for m in value.get("measured", []) if m["ability"] not in {n.ability for n in new}]
+    value["measured"] = [*kept, *map(asdict, new)]
     temporary = path.with_suffix(".partial")
-    temporary.write_text(replace(manifest, measured=(*kept, *new)).to_json(), encoding="utf-8")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 

@@ -16,9 +16,11 @@ from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import open_bundle, sha256_of
 from muomni.bundle.manifest import (
     MANIFEST_NAME,
+    READS_WITH,
     SCHEMA_VERSION,
     FileEntry,
     GraphEntry,
+    GriffinLimVocoder,
     Manifest,
     SourceEntry,
     TokenizerEntry,
@@ -38,7 +40,7 @@ from .parity.replay import write_recording
 from .stages.build import GraphBuild, graph_builds
 from .stages.describe import (
     AUDIO_FILTERS,
-    INVENTORY,
+    PHONEMES,
     RESIDUAL_BY_BASE,
     VOCODER_FILTERS,
     audio_stage,
@@ -156,7 +158,7 @@ def _write(
     if modules.tokenizer is not None:
         shutil.copyfile(modules.tokenizer, folder / TOKENIZER_NAME)
     _write_filters(folder, manifest)
-    _write_spoken_text(folder, modules, half=plan.of("talker") != "fp32")
+    _write_text_input(folder, modules, half=plan.of("talker") != "fp32")
     write_recording(folder / RECORDING_NAME, recorded)
     for file in folder.iterdir():
         file.chmod(0o644)  # onnx makes its data files readable to their owner alone
@@ -197,6 +199,7 @@ def _manifest(
         tokenizer = TokenizerEntry(TOKENIZER_NAME, _pieces(modules.tokenizer), unk_id=0, bos_id=1, eos_id=2)
     return Manifest(
         schema_version=SCHEMA_VERSION,
+        reads_with=READS_WITH,
         muomni_version=muomni.__version__,
         opset=OPSET,
         precision=precision,
@@ -248,17 +251,17 @@ def _write_filters(folder: Path, manifest: Manifest) -> None:
         )
         np.save(folder / AUDIO_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
     vocoder = manifest.vocoder
-    if vocoder is not None and vocoder.filters is not None:
+    if isinstance(vocoder, GriffinLimVocoder):
         # The reference's Griffin-Lim inverts librosa's default (Slaney) filters.
         bank = librosa.filters.mel(sr=vocoder.sample_rate_hz, n_fft=vocoder.n_fft, n_mels=vocoder.mel_bins)
         np.save(folder / VOCODER_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
 
 
-def _write_spoken_text(folder: Path, modules: Modules, half: bool) -> None:
-    """The list of sounds, and the table of a Talker that is told what to say; ``half``: in float16."""
+def _write_text_input(folder: Path, modules: Modules, half: bool) -> None:
+    """The list of phonemes, and the table of a Talker with text input; ``half``: in float16."""
     if modules.inventory is None or modules.talker is None:
         return
-    shutil.copyfile(modules.inventory, folder / INVENTORY)
+    shutil.copyfile(modules.inventory, folder / PHONEMES)
     table = modules.talker.base_to_res.weight.numpy()
     np.save(folder / RESIDUAL_BY_BASE, table.astype(np.float16) if half else table)
 

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bundle.manifest import Manifest
-    from .engine.batch import BatchRequest
     from .engine.conversation import Conversation
-    from .engine.prompt import Request
-    from .engine.speaking import SpeechOptions
+    from .engine.stream import Stream
     from .errors import (
         BundleError,
         CheckpointError,
         ContextError,
         DeviceError,
+        ExecutionError,
         GraphError,
         InputError,
         ManifestError,
@@ -32,34 +31,47 @@ if TYPE_CHECKING:
         OutputError,
         ParityError,
         StageError,
+        UsageError,
     )
+    from .events import Event, Failed, Finished, SpeechDelta, TextDelta
     from .media.wav import write_wav
     from .models.sampling import SamplingOptions
     from .omni import Omni
-    from .replies import Reply, Speech
+    from .replies import Reply, Speech, TokenLogprob, Usage
+    from .requests import Request, SpeechOptions
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "BatchRequest": "engine.batch",
     "Manifest": "bundle.manifest",
     "Conversation": "engine.conversation",
+    "Stream": "engine.stream",
+    "Event": "events",
+    "Failed": "events",
+    "Finished": "events",
+    "SpeechDelta": "events",
+    "TextDelta": "events",
+    "write_wav": "media.wav",
+    "SamplingOptions": "models.sampling",
     "Omni": "omni",
     "Reply": "replies",
-    "Request": "engine.prompt",
     "Speech": "replies",
-    "SamplingOptions": "models.sampling",
-    "SpeechOptions": "engine.speaking",
-    "write_wav": "media.wav",
+    "TokenLogprob": "replies",
+    "Usage": "replies",
+    "Request": "requests",
+    "SpeechOptions": "requests",
 }
 
 __all__ = [
-    "BatchRequest",
     "BundleError",
     "CheckpointError",
     "ContextError",
     "Conversation",
     "DeviceError",
+    "Event",
+    "ExecutionError",
+    "Failed",
+    "Finished",
     "GraphError",
     "InputError",
     "Manifest",
@@ -74,8 +86,14 @@ __all__ = [
     "Request",
     "SamplingOptions",
     "Speech",
+    "SpeechDelta",
     "SpeechOptions",
     "StageError",
+    "Stream",
+    "TextDelta",
+    "TokenLogprob",
+    "Usage",
+    "UsageError",
     "__version__",
     "write_wav",
 ]

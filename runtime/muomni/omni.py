@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Unpack
 
 from .bundle.demo import demo_bundle
 from .bundle.folder import open_bundle
 from .bundle.manifest import Manifest
 from .engine.conversation import Conversation
-from .engine.prompt import Request
-from .engine.timings import Stopwatch
+from .engine.engine import Engine, check_slots
+from .engine.prefix_cache import PREFIX_CACHE_BYTES, PrefixCache
+from .engine.stream import OnText, Stream
 from .errors import InputError, MuomniError
 from .models.registry import Models
-from .models.sampling import SamplingOptions
-from .ort.session import check_device, providers_for
+from .ort.session import check_device, device_for, providers_for
 from .ort.threads import thread_policy
 from .replies import Reply
+from .requests import Request, RequestOptions, as_request
 
 if TYPE_CHECKING:
-    from .engine.batch import BatchRequest, OnResult
-    from .engine.generation import OnText
-    from .engine.speaking import OnAudio
-    from .media.audio import AudioSource
-    from .media.image import ImageSource
-    from .media.video import VideoSource
+    from .engine.batch import OnResult
+    from .engine.playback import OnAudio
     from .models.audio_encoder import AudioEncoder
     from .models.codec import Codec
     from .models.reference_talker import ReferenceTalker
@@ -37,31 +35,45 @@ if TYPE_CHECKING:
     from .models.vocoder import Vocoder
     from .replies import Speech
 
-DEFAULT_ROWS = 16  # of a batch
+DEFAULT_SLOTS = 16  # of a batch
 
 
 class Omni:
-    """A loaded bundle. Make one with :meth:`load`; it may be shared between threads.
+    """A loaded bundle. Make one with :meth:`load`; it may be shared between threads, a conversation may not.
 
-    The stages (:attr:`thinker`, :attr:`vision`, …) can be used on their own; each loads its graph when it is
+    The models (:attr:`thinker`, :attr:`vision`, …) can be used on their own; each loads its graph when it is
     first used.
+
+    Args:
+        prefix_cache_bytes: what the keys and values of recent prompts may take. A prompt that begins as one of
+            them did is computed from there on.
+
+    Example:
+        >>> with muomni.Omni.load() as omni:
+        ...     print(omni.generate("What is two plus three?").text)
     """
 
-    def __init__(self, stages: Models) -> None:
-        self._stages = stages
+    def __init__(self, models: Models, prefix_cache_bytes: int = PREFIX_CACHE_BYTES) -> None:
+        self._models = models
+        self._prefixes = PrefixCache(prefix_cache_bytes)
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
     ) -> Omni:
         """Open a bundle.
 
         Args:
             path: the bundle's folder; None takes the demo that comes with muomni.
-            device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, CUDA where
-                ONNX Runtime offers it, else the CPU.
+            device: ``cpu``; ``cuda``, which is an error where it cannot be had; or ``auto``, what is really fast:
+                CUDA where ONNX Runtime offers it and the bundle's decoders are float16, else the CPU.
             threads: threads of each session; None takes ``MUOMNI_THREADS``, or what measurement says for each
                 graph on this machine (see :mod:`muomni.ort.threads`).
+            prefix_cache_bytes: see above; 0 keeps nothing.
 
         Raises:
             BundleError: the folder is not a bundle, or not whole.
@@ -74,53 +86,81 @@ class Omni:
         policy = thread_policy(threads)
         bundle = open_bundle(demo_bundle() if path is None else path)
         providers_for(checked)
-        return cls(Models(bundle, checked, policy, time.perf_counter() - start))
+        used = device_for(checked, bundle.manifest.attention_dtypes)
+        return cls(Models(bundle, used, policy, time.perf_counter() - start), prefix_cache_bytes)
+
+    def __enter__(self) -> Omni:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all models and what is remembered of prompts; using it afterwards is a UsageError."""
+        self._models.close()
+        self._prefixes.clear()
+
+    def warm_up(self) -> None:
+        """Load every model, and answer once, so that the first request is as fast as the others.
+
+        Raises:
+            BundleError: a file of the bundle changed, or a graph cannot be loaded.
+        """
+        self._models.warm_up()
+        self.generate("a", max_new_tokens=2)
 
     @property
     def manifest(self) -> Manifest:
-        return self._stages.bundle.manifest
+        return self._models.manifest
 
     @property
     def threads(self) -> int:
         """The most threads any session has."""
-        return self._stages.threads.most
+        return self._models.threads.most
 
     @property
     def providers(self) -> dict[str, list[str]]:
         """What the graphs loaded so far really run on."""
-        return self._stages.providers()
+        return self._models.providers()
 
     @property
     def tokenizer(self) -> Tokenizer:
-        return self._stages.tokenizer()
+        return self._models.tokenizer()
 
     @property
     def thinker(self) -> Thinker:
-        return self._stages.thinker()
+        return self._models.thinker()
 
     @property
     def vision(self) -> Vision:
-        return self._stages.vision()
+        return self._models.vision()
 
     @property
     def audio_encoder(self) -> AudioEncoder:
-        return self._stages.audio_encoder()
-
-    @property
-    def reference_talker(self) -> ReferenceTalker:
-        return self._stages.reference_talker()
+        return self._models.audio_encoder()
 
     @property
     def talker(self) -> Talker:
-        return self._stages.talker()
+        """The Talker, where it reads text."""
+        return self._models.talker()
+
+    @property
+    def reference_talker(self) -> ReferenceTalker:
+        """The Talker, where it reads no text."""
+        return self._models.reference_talker()
 
     @property
     def codec(self) -> Codec:
-        return self._stages.codec()
+        return self._models.codec()
 
     @property
     def vocoder(self) -> Vocoder:
-        return self._stages.vocoder()
+        return self._models.vocoder()
 
     def verify(self) -> None:
         """Check the sha256 of every file of the bundle.
@@ -128,105 +168,115 @@ class Omni:
         Raises:
             BundleError: a file changed since export.
         """
-        self._stages.bundle.verify()
+        self._models.bundle.verify()
 
     def chat(self) -> Conversation:
         """A new, empty conversation."""
-        return Conversation(self._stages)
+        return Conversation(self._models)
 
-    def generate_batch(
-        self,
-        requests: Sequence[BatchRequest | str],
-        *,
-        rows: int = DEFAULT_ROWS,
-        on_result: OnResult | None = None,
-    ) -> list[Reply | MuomniError]:
-        """Answer many requests, ``rows`` at a time, each with the tokens it would have alone.
+    def engine(self, slots: int = DEFAULT_SLOTS) -> Engine:
+        """A step loop of your own, for many requests that come and go: what a server is built on.
 
         Args:
-            requests: texts, or :class:`muomni.BatchRequest` with media and options.
-            rows: requests that decode together.
-            on_result: called with a request's index and its reply or error as soon as it is finished.
+            slots: requests that decode together; 1 decodes each alone.
 
-        Returns:
-            For each request its reply, or the error that it met; one bad request does not stop the rest.
+        Raises:
+            InputError: ``slots`` below 1.
         """
-        from .engine.batch import BatchRequest, BatchRun
-
-        wanted = [BatchRequest(Request(text=r)) if isinstance(r, str) else r for r in requests]
-        return BatchRun(self._stages, rows, on_result).run(wanted)
+        return Engine(self._models, slots, self._prefixes)
 
     def generate(
         self,
-        text: str | None = None,
+        request: Request | str | None = None,
         *,
-        images: Sequence[ImageSource] = (),
-        audio: AudioSource | None = None,
-        video: VideoSource | None = None,
-        prompt: str | None = None,
-        video_frames: int | None = None,
-        max_new_tokens: int = 64,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        repetition_penalty: float = 1.0,
-        seed: int | None = None,
-        stop: str | Sequence[str] = (),
-        truncate: bool = False,
-        speech: bool = False,
-        speech_temperature: float | None = None,
-        speech_top_k: int = 50,
-        speech_frames: int | None = None,
         on_text: OnText | None = None,
         on_audio: OnAudio | None = None,
+        **options: Unpack[RequestOptions],
     ) -> Reply:
         """Answer one request; nothing of it is remembered (see :meth:`chat` for that).
 
         Args:
-            text: question or instruction.
-            images: each a path, encoded bytes, a PIL image or an array (H, W, 3).
-            audio: a path, encoded bytes, or ``(samples, sample_rate)``.
-            video: a path, encoded bytes, or a sequence of frames.
-            prompt: question for media without ``text``; None takes the bundle's default.
-            video_frames: evenly spaced frames to look at; None takes the bundle's default.
-            max_new_tokens: at most this many ids are generated.
-            temperature, top_k, top_p, repetition_penalty, seed: see :class:`muomni.SamplingOptions`;
-                the default is greedy.
-            stop: strings that end the reply; they are not part of its text.
-            truncate: shorten what does not fit the context, and say so in ``notes``; off, it is an error.
-            speech: speak as well.
-            speech_temperature, speech_top_k, speech_frames: see :class:`muomni.SpeechOptions`.
+            request: a question or instruction; or a :class:`muomni.Request`, which has all options itself.
+            options: images, audio, video, max_new_tokens, temperature, speech …: the fields of
+                :class:`muomni.Request`, :class:`muomni.SamplingOptions` and (beginning with ``speech_``)
+                :class:`muomni.SpeechOptions`; ``speech=True`` speaks.
             on_text: called with each piece of text as it is settled.
-            on_audio: with ``speech``, called with float32 samples (m,) as they are made; where the Talker reads
-                text, it begins while the reply is still being written.
+            on_audio: with speech, called with float32 samples (m,) as they are made, in a thread of its own;
+                where the Talker reads text, it begins while the reply is still being written.
 
         Raises:
             InputError: an unusable argument; MediaError: an unreadable file.
             ContextError: the prompt does not fit the context.
-            StageError: the bundle has no such stage.
+            StageError: the bundle has no such model.
             BundleError: a file of the bundle changed.
-        """
-        sampling = SamplingOptions(temperature, top_k, top_p, repetition_penalty, seed)
-        options = None
-        if speech:
-            from .engine.speaking import SpeechOptions
+            ExecutionError: ONNX Runtime failed.
 
-            options = SpeechOptions(speech_temperature, speech_top_k, speech_frames, seed)
-        return self.chat().say(
-            text,
-            images=images,
-            audio=audio,
-            video=video,
-            prompt=prompt,
-            video_frames=video_frames,
-            max_new_tokens=max_new_tokens,
-            sampling=sampling,
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            truncate=truncate,
-            speech=options,
-            on_text=on_text,
-            on_audio=on_audio,
-        )
+        Example:
+            >>> omni.generate("What do you see?", images=["photo.jpg"], max_new_tokens=20).text
+        """
+        with self._stream(as_request(request, **options), stream_text=on_text is not None) as stream:
+            return stream.drain(on_text, on_audio)
+
+    def stream(self, request: Request | str | None = None, **options: Unpack[RequestOptions]) -> Stream:
+        """Answer one request as an iterator of events; see :class:`muomni.Stream`.
+
+        Raises:
+            InputError: an unusable argument. Other errors come as an event.
+
+        Example:
+            >>> for event in omni.stream("Hello"):
+            ...     if isinstance(event, muomni.TextDelta):
+            ...         print(event.text, end="", flush=True)
+        """
+        return self._stream(as_request(request, **options), stream_text=True)
+
+    def generate_batch(
+        self,
+        requests: Iterable[Request | str],
+        *,
+        slots: int = DEFAULT_SLOTS,
+        on_result: OnResult | None = None,
+    ) -> list[Reply | MuomniError]:
+        """Answer many requests, ``slots`` at a time.
+
+        A reply is the same, bit for bit, whatever else is in the batch and however many slots there are. It is
+        also what :meth:`generate` gives, up to rounding in the last bit: in 8 and 4 bits ONNX Runtime computes
+        rows in pairs, and a lone row otherwise. Where two tokens are equally likely to that bit, they may differ.
+
+        Args:
+            requests: texts, or :class:`muomni.Request` with media and options; taken as slots become free.
+            slots: requests that decode together.
+            on_result: called with a request's index and its reply or error as soon as it is finished.
+
+        Returns:
+            For each request its reply, or the error that it met; one bad request does not stop the rest.
+
+        Example:
+            >>> [reply.text for reply in omni.generate_batch(["Hello!", "What is two plus three?"])]
+        """
+        results: dict[int, Reply | MuomniError] = {}
+        for index, result in self.stream_batch(requests, slots=slots):
+            results[index] = result
+            if on_result is not None:
+                on_result(index, result)
+        return [results[index] for index in range(len(results))]
+
+    def stream_batch(
+        self, requests: Iterable[Request | str], *, slots: int = DEFAULT_SLOTS
+    ) -> Iterator[tuple[int, Reply | MuomniError]]:
+        """As :meth:`generate_batch`, as an iterator: whatever ends it, the replies that came stay.
+
+        Yields:
+            The index of a request and its reply or error, in the order in which they are finished.
+
+        Example:
+            >>> for index, reply in omni.stream_batch(["Hello!", "What is two plus three?"]):
+            ...     print(index, reply)
+        """
+        from .engine.batch import answer_all
+
+        check_slots(slots)
+        return answer_all(self._models, map(as_request, requests), slots, self._prefixes)
 
     def speak(
         self,
@@ -234,6 +284,7 @@ class Omni:
         *,
         temperature: float | None = None,
         seed: int | None = None,
+        speed: float = 1.0,
         on_audio: OnAudio | None = None,
     ) -> Speech:
         """Say a text as it is.
@@ -242,18 +293,41 @@ class Omni:
             text: any English; or pieces of it, which may come while the speech is made.
             temperature: of the codes; None takes the likeliest ones.
             seed: makes what is drawn repeatable.
-            on_audio: called with float32 samples (m,) as they are made; they are those of the result.
+            speed: rate of speech, 0.5 to 2.
+            on_audio: called with float32 samples (m,) as they are made, in a thread of its own; they are those of
+                the result.
 
         Raises:
             InputError: nothing in the text can be spoken.
-            StageError: the bundle has no Talker that can be told what to say.
-        """
-        from .engine.speaking import Speaker, SpeechOptions
+            StageError: the bundle has no Talker that reads text.
 
-        self._stages.talker()  # refuses a Talker that cannot
-        self._stages.preload_speech()
-        speaker = Speaker(self._stages, SpeechOptions(temperature, seed=seed), Stopwatch())
-        speech = speaker.speak([text] if isinstance(text, str) else text, on_audio)
+        Example:
+            >>> speech = omni.speak("Hello!")
+            >>> muomni.write_wav("hello.wav", speech.samples, speech.sample_rate)
+        """
+        from .engine.saying import say
+        from .requests import SpeechOptions
+
+        self._models.talker()  # refuses a Talker that cannot
+        options = SpeechOptions(temperature, seed=seed, speed=speed)
+        speech = say(self._models, _pieces(text), options, on_audio)
         if not len(speech.samples):
             raise InputError("there is nothing in the text that can be spoken; give words or numbers")
         return speech
+
+    def _stream(self, request: Request, stream_text: bool) -> Stream:
+        engine = self.engine(1)
+        return Stream(engine, lambda: engine.add(request, stream_text=stream_text))
+
+
+def _pieces(text: object) -> Iterator[str]:
+    """The pieces of a text, each checked as it comes."""
+    if isinstance(text, (bytes, bytearray)) or not isinstance(text, Iterable):
+        raise InputError(f"text: expected text (str) or pieces of it, got {type(text).__name__}")
+    return map(_checked_piece, [text] if isinstance(text, str) else text)
+
+
+def _checked_piece(piece: object) -> str:
+    if not isinstance(piece, str):
+        raise InputError(f"text: expected pieces of text (str), got {type(piece).__name__}")
+    return piece

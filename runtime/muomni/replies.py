@@ -62,14 +62,14 @@ class Speech:
         samples: mono, -1…1, float32 (n,).
         sample_rate: Hz.
         codes: the Talker's frames (T, codebooks).
-        cut_sounds: sounds that the Talker would have let go on for more than a second, and that were ended; 0 says
-            that the speech ended by itself.
+        cut_phonemes: those that the Talker would have let go on for more than a second, and that were ended; 0
+            says that the speech ended by itself.
     """
 
     samples: NDArray[np.float32]
     sample_rate: int
     codes: NDArray[np.int64]
-    cut_sounds: int = 0
+    cut_phonemes: int = 0
 
     @property
     def seconds(self) -> float:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .media.image import ImageSource
     from .media.video import VideoSource
 
+SLOWEST, FASTEST = 0.5, 2.0
+"""Rates of speech that still sound like it."""
 MAX_LOGPROBS = 20
 """Alternatives that can be asked for at each token."""
 
@@ -28,6 +30,7 @@ class SpeechOptions:
         top_k: codes to draw from; 50 is the reference's.
         frames: Talker frames to draw, at most; None takes what the text needs.
         seed: of the draws; None draws a fresh one.
+        speed: rate of speech, 0.5 to 2; the pitch stays.
 
     Example:
         >>> SpeechOptions(temperature=0.5, seed=1).frames is None
@@ -38,10 +41,15 @@ class SpeechOptions:
     top_k: int = 50
     frames: int | None = None
     seed: int | None = None
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         if self.frames is not None:
             _at_least_one("speech frames", self.frames)
+        if isinstance(self.speed, bool) or not isinstance(self.speed, (int, float)):
+            raise InputError(f"speed: expected a number, got {type(self.speed).__name__} {self.speed!r}")
+        if not SLOWEST <= self.speed <= FASTEST:
+            raise InputError(f"speed: expected {SLOWEST} to {FASTEST}, got {self.speed}")
         self.sampling(0.0)
 
     def sampling(self, default_temperature: float) -> SamplingOptions:
@@ -66,6 +74,8 @@ class Request:
         stop: strings that end the reply; they are not part of its text. One string is taken as one.
         truncate: shorten what does not fit the context, and say so in the reply's notes; off, it is an error.
         speech: speak as well; None says nothing.
+        history: earlier turns, oldest first, each a request (of which text and media count) and what was replied; they
+            are computed again, or taken from the prefix cache. A :class:`muomni.Conversation` keeps them instead.
         logprobs: log probabilities of the ids generated, each with so many alternatives (0 to 20); None gives none.
 
     Raises:
@@ -88,6 +98,7 @@ class Request:
     truncate: bool = False
     speech: SpeechOptions | None = None
     logprobs: int | None = None
+    history: Sequence[tuple[Request, str]] = ()
 
     def __post_init__(self) -> None:
         for name, text in (("text", self.text), ("prompt", self.prompt)):
@@ -105,6 +116,15 @@ class Request:
             _whole_number("logprobs", self.logprobs)
             if not 0 <= self.logprobs <= MAX_LOGPROBS:
                 raise InputError(f"logprobs: expected 0 to {MAX_LOGPROBS}, got {self.logprobs}")
+        object.__setattr__(self, "history", tuple(self.history))
+        for turn in self.history:
+            if not (
+                isinstance(turn, tuple)
+                and len(turn) == 2
+                and isinstance(turn[0], Request)
+                and isinstance(turn[1], str)
+            ):
+                raise InputError(f"history: expected pairs of a Request and a reply's text, got {turn!r}")
         if not isinstance(self.sampling, SamplingOptions):
             raise InputError(f"sampling: expected SamplingOptions, got {type(self.sampling).__name__}")
         if self.speech is not None and not isinstance(self.speech, SpeechOptions):
@@ -137,12 +157,15 @@ class RequestOptions(TypedDict, total=False):
     stop: str | Sequence[str]
     truncate: bool
     logprobs: int | None
+    history: Sequence[tuple[Request, str]]
     speech: bool
     speech_temperature: float | None
     speech_top_k: int
     speech_frames: int | None
+    speech_speed: float
 
 
+OPTIONS = frozenset(RequestOptions.__annotations__)
 SAMPLING_KEYS = (
     "temperature",
     "top_k",
@@ -152,7 +175,12 @@ SAMPLING_KEYS = (
     "frequency_penalty",
     "seed",
 )
-SPEECH_KEYS = {"speech_temperature": "temperature", "speech_top_k": "top_k", "speech_frames": "frames"}
+SPEECH_KEYS = {
+    "speech_temperature": "temperature",
+    "speech_top_k": "top_k",
+    "speech_frames": "frames",
+    "speech_speed": "speed",
+}
 
 
 def as_request(request: Request | str | None = None, **options: Unpack[RequestOptions]) -> Request:
@@ -170,10 +198,10 @@ def as_request(request: Request | str | None = None, **options: Unpack[RequestOp
         if given:
             raise InputError(f"a Request already says everything; leave out {', '.join(given)}")
         return request
-    unknown = set(given) - set(RequestOptions.__annotations__)
-    if unknown:
+    if not OPTIONS.issuperset(given):
+        unknown = sorted(set(given) - OPTIONS)
         raise InputError(
-            f"unknown option {sorted(unknown)[0]!r}; expected {', '.join(RequestOptions.__annotations__)}"
+            f"unknown option {unknown[0]!r}; expected {', '.join(RequestOptions.__annotations__)}"
         )
     sampling = SamplingOptions(**{key: given.pop(key) for key in SAMPLING_KEYS if key in given})
     spoken = {name: given.pop(key) for key, name in SPEECH_KEYS.items() if key in given}

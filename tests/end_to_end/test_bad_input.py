@@ -433,7 +433,7 @@ BUNDLES = [
         "file name that leads outside",
         runs(edited(lambda m: m["files"].update({"../x": {"bytes": 1, "sha256": "0"}}))),
         FAILED,
-        "must be a plain name",
+        "expected a plain name",
     ),
     Row("cut graph", runs(lambda k: _cut_graph(k)), FAILED, "the copy is incomplete"),
     Row(

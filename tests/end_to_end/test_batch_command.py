@@ -51,7 +51,7 @@ def test_each_line_gets_the_reply_it_gets_alone(
     ):
         alone = json.loads(muomni_run("--json", "--model", parity_bundle, *arguments).out)
         assert found[key]["token_ids"] == alone["token_ids"]
-        assert found[key].keys() - {"id"} == alone.keys()
+        assert found[key].keys() - {"id", "request"} == alone.keys()
 
 
 def _pairs(path: Path) -> list[tuple[Any, dict[str, Any]]]:
@@ -72,7 +72,7 @@ def test_bad_lines_are_answered_with_what_is_wrong(answer: Any, tmp_path: Path) 
         "{}": "nothing to answer",
     }
     write(tmp_path / "in.jsonl", *bad, {"text": "hi"})
-    result = answer("--max-new-tokens", 3, "--rows", 2)
+    result = answer("--max-new-tokens", 3, "--slots", 2)
     assert result.code == 1
     assert f"1 answered, {len(bad)} failed" in result.err
     found = replies(tmp_path / "out.jsonl")
@@ -103,8 +103,8 @@ def test_a_second_run_asks_only_what_has_no_reply(answer: Any, tmp_path: Path) -
     ("lines", "out", "code", "says"),
     [
         ([{"id": 1, "text": "a"}, {"id": 1, "text": "b"}], None, 2, "stands in an earlier line"),
-        ([{"text": "a"}], "a poem, not replies\nand more\n", 1, "not a file of replies"),
-        ([{"text": "a"}], '{"no id": 1}\n', 1, "not a file of replies"),
+        ([{"text": "a"}], "a poem, not replies\nand more\n", 1, "no reply of muomni's"),
+        ([{"text": "a"}], '{"no id": 1}\n', 1, "no reply of muomni's"),
     ],
 )
 def test_unusable_files_are_refused_and_left_alone(
@@ -125,4 +125,4 @@ def test_options_that_do_not_go_together_are_wrong_usage(
 ) -> None:
     assert "leave out --text" in answer("--text", "x").err
     result = muomni_run("--model", parity_bundle, "--batch", "x.jsonl")
-    assert result.code == 2 and "go together" in result.err
+    assert result.code == 2 and "--batch needs --out" in result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import pytest
 import sentencepiece
+from tests.end_to_end.conftest import installed_path
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 EXPECTED: dict[str, Any] = json.loads((PARITY / "expected" / "expected.json").read_text())
@@ -265,11 +267,11 @@ SLOWLY = """
 import sys, time
 from muomni.cli.run import main
 from muomni.models.thinker import Thinker
-feed = Thinker.feed
+step = Thinker.step
 def slow(*arguments):
     time.sleep(0.1)
-    return feed(*arguments)
-Thinker.feed = slow
+    return step(*arguments)
+Thinker.step = slow
 main(sys.argv[1:])
 """
 
@@ -296,6 +298,61 @@ def test_ctrl_c_stops_a_reply_and_forgets_its_turn(terminal: Callable[..., Termi
     )
     shown = chat.seen[before:].replace("\r\n", "\n")
     assert model.decode(case["greedy"]) in shown
+
+
+def test_speech_goes_through_a_pipe_and_back(installed: Command) -> None:
+    """With the model that ships: a WAV on stdout, heard from stdin."""
+    spoken = subprocess.run(
+        [installed_path("muomni-run"), "-q", "--say", "What day comes after Monday?", "--audio-out", "-"],
+        capture_output=True,
+        check=True,
+    )
+    with wave.open(io.BytesIO(spoken.stdout)) as reader:
+        assert 1 < reader.getnframes() / reader.getframerate() < 5
+    heard = subprocess.run(
+        [installed_path("muomni-run"), "-q", "--audio-in", "-"],
+        input=spoken.stdout,
+        capture_output=True,
+        check=True,
+    )
+    assert "day" in heard.stdout.decode().lower()
+
+
+def test_text_from_stdin_is_answered(installed: Command) -> None:
+    result = installed("muomni-run", "-q", "--text", "-", input="What is two plus three?\n")
+    assert "five" in result.out
+
+
+def test_the_module_is_the_command(installed: Command) -> None:
+    """For where the scripts are not on the PATH."""
+    result = subprocess.run(
+        [sys.executable, "-m", "muomni", "-q", "--text", "What is two plus three?"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "five" in result.stdout
+    version = [sys.executable, "-m", "muomni", "--version"]
+    assert subprocess.run(version, capture_output=True, text=True, check=True).stdout.startswith(
+        "muomni-run "
+    )
+
+
+def test_a_piped_chat_speaks_each_reply(installed: Command, tmp_path: Path) -> None:
+    result = installed("muomni-run", "--audio-out", tmp_path / "r.wav", input="Hello!\nHow are you?\n/bye\n")
+    assert result.code == 0 and len(result.out.splitlines()) == 2
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["r-2.wav", "r.wav"]
+
+
+def test_faster_speech_is_shorter(installed: Command, tmp_path: Path) -> None:
+    seconds = []
+    for name, speed in (("slow.wav", "0.7"), ("plain.wav", "1"), ("fast.wav", "1.5")):
+        words = ("--say", "What day comes after Monday?", "--speed", speed, "--audio-out", tmp_path / name)
+        assert installed("muomni-run", "-q", *words).code == 0
+        with wave.open(str(tmp_path / name)) as reader:
+            seconds.append(reader.getnframes() / reader.getframerate())
+    assert seconds[0] == pytest.approx(seconds[1] / 0.7, rel=0.1)
+    assert seconds[2] == pytest.approx(seconds[1] / 1.5, rel=0.1)
 
 
 def test_doctor(installed: Command, parity_bundle: Path) -> None:

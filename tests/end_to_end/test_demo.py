@@ -49,7 +49,7 @@ def test_a_spoken_question_about_a_picture_is_answered_aloud(installed: Installe
     answer = json.loads(result.out)
     assert answer["text"] == "A big red circle, a small yellow star and a big blue square."
     samples, rate = soundfile.read(reply)
-    assert rate == 16_000 and answer["speech"]["cut_sounds"] == 0
+    assert rate == 16_000 and answer["speech"]["cut_phonemes"] == 0
     assert 2 < len(samples) / rate < 7
     assert np.abs(samples).max() > 0.1
 
@@ -98,5 +98,5 @@ def test_a_film(omni: muomni.Omni) -> None:
 
 def test_any_text_is_spoken(omni: muomni.Omni) -> None:
     speech = omni.speak("Zebras improvise 3 quixotic algorithms, don't they?")
-    assert speech.cut_sounds == 0
+    assert speech.cut_phonemes == 0
     assert 2 < speech.seconds < 7

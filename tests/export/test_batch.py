@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import muomni
-from muomni import BatchRequest, MuomniError, Reply, Request, SamplingOptions
+from muomni import MuomniError, Reply, Request, SamplingOptions
 
 DATA = Path(__file__).parents[1] / "data" / "parity" / "inputs"
 
@@ -18,33 +18,29 @@ def omni(parity_bundle: Path) -> muomni.Omni:
     return muomni.Omni.load(parity_bundle, device="cpu", threads=1)
 
 
-def requests() -> list[BatchRequest]:
+def requests() -> list[Request]:
     texts = ["hi", "Hello, how are you?", "What do you see? " * 4, "the quick brown fox", "one", "two three"]
-    wanted = [BatchRequest(Request(text=text), max_new_tokens=3 + 7 * i) for i, text in enumerate(texts)]
+    wanted = [Request(text=text, max_new_tokens=3 + 7 * i) for i, text in enumerate(texts)]
     image, speech = DATA / "image0.png", DATA / "speech_16k.wav"
-    wanted.append(BatchRequest(Request(text="What do you see?", images=[image, image]), max_new_tokens=20))
-    wanted.append(BatchRequest(Request(audio=speech), max_new_tokens=12))
-    wanted.append(BatchRequest(Request(text="draw"), 15, SamplingOptions(temperature=0.7, top_k=9, seed=4)))
-    wanted.append(BatchRequest(Request(text="no repeats"), 15, SamplingOptions(repetition_penalty=1.5)))
+    wanted.append(Request(text="What do you see?", images=[image, image], max_new_tokens=20))
+    wanted.append(Request(audio=speech, max_new_tokens=12))
+    wanted.append(
+        Request(text="draw", max_new_tokens=15, sampling=SamplingOptions(temperature=0.7, top_k=9, seed=4))
+    )
+    wanted.append(
+        Request(text="no repeats", max_new_tokens=15, sampling=SamplingOptions(repetition_penalty=1.5))
+    )
     return wanted
 
 
-def alone(omni: muomni.Omni, wanted: BatchRequest) -> Reply:
-    request = wanted.request
-    return omni.chat().say(
-        request.text,
-        images=request.images,
-        audio=request.audio,
-        max_new_tokens=wanted.max_new_tokens,
-        sampling=wanted.sampling,
-        stop=wanted.stop,
-    )
+def alone(omni: muomni.Omni, wanted: Request) -> Reply:
+    return omni.generate(wanted)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 16])
-def test_each_request_has_the_tokens_it_has_alone(omni: muomni.Omni, rows: int) -> None:
+@pytest.mark.parametrize("slots", [1, 2, 3, 16])
+def test_each_request_has_the_tokens_it_has_alone(omni: muomni.Omni, slots: int) -> None:
     wanted = requests()
-    for request, reply in zip(wanted, omni.generate_batch(wanted, rows=rows), strict=True):
+    for request, reply in zip(wanted, omni.generate_batch(wanted, slots=slots), strict=True):
         expected = alone(omni, request)
         assert isinstance(reply, Reply)
         assert reply.token_ids == expected.token_ids
@@ -58,29 +54,26 @@ def test_each_request_has_the_tokens_it_has_alone(omni: muomni.Omni, rows: int) 
 def test_stop_strings_work_in_a_batch(omni: muomni.Omni) -> None:
     text = omni.generate("Hello, how are you?", max_new_tokens=20).text
     stop = text[len(text) // 2 :][:3]
-    (reply,) = omni.generate_batch(
-        [BatchRequest(Request(text="Hello, how are you?"), max_new_tokens=20, stop=[stop])]
-    )
+    (reply,) = omni.generate_batch([Request(text="Hello, how are you?", max_new_tokens=20, stop=[stop])])
     assert isinstance(reply, Reply)
     assert reply.text == text.split(stop)[0]
 
 
 def test_one_bad_request_does_not_stop_the_rest(omni: muomni.Omni) -> None:
     bad = [
-        BatchRequest(Request(text="x", images=["no such file.png"])),
-        BatchRequest(Request()),
-        BatchRequest(Request(text="word " * 2000)),
-        BatchRequest(Request(text="x"), max_new_tokens=0),
+        Request(text="x", images=["no such file.png"]),
+        Request(),
+        Request(text="word " * 2000),
     ]
-    results = omni.generate_batch([*bad, "hi", *bad], rows=2)
-    assert [isinstance(result, MuomniError) for result in results] == [True] * 4 + [False] + [True] * 4
+    results = omni.generate_batch([*bad, "hi", *bad], slots=2)
+    assert [isinstance(result, MuomniError) for result in results] == [True] * 3 + [False] + [True] * 3
     assert "no such file.png" in str(results[0])
 
 
 def test_results_are_reported_as_they_finish(omni: muomni.Omni) -> None:
     seen: list[int] = []
-    wanted = [BatchRequest(Request(text="hi"), max_new_tokens=count) for count in (30, 2, 10)]
-    results = omni.generate_batch(wanted, rows=3, on_result=lambda index, result: seen.append(index))
+    wanted = [Request(text="hi", max_new_tokens=count) for count in (30, 2, 10)]
+    results = omni.generate_batch(wanted, slots=3, on_result=lambda index, result: seen.append(index))
     assert sorted(seen) == [0, 1, 2] and seen[0] == 1
     assert [len(r.token_ids) for r in results if isinstance(r, Reply)] == [30, 2, 10]
 
@@ -89,10 +82,8 @@ def test_a_full_context_is_noted_where_it_ended_the_reply(omni: muomni.Omni) -> 
     """Once it was noted of every reply that could have been longer, also of those that ended by themselves."""
     text = omni.generate("Hello, how are you?", max_new_tokens=20).text
     wanted = [
-        BatchRequest(Request(text="Hello, how are you?"), max_new_tokens=100_000),
-        BatchRequest(
-            Request(text="Hello, how are you?"), max_new_tokens=100_000, stop=[text[len(text) // 2 :][:3]]
-        ),
+        Request(text="Hello, how are you?", max_new_tokens=100_000),
+        Request(text="Hello, how are you?", max_new_tokens=100_000, stop=[text[len(text) // 2 :][:3]]),
     ]
     full, stopped = omni.generate_batch(wanted)
     assert isinstance(full, Reply) and isinstance(stopped, Reply)
@@ -104,8 +95,8 @@ def test_a_full_context_is_noted_where_it_ended_the_reply(omni: muomni.Omni) -> 
 
 def test_a_batch_of_nothing_is_nothing(omni: muomni.Omni) -> None:
     assert omni.generate_batch([]) == []
-    with pytest.raises(muomni.InputError, match="rows"):
-        omni.generate_batch(["hi"], rows=0)
+    with pytest.raises(muomni.InputError, match="slots"):
+        omni.generate_batch(["hi"], slots=0)
 
 
 def test_rows_of_different_lengths_decode_as_alone(omni: muomni.Omni) -> None:
@@ -117,12 +108,12 @@ def test_rows_of_different_lengths_decode_as_alone(omni: muomni.Omni) -> None:
     for at, ids in enumerate(rows):
         single = omni.thinker.start()
         omni.thinker.feed(single, ids)
-        state.put_row(at, single)
+        state.copy_row(at, single, 0)
     nothing = np.zeros((3, 0, omni.thinker.stage.width), dtype=np.float32)
     logits = decoder.feed(state, 1, {"input_ids": np.full((3, 1), 7), "media_embeds": nothing})[
         "logits"
     ].copy()
-    taken = state.take_rows([2, 0])
+    taken = state.taken([2, 0])
     again = decoder.feed(taken, 1, {"input_ids": np.full((2, 1), 9), "media_embeds": nothing[:2]})["logits"]
     for at, ids in enumerate(rows):
         expected = omni.thinker.feed(omni.thinker.start(), [*ids, 7])

@@ -97,10 +97,8 @@ def test_a_conversation_equals_one_long_prompt(omni: muomni.Omni) -> None:
     fresh = omni.chat()
     fresh.say("hello there", max_new_tokens=6)
     fresh.say("and this?", images=[image], max_new_tokens=6)
-    state = fresh._state
-    assert state is not None
     turn = [omni.tokenizer.bos_id, *omni.tokenizer.encode("a third turn")]
-    first, second = fresh._turns
+    first, second = fresh._state.turns
     alone = omni.thinker.start()
     omni.thinker.feed(alone, [*first.ids, *first.reply_ids])
     omni.thinker.feed(alone, second.ids, second.media)
@@ -151,9 +149,9 @@ def test_truncation_keeps_bos_and_the_end_of_the_text(omni: muomni.Omni) -> None
 
 def test_a_reply_ends_with_the_context_and_says_so(omni: muomni.Omni) -> None:
     reply = omni.generate("hi", max_new_tokens=10_000)
-    if reply.finish_reason == "length":
-        assert reply.prompt_tokens + reply.completion_tokens == omni.thinker.stage.context_length
-        assert any("context is full" in note for note in reply.notes)
+    assert reply.finish_reason == "length"
+    assert reply.prompt_tokens + reply.completion_tokens == omni.thinker.stage.context_length
+    assert any("context is full" in note for note in reply.notes)
 
 
 def test_streamed_text_equals_the_reply(omni: muomni.Omni) -> None:

@@ -1,4 +1,4 @@
-"""A Talker that is told what to say, from the checkpoint to the samples."""
+"""A Talker that reads text, from the checkpoint to the samples."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.export.spoken_set import BINS, HOP, INVENTORY, RATE_HZ, speaking_modu
 import muomni
 from muomni.cli.run import main
 from muomni.errors import BundleError, CheckpointError, InputError, StageError
-from muomni.models.vocoder_stream import VocoderStream
-from muomni.speech.pointer import LONGEST_SOUND_FRAMES, SpokenText
+from muomni.speech.pointer import LONGEST_PHONEME_FRAMES
+from muomni.speech.text_pointer import TextPointer
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import load_modules
 from muomni_export.export import export_bundle
@@ -51,7 +51,7 @@ def torch_graphs() -> TorchGraphs:
 
 
 def test_frames_are_those_of_the_torch_modules(omni: muomni.Omni) -> None:
-    expected = list(SpokenText(torch_graphs(), INVENTORY, [TEXT]))
+    expected = list(TextPointer(torch_graphs(), INVENTORY).frames([TEXT]))
     speech = omni.speak(TEXT)
     assert speech.codes.tolist() == [list(frame) for frame in expected]
     assert len({tuple(frame) for frame in expected}) > 5, "a constant would prove nothing"
@@ -98,7 +98,7 @@ def test_any_chunking_of_the_vocoder_gives_the_same_samples(
 ) -> None:
     mel = np.random.default_rng(0).random((75, BINS), dtype=np.float32)
     whole = omni.vocoder.samples(mel)
-    stream, made, at = VocoderStream(omni.vocoder), [], 0
+    stream, made, at = omni.vocoder.stream(), [], 0
     while at < len(mel):
         for size in sizes:
             made.append(stream.feed(mel[at : at + size]))
@@ -111,7 +111,7 @@ def test_any_chunking_of_the_vocoder_gives_the_same_samples(
 @pytest.mark.parametrize("frames", [0, 1, 2, 3, 5, 9])
 def test_a_short_utterance_through_the_stream(omni: muomni.Omni, frames: int) -> None:
     mel = np.random.default_rng(1).random((frames, BINS), dtype=np.float32)
-    stream = VocoderStream(omni.vocoder)
+    stream = omni.vocoder.stream()
     made = np.concatenate((stream.feed(mel), stream.finish()))
     assert len(made) == frames * HOP
     if frames:
@@ -159,9 +159,9 @@ def test_sounds_that_never_end_are_cut_and_counted(omni: muomni.Omni) -> None:
     graphs = torch_graphs()
     step = graphs.start()
     graphs.start = lambda: lambda *arguments: (*step(*arguments)[:2], -50.0)  # type: ignore[method-assign]
-    spoken = SpokenText(graphs, INVENTORY, ["bad"])
-    frames = list(spoken)
-    assert len(frames) == spoken.cut_sounds * LONGEST_SOUND_FRAMES > 0
+    spoken = TextPointer(graphs, INVENTORY)
+    frames = list(spoken.frames(["bad"]))
+    assert len(frames) == spoken.cut_phonemes * LONGEST_PHONEME_FRAMES > 0
 
 
 @pytest.mark.parametrize("text", ["", " \n", "?!", "…"])
@@ -176,7 +176,7 @@ def test_the_command_says_a_text(bundle: Path, tmp_path: Path, capsys: pytest.Ca
         main(["--model", str(bundle), "--say", TEXT, "--audio-out", str(path), "--json"])
     assert not left.value.code
     answer = json.loads(capsys.readouterr().out)
-    assert answer["cut_sounds"] == 0 and answer["path"] == str(path)
+    assert answer["cut_phonemes"] == 0 and answer["path"] == str(path)
     with wave.open(str(path)) as file:
         assert file.getnframes() == len(answer["codes"]) * HOP
         assert file.getframerate() == RATE_HZ
@@ -200,12 +200,12 @@ def test_the_command_refuses(
 
 
 def test_a_reference_talker_cannot_be_told(parity_bundle: Path) -> None:
-    with pytest.raises(StageError, match="cannot be told what to say"):
+    with pytest.raises(StageError, match="reads no text"):
         muomni.Omni.load(parity_bundle, device="cpu").speak("hello")
 
 
 def test_a_told_talker_is_not_drawn_from(omni: muomni.Omni) -> None:
-    with pytest.raises(StageError, match="is told what to say"):
+    with pytest.raises(StageError, match="reads text"):
         _ = omni.reference_talker
 
 
@@ -242,9 +242,7 @@ def broken(checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["letters.pt", "sounds.json"])
 def test_a_missing_part_is_named(broken: Path, name: str) -> None:
     (broken.parent / "talker_micro" / name).unlink()
-    with pytest.raises(
-        CheckpointError, match=f"expected {name}, which a Talker that is told what to say needs"
-    ):
+    with pytest.raises(CheckpointError, match=f"expected {name}, which a Talker that reads text needs"):
         read_checkpoint(broken)
 
 
@@ -287,6 +285,6 @@ def test_a_config_that_does_not_fit(broken: Path, config: str, key: str, value: 
 
 def test_a_changed_list_of_sounds_in_a_bundle(bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(bundle, tmp_path / "b")
-    (tmp_path / "b" / "sounds.json").write_text("[" + " " * ((bundle / "sounds.json").stat().st_size - 1))
-    with pytest.raises(BundleError, match=r"sounds\.json: the file changed since export"):
+    (tmp_path / "b" / "phonemes.json").write_text("[" + " " * ((bundle / "phonemes.json").stat().st_size - 1))
+    with pytest.raises(BundleError, match=r"phonemes\.json: the file changed since export"):
         muomni.Omni.load(tmp_path / "b", device="cpu").speak("a")

@@ -289,9 +289,7 @@ def test_speech_is_the_references(case: Case) -> None:
 
 def test_a_batch_is_the_references_too(case: Case) -> None:
     texts = ["hi", "What do you see?", "one two three four five"]
-    replies = case.omni.generate_batch(
-        [muomni.BatchRequest(muomni.Request(text=text), max_new_tokens=15) for text in texts], rows=2
-    )
+    replies = case.omni.generate_batch([muomni.Request(text, max_new_tokens=15) for text in texts], slots=2)
     tokenizer = case.omni.tokenizer
     for text, reply in zip(texts, replies, strict=True):
         assert isinstance(reply, muomni.Reply)

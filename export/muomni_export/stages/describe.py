@@ -5,10 +5,13 @@ from __future__ import annotations
 from muomni.bundle.manifest import (
     AudioStage,
     CodecStage,
+    GriffinLimVocoder,
+    HifiganVocoder,
     MelEntry,
     PromptEntry,
-    SpokenTextEntry,
+    SpectralVocoder,
     TalkerStage,
+    TextInput,
     ThinkerStage,
     VisionStage,
     VocoderStage,
@@ -21,7 +24,7 @@ from .build import TALKER_POSITIONS, start_codes
 AUDIO_SHARE_OF_CONTEXT = 4  # the reference lets audio fill at most a quarter of the context
 GRIFFIN_LIM_ITERATIONS = 32  # the reference's
 AUDIO_FILTERS, VOCODER_FILTERS = "audio_mel_filters.npy", "vocoder_mel_filters.npy"
-INVENTORY, RESIDUAL_BY_BASE = "sounds.json", "residual_by_base.npy"
+PHONEMES, RESIDUAL_BY_BASE = "phonemes.json", "residual_by_base.npy"
 PICTURE_QUESTION = "Describe what you see concisely."  # the reference's
 
 VIDEO_FRAMES = 4  # the reference's
@@ -110,24 +113,24 @@ def talker_stage(modules: Modules) -> TalkerStage | None:
         start_codes=start_codes(modules.talker),
         frame_rate_hz=sizes.frame_rate_hz,
         context_length=TALKER_POSITIONS,
-        text=_spoken_text(modules),
+        text=_text_input(modules),
     )
 
 
-def _spoken_text(modules: Modules) -> SpokenTextEntry | None:
+def _text_input(modules: Modules) -> TextInput | None:
     if modules.talker is None or modules.letters is None or modules.talker.sizes.text is None:
         return None
     text, letters = modules.talker.sizes.text, modules.letters.sizes
-    return SpokenTextEntry(
-        letters_graph="letters",
+    return TextInput(
+        phonemizer_graph="letters",
         context_graph="context",
-        inventory=INVENTORY,
+        phonemes=PHONEMES,
         residual_by_base=RESIDUAL_BY_BASE,
         symbols=letters.symbols,
         slots=letters.slots,
-        sounds=text.sounds,
-        reach=text.reach,
-        elapsed=text.elapsed,
+        phoneme_ids=text.sounds,
+        context_phonemes=text.reach,
+        elapsed_frames=text.elapsed,
     )
 
 
@@ -149,21 +152,26 @@ def vocoder_stage(modules: Modules) -> VocoderStage | None:
     speech = modules.speech_front_end
     if modules.vocoder is not None:
         sizes = modules.vocoder.sizes
-        spectral = isinstance(sizes, SpectralSizes)
-        return VocoderStage(
-            kind="spectral" if spectral else "hifigan",
+        if isinstance(sizes, SpectralSizes):
+            return SpectralVocoder(
+                graph="vocoder",
+                sample_rate_hz=speech.sample_rate_hz,
+                hop_samples=sizes.hop_samples,
+                n_fft=sizes.n_fft,
+                mel_bins=sizes.mel_bins,
+                normalisation="fixed_range",
+                receptive_field_frames=sizes.receptive_field_frames(),
+            )
+        return HifiganVocoder(
+            graph="vocoder",
             sample_rate_hz=speech.sample_rate_hz,
             hop_samples=sizes.hop_samples,
-            n_fft=sizes.n_fft if isinstance(sizes, SpectralSizes) else speech.n_fft,
             mel_bins=sizes.mel_bins,
-            normalisation="fixed_range" if spectral else "utterance_min_max",
-            graph="vocoder",
-            receptive_field_frames=sizes.receptive_field_frames(),
+            normalisation="utterance_min_max",
         )
     if modules.codec is None:
         return None
-    return VocoderStage(
-        kind="griffin_lim",
+    return GriffinLimVocoder(
         sample_rate_hz=speech.sample_rate_hz,
         hop_samples=speech.hop_samples,
         n_fft=speech.n_fft,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muomni.bundle.manifest import Manifest
-from muomni.engine.speaking import OnAudio
+from muomni.engine.playback import OnAudio
 from muomni.models.sampling import SamplingOptions
 from muomni.omni import Omni
 
@@ -63,10 +63,10 @@ def stage_actions(omni: Omni) -> tuple[dict[str, Action], dict[str, float]]:
         units["audio"] = AUDIO_SECONDS
     rate_hz = 12.5 if manifest.talker is None else manifest.talker.frame_rate_hz
     frames = round(SPEECH_SECONDS * rate_hz)
-    if manifest.spoken_text is not None:
+    if manifest.text_input is not None:
 
         def say() -> list[tuple[int, int]]:
-            return list(omni.talker.frames([SPOKEN_TEXT], SamplingOptions()))
+            return list(omni.talker.start_text(SamplingOptions()).frames([SPOKEN_TEXT]))
 
         frames = len(say())
         actions["talker"] = say

@@ -8,7 +8,7 @@ S     text positions of this step
 M     media embeddings of this step (0 when there are none)
 P     capacity of the key/value buffer; how much of it is valid is ``seqlens_k``
 D     width of the Thinker
-L     letters, or sounds, of a text and its surroundings
+L     letters, or phonemes, of a text and its surroundings
 V     vocabulary
 T     time: mel frames, code frames
 E     embeddings that come out of the audio encoder, ceil(T / downsampling)
@@ -18,7 +18,8 @@ K     codes per codebook
 
 Both decoders take ``seqlens_k`` (B), the number of valid positions after this step minus one, and
 ``total_sequence_length`` (), the largest such number plus one: the convention of ONNX Runtime's
-``GroupQueryAttention``. Floats are float32 at every boundary, whatever the precision inside.
+``GroupQueryAttention``. Floats are float32 at every boundary, whatever the precision inside, but for the key/value
+cache, whose type is the stage's ``cache_dtype``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dataclasses import dataclass
 
 from muomni.errors import GraphError
 
-from .manifest import Manifest, SpokenTextEntry, TalkerStage, ThinkerStage
+from .manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage, TextInput, ThinkerStage
 
 Axis = str | int
 
@@ -67,8 +68,8 @@ def _decoder(
 ) -> GraphContract:
     cache = ("B", stage.kv_heads, "P", stage.head_size)
     lengths = (TensorSpec("seqlens_k", "int32", ("B",)), TensorSpec("total_sequence_length", "int32", ()))
-    past = tuple(TensorSpec(name, "float32", cache) for name in past_names(stage.layers))
-    present = tuple(TensorSpec(name, "float32", cache) for name in present_names(stage.layers))
+    past = tuple(TensorSpec(name, stage.cache_dtype, cache) for name in past_names(stage.layers))
+    present = tuple(TensorSpec(name, stage.cache_dtype, cache) for name in present_names(stage.layers))
     return GraphContract(graph, (*step, *lengths, *past), (*result, *present))
 
 
@@ -106,30 +107,30 @@ def graph_contracts(manifest: Manifest) -> dict[str, GraphContract]:
             vectors = TensorSpec("vectors", "float32", ("B", "S", talker.width))
             step += [vectors, TensorSpec("elapsed", "int64", ("B", "S"))]
             result.append(TensorSpec("advance", "float32", ("B",)))
-            contracts += _reading(text, vectors)
+            contracts += _text_input(text, vectors)
         contracts.append(_decoder(talker.graph, talker, step, result))
     if codec := manifest.codec:
         codes = TensorSpec("codes", "int64", ("B", "T", codec.codebooks))
         mel = TensorSpec("mel", "float32", ("B", "T", codec.mel_bins))
         contracts.append(GraphContract(codec.graph, (codes,), (mel,)))
         contracts.append(GraphContract(codec.encoder_graph, (mel,), (codes,)))
-    if (vocoder := manifest.vocoder) and vocoder.graph:
+    if (vocoder := manifest.vocoder) and not isinstance(vocoder, GriffinLimVocoder):
         mel = TensorSpec("mel", "float32", ("B", "T", vocoder.mel_bins))
         made = [TensorSpec("samples", "float32", ("B", "samples"))]
-        if vocoder.kind == "spectral":
+        if isinstance(vocoder, SpectralVocoder):
             spectrum = ("B", "T", vocoder.n_fft // 2 + 1)
             made = [TensorSpec(part, "float32", spectrum) for part in ("real", "imaginary")]
         contracts.append(GraphContract(vocoder.graph, (mel,), tuple(made)))
     return {contract.graph: contract for contract in contracts}
 
 
-def _reading(text: SpokenTextEntry, vectors: TensorSpec) -> list[GraphContract]:
-    """Letters to sounds, and sounds to what the Talker reads."""
+def _text_input(text: TextInput, vectors: TensorSpec) -> list[GraphContract]:
+    """Letters to phonemes, and phonemes to what the Talker reads. Graphs that ship call phonemes ``sounds``."""
     letters = TensorSpec("letters", "int64", ("B", "L"))
     logits = TensorSpec("symbol_logits", "float32", ("B", "L", text.slots, text.symbols))
     sounds = TensorSpec("sounds", "int64", ("B", "L"))
     return [
-        GraphContract(text.letters_graph, (letters,), (logits,)),
+        GraphContract(text.phonemizer_graph, (letters,), (logits,)),
         GraphContract(text.context_graph, (sounds,), (vectors,)),
     ]
 

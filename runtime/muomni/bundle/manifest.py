@@ -1,19 +1,67 @@
-"""``manifest.json``: everything the runtime knows of a bundle, one dataclass a stage."""
+"""``manifest.json``: everything the runtime knows of a bundle. Its format is described in docs/bundle-format.md."""
 
-from __future__ import annotations
+# No "from __future__ import annotations": the reader needs the types themselves, and to evaluate strings takes 1 ms.
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from muomni.errors import ManifestError
 
 from . import strict_json
+from .stages import (
+    FILE,
+    GRAPH,
+    AudioStage,
+    CodecStage,
+    FileName,
+    GraphName,
+    GriffinLimVocoder,
+    HifiganVocoder,
+    MelEntry,
+    SpectralVocoder,
+    TalkerStage,
+    TextInput,
+    ThinkerStage,
+    TokenizerEntry,
+    VisionStage,
+    VocoderStage,
+)
+from .strict_json import Matches, Range, require
+from .versions import READS_WITH, SCHEMA_VERSION, to_current
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "BITS",
+    "MANIFEST_NAME",
+    "READS_WITH",
+    "SCHEMA_VERSION",
+    "AudioStage",
+    "CodecStage",
+    "FileEntry",
+    "GraphEntry",
+    "GriffinLimVocoder",
+    "HifiganVocoder",
+    "Manifest",
+    "MeasuredEntry",
+    "MelEntry",
+    "Precision",
+    "PromptEntry",
+    "SourceEntry",
+    "SpectralVocoder",
+    "TalkerStage",
+    "TextInput",
+    "ThinkerStage",
+    "TokenizerEntry",
+    "VisionStage",
+    "VocoderStage",
+    "parse_manifest",
+]
+
 MANIFEST_NAME = "manifest.json"
 
+Count = Annotated[int, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+NotNegative = Annotated[float, Range(0)]
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 """How weights are stored: ``fp16`` is widened when loaded, ``int8`` and ``int4`` are blocks with scales."""
@@ -26,8 +74,8 @@ BITS: dict[Precision, float] = {"fp32": 32, "fp16": 32, "int8": 8 + 32 / 128, "i
 class FileEntry:
     """Size and digest of a file of the bundle."""
 
-    bytes: int
-    sha256: str
+    bytes: Count
+    sha256: Annotated[str, Matches("[0-9a-f]{64}", "64 hexadecimal digits")]
 
 
 @dataclass(frozen=True)
@@ -39,41 +87,17 @@ class GraphEntry:
     positions at which both prefer the same token, torch's tokens being fed.
     """
 
-    file: str
-    parameters: int
+    file: FileName
+    parameters: Count
     precision: Precision
-    max_error: float
-    tolerance: float
-    agreement: float | None = None
+    max_error: NotNegative
+    tolerance: NotNegative
+    agreement: Share | None = None
 
     @property
     def weight_bytes(self) -> float:
         """Bytes of all its weights as they are computed with."""
         return self.parameters * BITS[self.precision] / 8
-
-
-@dataclass(frozen=True)
-class MelEntry:
-    """A mel power spectrogram: Hann window, centred frames, reflect padding, power 2, no logarithm."""
-
-    sample_rate_hz: int
-    n_fft: int
-    window_samples: int
-    hop_samples: int
-    bins: int
-    filters: str
-    """``.npy`` file, float32 (n_fft / 2 + 1, bins)."""
-
-
-@dataclass(frozen=True)
-class TokenizerEntry:
-    """A SentencePiece model and its special ids."""
-
-    file: str
-    pieces: int
-    unk_id: int
-    bos_id: int
-    eos_id: int
 
 
 @dataclass(frozen=True)
@@ -84,128 +108,11 @@ class PromptEntry:
     """
 
     layout: Literal["[media] [bos] [text]"]
-    media_order: tuple[str, ...]
+    media_order: tuple[Literal["image", "video", "audio"], ...]
     default_picture_question: str
     default_audio_question: str
     default_spoken_question: str
-    video_frames: int
-
-
-@dataclass(frozen=True)
-class ThinkerStage:
-    """Decoder-only language model; ``context_length`` counts positions, media embeddings included.
-
-    ``draft_candidates`` above 0: so many logits, those of the likeliest tokens, are exact; the others are drafts.
-    """
-
-    graph: str
-    width: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    vocabulary: int
-    context_length: int
-    draft_candidates: int = 0
-
-
-@dataclass(frozen=True)
-class VisionStage:
-    """Image encoder; ``embeddings_per_image`` rows enter the prompt (0: no projector in the checkpoint)."""
-
-    graph: str
-    image_size: int
-    patch: int
-    width: int
-    patches: int
-    embeddings_per_image: int
-
-
-@dataclass(frozen=True)
-class AudioStage:
-    """Audio encoder; at most ``max_embeddings`` rows enter the prompt (0: no projector)."""
-
-    graph: str
-    mel: MelEntry
-    downsampling: int
-    width: int
-    max_embeddings: int
-
-
-@dataclass(frozen=True)
-class SpokenTextEntry:
-    """How a Talker is told what to say: letters become sounds, sounds become vectors that know their neighbours.
-
-    The letters graph gives each letter ``slots`` choices among ``symbols`` (0 is nothing, i is sound i - 1 of the
-    inventory). A vector depends on ``reach`` sounds to either side; ``sounds`` counts their numbers, padding and
-    marks included. Frames of a sound are told apart up to ``elapsed``.
-    """
-
-    letters_graph: str
-    context_graph: str
-    inventory: str
-    """``.json`` file, a list of names."""
-    residual_by_base: str
-    """``.npy`` file (K, K): the row of a frame's base code is added to its residual logits."""
-    symbols: int
-    slots: int
-    sounds: int
-    reach: int
-    elapsed: int
-
-
-@dataclass(frozen=True)
-class TalkerStage:
-    """Speech-code decoder; codes are frames of ``codebooks`` integers at ``frame_rate_hz``.
-
-    ``start_codes`` is the pseudo frame that stands for the learned start embedding. ``text`` is None for a
-    Talker that cannot be told what to say, such as the reference's.
-    """
-
-    graph: str
-    width: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    codebooks: int
-    codebook_size: int
-    start_codes: tuple[int, ...]
-    frame_rate_hz: float
-    context_length: int
-    text: SpokenTextEntry | None = None
-
-
-@dataclass(frozen=True)
-class CodecStage:
-    """Codes to mel frames (``graph``) and back (``encoder_graph``)."""
-
-    graph: str
-    encoder_graph: str
-    codebooks: int
-    codebook_size: int
-    mel_bins: int
-
-
-@dataclass(frozen=True)
-class VocoderStage:
-    """Mel to samples.
-
-    ``hifigan``: the graph gives samples. ``spectral``: it gives a spectrum of ``n_fft``, which is inverted.
-    ``griffin_lim``: no graph, but ``filters`` and ``iterations``. The mel is brought to 0…1 by the range of the
-    utterance, or has come from the codec in a ``fixed_range``.
-    """
-
-    kind: Literal["hifigan", "spectral", "griffin_lim"]
-    sample_rate_hz: int
-    hop_samples: int
-    n_fft: int
-    mel_bins: int
-    normalisation: Literal["utterance_min_max", "fixed_range"]
-    graph: str | None = None
-    receptive_field_frames: int | None = None
-    filters: str | None = None
-    iterations: int | None = None
+    video_frames: Annotated[int, Range(1, 10_000)]
 
 
 @dataclass(frozen=True)
@@ -220,7 +127,7 @@ class MeasuredEntry:
     low: float
     high: float
     lower_is_better: bool
-    samples: int
+    samples: Count
     seed: int
     """Names the samples, for whoever measures again."""
 
@@ -239,16 +146,20 @@ class SourceEntry:
 class Manifest:
     """Everything the runtime knows of a bundle."""
 
-    schema_version: int
+    schema_version: str
+    """``major.minor``, see :mod:`muomni.bundle.versions`."""
+    reads_with: str
+    """The muomni that reads this major version, as pip writes it: ``muomni>=1.2``."""
     muomni_version: str
-    opset: int
+    """What wrote the bundle."""
+    opset: Annotated[int, Range(1, 1000)]
     precision: str
     """As asked for at export; what each graph got is in ``graphs``."""
     source: SourceEntry
-    files: dict[str, FileEntry]
-    graphs: dict[str, GraphEntry]
+    files: dict[FileName, FileEntry]
+    graphs: dict[GraphName, GraphEntry]
     prompt: PromptEntry
-    recording: str
+    recording: FileName
     """``.npz`` file: inputs of every graph with what torch made of them at export."""
     tokenizer: TokenizerEntry | None = None
     thinker: ThinkerStage | None = None
@@ -261,39 +172,69 @@ class Manifest:
     """Written after the export, by whoever evaluates the bundle."""
 
     @property
-    def spoken_text(self) -> SpokenTextEntry | None:
-        """How the Talker is told what to say; None where there is none, or one that cannot be told."""
+    def text_input(self) -> TextInput | None:
+        """How the Talker is given its text; None where there is no Talker, or one without text input."""
         return None if self.talker is None else self.talker.text
+
+    @property
+    def attention_dtypes(self) -> set[str]:
+        """Types of the keys and values of the decoders."""
+        return {stage.cache_dtype for stage in (self.thinker, self.talker) if stage is not None}
 
     def drafts(self, graph: str) -> bool:
         """Whether only the likeliest logits of this graph are exact."""
         return self.thinker is not None and graph == self.thinker.graph and self.thinker.draft_candidates > 0
+
+    def check(self) -> None:
+        """What must hold between entries; :func:`parse_manifest` words what does not."""
+        self._check_names()
+        for path, embeddings in (
+            ("vision.embeddings_per_image", self.vision.embeddings_per_image if self.vision else 0),
+            ("audio.max_embeddings", self.audio.max_embeddings if self.audio else 0),
+        ):
+            most = self.thinker.context_length if self.thinker else 0
+            expected = f"at most thinker.context_length ({most})" if self.thinker else "0 without a thinker"
+            require(embeddings <= most, path, expected, embeddings)
+        if self.tokenizer and self.thinker:
+            pieces, vocabulary = self.tokenizer.pieces, self.thinker.vocabulary
+            require(
+                pieces <= vocabulary, "tokenizer.pieces", f"at most thinker.vocabulary ({vocabulary})", pieces
+            )
+        if self.codec and self.talker:
+            for name in ("codebooks", "codebook_size"):
+                ours, other = getattr(self.codec, name), getattr(self.talker, name)
+                require(ours == other, f"codec.{name}", f"talker.{name} ({other})", ours)
+        if self.codec and self.vocoder:
+            ours, other = self.vocoder.mel_bins, self.codec.mel_bins
+            require(ours == other, "vocoder.mel_bins", f"codec.mel_bins ({other})", ours)
+
+    def _check_names(self) -> None:
+        for name, entry in self.graphs.items():
+            require(entry.file in self.files, f"graphs[{name!r}].file", "a file of 'files'", entry.file)
+        for path, file in strict_json.marked(self, FILE):
+            require(file in self.files, path, "a file of 'files'", file)
+        users: dict[str, str] = {}
+        for path, graph in strict_json.marked(self, GRAPH):
+            require(graph in self.graphs, path, "a graph of 'graphs'", graph)
+            first = users.setdefault(graph, path)
+            require(first == path, path, f"a graph of its own, not that of {first}", graph)
 
     def to_json(self) -> str:
         return json.dumps(strict_json.write(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_manifest(text: str, where: str = MANIFEST_NAME) -> Manifest:
-    """Read a manifest strictly.
+    """Read a manifest strictly; one of version 1 as one of today's.
 
     Raises:
-        ManifestError: not JSON, another schema version, unknown keys, wrong types, dangling file names.
+        ManifestError: not JSON, a version that this muomni does not read, unknown or missing keys, wrong types,
+            values out of range or that do not go together, names of files and graphs that are not there.
     """
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where}: not valid JSON ({error})") from error
-    version = value.get("schema_version") if isinstance(value, dict) else None
-    if version != SCHEMA_VERSION:
-        raise ManifestError(
-            f"{where}: schema version {version!r}, this muomni reads version {SCHEMA_VERSION}; "
-            "export the checkpoint again with muomni-export, or install the muomni that wrote the bundle"
-        )
-    manifest = strict_json.read(Manifest, value, where)
-    for name in manifest.files:
-        if Path(name).name != name or name in ("", ".", ".."):
-            raise ManifestError(f"{where}: file name {name!r} must be a plain name inside the bundle")
-    for name, graph in manifest.graphs.items():
-        if graph.file not in manifest.files:
-            raise ManifestError(f"{where}: graph {name!r} names {graph.file!r}, which is not in 'files'")
-    return manifest
+    current, is_newer = to_current(value, where)
+    if current is not value:
+        where += f" (version 1, read as {SCHEMA_VERSION})"
+    return strict_json.read(Manifest, current, where, skip_unknown=is_newer)

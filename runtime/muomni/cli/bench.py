@@ -14,6 +14,8 @@ from muomni.errors import InputError, OutputError
 
 from .common import new_app, reporting, start, version_option
 from .console import Console
+from .options import Debug, Device, Model, Quiet, Threads
+from .streams import is_stdout
 
 COMMAND = "muomni-bench"
 
@@ -22,19 +24,10 @@ app = new_app()
 
 @app.command()
 def bench(
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="BUNDLE",
-            envvar="MUOMNI_MODEL",
-            help="Folder that muomni-export made; by default the demo that comes with muomni.",
-        ),
-    ] = None,
+    model: Model = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that count, after one that warms up.")] = 5,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default MUOMNI_THREADS, else what suits each part.")
-    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     against: Annotated[
         str | None, typer.Option(metavar="torch", help="Compare with this, in the same rounds.")
     ] = None,
@@ -45,8 +38,8 @@ def bench(
         Path | None, typer.Option(metavar="FILE", help="Write the result here too, as JSON.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, not a table.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=version_option(COMMAND), is_eager=True, help="Show the version."),
@@ -57,6 +50,8 @@ def bench(
     with reporting(console, debug):
         if (against is None) != (checkpoint is None):
             raise InputError("--against NAME and --checkpoint CKPT go together")
+        if out is not None:
+            _check_out(out)
         from muomni.bench.report import measure, table
 
         result = measure(
@@ -77,6 +72,14 @@ def bench(
             console.answer_json(result)
         else:
             console.answer("\n".join(table(result)))
+
+
+def _check_out(out: Path) -> None:
+    """Refuse before minutes of measuring what is sure to fail after them."""
+    if is_stdout(out):
+        raise InputError("--out names a file; --json writes to stdout")
+    if out.is_dir() or not out.parent.is_dir():
+        raise OutputError(f"{out}: expected a file in a folder that is there")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

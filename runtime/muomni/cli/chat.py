@@ -5,93 +5,144 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from muomni.errors import MuomniError, OutputError
-from muomni.replies import Reply
+from muomni.requests import Request
 
-from .console import Console, is_terminal, reply_object
+from .console import device_line, is_terminal, reply_object
+from .session import Session
+from .speech_file import SpeechFile
+
+if TYPE_CHECKING:
+    from muomni import Conversation
 
 YOU, MODEL = "You: ", "μOmni: "
+ENDING = {"exit", "quit", "/exit", "/quit", "/bye"}
+RESETTING = {"reset", "/reset"}
 
 
-def chat(ask: Callable[..., Reply], reset: Callable[[], None], console: Console, *, as_json: bool) -> int:
-    """Chat until ``exit`` or the end of stdin; give the exit code.
+def start_chat(session: Session, request_of: Callable[[str], Request], audio_out: Path | None) -> int:
+    """Chat until a word that ends it, or the end of stdin; give the exit code: 1 if a piped turn failed."""
+    speech = None
+    if audio_out is not None:
+        speech = SpeechFile(audio_out)
+        speech.check(session.as_json, several=True)
+    return Chat(session, request_of, speech).run()
+
+
+@dataclass
+class Chat:
+    """A chat at a terminal or through a pipe.
 
     At a terminal replies stream, Ctrl-C stops one (its turn is then forgotten) and Ctrl-D ends the chat.
-    From a pipe there are no prompts: one reply a line, or one JSON object a line with ``as_json``
-    (``{"error": …}`` for a turn that failed), and the exit code is 1 if a turn failed.
+    From a pipe there are no prompts: one reply a line, or one JSON object a line with ``--json``
+    (``{"error": …}`` for a turn that failed).
+
+    Attributes:
+        request_of: a request from the text of a line.
+        speech: where the first reply is spoken to; those after it take numbered names beside it.
     """
-    typed, shown = is_terminal(sys.stdin), is_terminal(sys.stdout) and not as_json
-    if typed:
-        with suppress(ImportError):
-            import readline  # noqa: F401  (arrow keys and history at the prompt)
-        console.note("exit or Ctrl-D ends the chat, reset forgets it, Ctrl-C stops a reply")
-    failed = False
-    while True:
+
+    session: Session
+    request_of: Callable[[str], Request]
+    speech: SpeechFile | None = None
+    typed: bool = field(init=False)
+    shown: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.typed = is_terminal(sys.stdin)
+        self.shown = is_terminal(sys.stdout) and not self.session.as_json
+        self._spoken = 0
+
+    def run(self) -> int:
+        """Chat to the end; see :func:`start_chat`."""
+        console = self.session.console
+        omni = self.session.load()
+        _ = omni.tokenizer, omni.thinker  # now: a broken bundle should fail before the first prompt
+        console.note(device_line(self.session.device, omni.providers, omni.threads))
+        conversation = omni.chat()
+        if self.typed:
+            with suppress(ImportError):
+                import readline  # noqa: F401  (arrow keys and history at the prompt)
+            console.note("exit or Ctrl-D ends the chat, reset forgets it, Ctrl-C stops a reply")
+        failed = False
+        while (line := self._next_line()) is not None:
+            text = line.lstrip("\ufeff").strip()  # a byte order mark: PowerShell begins a pipe with it
+            if text.lower() in ENDING:
+                break
+            if text.lower() in RESETTING:
+                conversation.reset()
+                console.note("the conversation is forgotten")
+            elif text:
+                failed |= not self._turn(conversation, text)
+        return 1 if failed and not self.typed else 0
+
+    def _turn(self, conversation: Conversation, text: str) -> bool:
+        """One turn; whether it was answered."""
+        console = self.session.console
         try:
-            line = _typed_line(shown) if typed else _piped_line()
+            self._answer(conversation, text)
+        except OutputError:
+            raise
+        except MuomniError as error:  # the next turn may fit
+            console.error(str(error))
+            if self.session.as_json:
+                console.answer_json({"error": str(error)})
+            return False
         except KeyboardInterrupt:
-            if not typed:
+            if not self.typed:
                 raise
-            print(file=sys.stderr)
-            continue
-        if line is None:
-            break
-        text = line.strip()
-        if text == "exit":
-            break
-        if text == "reset":
-            reset()
-            console.note("the conversation is forgotten")
-        elif text:
+            console.note("stopped; this turn is forgotten")
+        return True
+
+    def _answer(self, conversation: Conversation, text: str) -> None:
+        console = self.session.console
+        request = self.request_of(text)
+        if self.shown:
+            if self.typed:
+                console.stream(MODEL)
             try:
-                _turn(ask, text, console, typed, shown, as_json)
-            except OutputError:
-                raise
-            except MuomniError as error:  # the next turn may fit
-                failed = True
-                console.error(str(error))
-                if as_json:
-                    console.answer_json({"error": str(error)})
-            except KeyboardInterrupt:
-                if not typed:
-                    raise
-                console.note("stopped; this turn is forgotten")
-    return 1 if failed and not typed else 0
-
-
-def _turn(
-    ask: Callable[..., Reply], text: str, console: Console, typed: bool, shown: bool, as_json: bool
-) -> None:
-    if shown:
-        if typed:
-            console.stream(MODEL)
-        try:
-            reply = ask(text, on_text=console.stream)
-        finally:  # an error or Ctrl-C leaves half a line
-            console.answer("")
-    else:
-        reply = ask(text)
-        if as_json:
-            console.answer_json(reply_object(reply))
+                reply = conversation.say(request, on_text=console.stream)
+            finally:  # an error or Ctrl-C leaves half a line
+                console.answer("")
         else:
-            console.answer(" ".join(reply.text.splitlines()))
-    console.notes_of(reply)
+            reply = conversation.say(request)
+            if not self.session.as_json:
+                console.answer(" ".join(reply.text.splitlines()))
+        place = None
+        if reply.speech is not None and self.speech is not None:
+            self._spoken += 1
+            place = self.speech.numbered(self._spoken).write(reply.speech, console)
+        if self.session.as_json:
+            console.answer_json(reply_object(reply, place))
+        console.notes_of(reply)
 
+    def _next_line(self) -> str | None:
+        """The next line; None at the end of stdin."""
+        while True:
+            try:
+                return self._typed_line() if self.typed else _piped_line()
+            except KeyboardInterrupt:
+                if not self.typed:
+                    raise
+                print(file=sys.stderr)
 
-def _typed_line(shown: bool) -> str | None:
-    """A line from the terminal; None at Ctrl-D. The prompt goes where the reader is, never into a file."""
-    try:
-        if shown:
-            return input(YOU)
-        print(YOU, end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
-    except EOFError:
-        line = ""
-    if not line:
-        print(file=sys.stderr)
-        return None
-    return line
+    def _typed_line(self) -> str | None:
+        """A line from the terminal; None at Ctrl-D. The prompt goes where the reader is, never into a file."""
+        try:
+            if self.shown:
+                return input(YOU)
+            print(YOU, end="", file=sys.stderr, flush=True)
+            line = sys.stdin.readline()
+        except EOFError:
+            line = ""
+        if not line:
+            print(file=sys.stderr)
+            return None
+        return line
 
 
 def _piped_line() -> str | None:

@@ -210,7 +210,7 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
 
 
 def _load(omni: Omni, stage: str) -> None:
-    if stage == "talker" and omni.manifest.spoken_text is None:
+    if stage == "talker" and omni.manifest.text_input is None:
         stage = "reference_talker"
     getattr(omni, "audio_encoder" if stage == "audio" else stage)
 

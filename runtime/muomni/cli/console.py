@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from muomni.errors import OutputError
@@ -19,26 +18,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Console:
-    """The streams of one command; ``quiet`` leaves errors alone on stderr."""
+    """The streams of one command.
+
+    Attributes:
+        command: its name, before every message.
+        quiet: errors alone on stderr.
+        sound_on_stdout: stdout carries speech, so text goes to stderr.
+    """
 
     command: str
     quiet: bool = False
+    sound_on_stdout: bool = False
 
     def answer(self, text: str, end: str = "\n") -> None:
-        """Write to stdout, at once.
+        """Write text of the answer, at once.
 
         Raises:
             OutputError: it cannot be written (a full disk behind a redirection).
             BrokenPipeError: nobody reads it.
         """
-        try:
+        if self.sound_on_stdout:
+            if not self.quiet:
+                with suppress(OSError):
+                    print(text, end=end, file=sys.stderr, flush=True)
+            return
+        with self._writing():
             print(text, end=end, flush=True)
-        except BrokenPipeError:
-            _abandon_stdout()
-            raise
-        except OSError as error:
-            _abandon_stdout()
-            raise OutputError(f"the answer could not be written to stdout: {error.strerror}") from error
+
+    def answer_bytes(self, data: bytes) -> None:
+        """Write bytes of the answer (speech, lines of JSON), at once; raises as :meth:`answer`."""
+        with self._writing():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
 
     def stream(self, piece: str) -> None:
         """Write a piece of an answer."""
@@ -47,7 +59,7 @@ class Console:
     def answer_json(self, value: Mapping[str, Any]) -> None:
         """Write one object on one line."""
         plain = getattr(sys.stdout, "encoding", None) or "utf-8"
-        self.answer(json.dumps(value, ensure_ascii=plain.lower() != "utf-8", allow_nan=False))
+        self.answer(json_line(value, ascii_only=plain.lower() != "utf-8"))
 
     def note(self, message: str) -> None:
         if not self.quiet:
@@ -56,16 +68,33 @@ class Console:
     def error(self, message: str) -> None:
         self._stderr(f"error: {message}")
 
-    def notes_of(self, reply: Reply, audio_out: Path | None = None) -> None:
-        """Say what the reader of a reply should know, and where its speech went."""
+    def notes_of(self, reply: Reply) -> None:
+        """Say what the reader of a reply should know."""
         for note in reply.notes:
             self.note(f"note: {note}")
-        if reply.speech is not None and audio_out is not None:
-            self.note_of_speech(reply.speech, audio_out)
 
-    def note_of_speech(self, speech: Speech, audio_out: Path) -> None:
+    def note_of_speech(self, speech: Speech, place: str) -> None:
         """Say how long it is and where it went."""
-        self.note(f"speech: {speech.seconds:.2f} s at {speech.sample_rate} Hz, written to {audio_out}")
+        self.note(f"speech: {speech.seconds:.2f} s at {speech.sample_rate} Hz, written to {place}")
+
+    @staticmethod
+    def abandon_stdout() -> None:
+        """Point stdout nowhere, so that Python's flush at exit does not fail a second time."""
+        with suppress(OSError, ValueError, AttributeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            self.abandon_stdout()
+            raise
+        except OSError as error:
+            self.abandon_stdout()
+            raise OutputError(f"the answer could not be written to stdout: {error.strerror}") from error
 
     def _stderr(self, message: str) -> None:
         with suppress(OSError):  # a closed stderr must not cost the answer
@@ -77,37 +106,52 @@ def is_terminal(stream: Any) -> bool:
     return stream is not None and bool(stream.isatty())
 
 
-def _abandon_stdout() -> None:
-    """Point stdout nowhere, so that Python's flush at exit does not fail a second time."""
-    with suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def json_line(value: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """An object as one line of JSON, for every reader.
+
+    What only some readers take for the end of a line (U+0085, U+2028, U+2029) is escaped, and so is all beyond
+    ASCII where a string cannot be written as UTF-8 (half of a surrogate pair).
+    """
+    line = json.dumps(value, ensure_ascii=ascii_only, allow_nan=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False)
+    for end in "\x85\u2028\u2029":
+        line = line.replace(end, f"\\u{ord(end):04x}")
+    return line
 
 
-def reply_object(reply: Reply, audio_out: Path | None = None) -> dict[str, Any]:
-    """The JSON form of a reply."""
-    return {
+def reply_object(reply: Reply, place: str | None = None) -> dict[str, Any]:
+    """The JSON form of a reply; ``place`` is where its speech went."""
+    from dataclasses import asdict
+
+    value = {
         "text": reply.text,
         "token_ids": list(reply.token_ids),
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
+        "usage": asdict(reply.usage),
         "finish_reason": reply.finish_reason,
-        "speech": None if reply.speech is None else speech_object(reply.speech, audio_out),
+        "seed": reply.seed,
+        "speech": None if reply.speech is None else speech_object(reply.speech, place),
         "timings": {name: round(seconds, 6) for name, seconds in reply.timings.items()},
         "providers": reply.providers,
         "notes": list(reply.notes),
     }
+    if reply.logprobs:
+        value["logprobs"] = [asdict(logprob) for logprob in reply.logprobs]
+    return value
 
 
-def speech_object(speech: Speech, audio_out: Path | None) -> dict[str, Any]:
+def speech_object(speech: Speech, place: str | None) -> dict[str, Any]:
     """The JSON form of speech; its samples are in the file."""
     return {
-        "path": None if audio_out is None else str(audio_out),
+        "path": place,
         "sample_rate": speech.sample_rate,
         "seconds": speech.seconds,
         "codes": speech.codes.tolist(),
-        "cut_sounds": speech.cut_sounds,
+        "cut_phonemes": speech.cut_phonemes,
     }
 
 

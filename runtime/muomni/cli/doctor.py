@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .common import EXIT_FAILED, new_app, reporting, start, version_option
 from .console import Console
+from .options import Debug, Device, Model
 
 COMMAND = "muomni-doctor"
 
@@ -19,17 +19,10 @@ app = new_app()
 
 @app.command()
 def doctor(
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="BUNDLE",
-            envvar="MUOMNI_MODEL",
-            help="Check this bundle; by default the demo that comes with muomni.",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device to try.")] = "auto",
+    model: Model = None,
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Debug = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=version_option(COMMAND), is_eager=True, help="Show the version."),

@@ -1,161 +1,114 @@
-"""Many requests at once: prompts of different lengths decode together, row by row of one batch.
-
-A row is a request. Each prompt is computed alone into its own cache and copied into the batch; rows then
-take steps together, and a row whose reply ends makes room for the next request at once. No row sees another,
-so each gives the tokens that it would give alone.
-"""
+"""Many requests to their replies, a few slots at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-import numpy as np
-
-from muomni.errors import InputError, MuomniError
+from muomni.errors import ExecutionError, MuomniError
+from muomni.events import Failed, Finished
 from muomni.models.registry import Models
-from muomni.models.sampling import SamplingOptions
-from muomni.models.thinker import Thinker
-from muomni.ort.decoder import DecoderState
 from muomni.replies import Reply
+from muomni.requests import Request
 
-from .generation import Generation
-from .prompt import Prompt, Request, context_is_full, encode, fit
-from .timings import Stopwatch
+from .engine import Engine
+from .prefix_cache import PrefixCache
+from .prompt import Prompt, prepare
+from .sequence import Sequence
+from .timings import Timings
 
-
-@dataclass(frozen=True)
-class BatchRequest:
-    """One request of a batch, with its own options; see :meth:`muomni.Omni.generate`."""
-
-    request: Request
-    max_new_tokens: int = 64
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
-    stop: Sequence[str] = ()
-    truncate: bool = False
-
+log = logging.getLogger("muomni")
 
 Result = Reply | MuomniError
 OnResult = Callable[[int, Result], None]
 
 
-@dataclass
-class _Row:
-    """A request that is being answered, in one row of the batch."""
+class Ahead:
+    """Encodes the media of requests in threads beside the step loop.
 
-    index: int
-    prompt: Prompt
-    generation: Generation
-    watch: Stopwatch
-    cut: bool
-    """The context allows fewer tokens than are wanted."""
-    next_id: int = 0
-
-
-class BatchRun:
-    """Answers requests in at most ``rows`` rows.
-
-    Args:
-        on_result: called with the index of a request and its reply, or its error, as it is finished.
+    Example:
+        >>> with Ahead(models) as ahead:
+        ...     ahead.put(0, request)
+        ...     for index, request, timings, future in ahead.done(wait=True): ...
     """
 
-    def __init__(self, stages: Models, rows: int, on_result: OnResult | None = None) -> None:
-        if rows < 1:
-            raise InputError(f"rows: expected at least 1, got {rows}")
-        self._stages, self._rows_at_once, self._on_result = stages, rows, on_result
+    def __init__(self, models: Models, threads: int = 1) -> None:
+        self._models = models
+        self._pool = ThreadPoolExecutor(threads, "muomni media")
+        self._futures: dict[Future[Prompt], tuple[int, Request, Timings]] = {}
 
-    def run(self, requests: Sequence[BatchRequest]) -> list[Result]:
-        """Replies, or the errors of requests that could not be answered, in the order of the requests.
+    def __enter__(self) -> Ahead:
+        return self
 
-        Raises:
-            StageError, BundleError: what no request could be answered with.
-        """
-        self._results: dict[int, Result] = {}
-        if not requests:
-            return []
-        thinker = self._stages.batch_thinker()
-        self._stages.tokenizer()
-        waiting = list(enumerate(requests))[::-1]
-        rows: list[_Row | None] = [None] * min(self._rows_at_once, len(requests))
-        state = thinker.decoder.start(len(rows))
-        no_media = np.zeros((len(rows), 0, thinker.stage.width), dtype=np.float32)
-        while True:
-            for at, row in enumerate(rows):
-                while row is None and waiting:
-                    started = self._start(thinker, *waiting.pop())
-                    if started is not None:
-                        row = rows[at] = started[0]
-                        state.put_row(at, started[1])
-            live = [at for at, row in enumerate(rows) if row is not None]
-            if not live:
-                return [self._results[index] for index in range(len(requests))]
-            if len(live) <= len(rows) // 2:  # the last replies need not drag empty rows along
-                state, rows = state.take_rows(live), [rows[at] for at in live]
-                no_media = no_media[: len(rows)]
-            for at, row in enumerate(rows):
-                if row is None:
-                    state.clear_row(at)
-            ids = np.array([[0 if row is None else row.next_id] for row in rows], dtype=np.int64)
-            logits = thinker.decoder.feed(state, 1, {"input_ids": ids, "media_embeds": no_media})["logits"]
-            for at, row in enumerate(rows):
-                if row is not None:
-                    token = row.generation.take(logits[at])
-                    if token is None:
-                        self._finish(row)
-                        rows[at] = None
-                    else:
-                        row.next_id = token
+    def __exit__(self, *error: object) -> None:
+        for future in self._futures:
+            future.cancel()
+        self._pool.shutdown()
 
-    def _start(self, thinker: Thinker, index: int, wanted: BatchRequest) -> tuple[_Row, DecoderState] | None:
-        """Compute a prompt and choose the first id; None when that already ended (or failed) it."""
-        watch = Stopwatch()
-        context = thinker.stage.context_length
-        try:
-            if wanted.max_new_tokens < 1:
-                raise InputError(f"max_new_tokens: expected at least 1, got {wanted.max_new_tokens}")
-            prompt = encode(wanted.request, self._stages, watch, wanted.truncate)
-            prompt = fit(prompt, context, wanted.max_new_tokens, wanted.truncate)
-            allowed = min(wanted.max_new_tokens, context - len(prompt))
-            state = thinker.start(len(prompt))
-            with watch.stage("prefill"):
-                logits = thinker.feed(state, prompt.ids, prompt.media)
-        except MuomniError as error:
-            self._give(index, error)
-            return None
-        generation = Generation(self._stages.tokenizer(), prompt.ids, allowed, wanted.sampling, wanted.stop)
-        row = _Row(index, prompt, generation, watch, cut=allowed < wanted.max_new_tokens)
-        token = generation.take(logits)
-        if token is None:
-            self._finish(row)
-            return None
-        row.next_id = token
-        return row, state
+    @property
+    def running(self) -> int:
+        """Requests that are not encoded yet."""
+        return sum(not future.done() for future in self._futures)
 
-    def _finish(self, row: _Row) -> None:
-        made = row.generation.result()
-        if row.cut and made.finish_reason == "length":
-            row.prompt.notes.append(context_is_full(len(made.ids)))
-        first = made.first_token_time - row.watch.started
-        total = row.watch.total()
-        timings = {
-            "load": 0.0,
-            **row.watch.seconds,
-            "first_token": first,
-            "decode": total - first,
-            "total": total,
-        }
-        reply = Reply(
-            text=made.text,
-            token_ids=tuple(made.ids),
-            prompt_tokens=len(row.prompt),
-            finish_reason=made.finish_reason,
-            timings=timings,
-            providers=self._stages.providers(),
-            notes=tuple(dict.fromkeys(row.prompt.notes)),
-        )
-        self._give(row.index, reply)
+    def __len__(self) -> int:
+        return len(self._futures)
 
-    def _give(self, index: int, result: Result) -> None:
-        self._results[index] = result
-        if self._on_result is not None:
-            self._on_result(index, result)
+    def put(self, index: int, request: Request) -> None:
+        """Encode a request as soon as a thread is free."""
+        timings = Timings()
+        future = self._pool.submit(prepare, request, self._models, timings)
+        self._futures[future] = index, request, timings
+
+    def done(self, wait_for_one: bool) -> Iterator[tuple[int, Request, Timings, Future[Prompt]]]:
+        """What has been encoded since the last time; it is then forgotten here."""
+        if wait_for_one and self._futures:
+            wait(self._futures, return_when=FIRST_COMPLETED)
+        for future in [f for f in self._futures if f.done()]:
+            yield (*self._futures.pop(future), future)
+
+
+def answer_all(
+    models: Models, requests: Iterable[Request], slots: int, prefixes: PrefixCache | None
+) -> Iterator[tuple[int, Result]]:
+    """Replies, or the errors of requests that could not be answered, with their index, as they are finished.
+
+    Media are encoded by a thread beside the steps, a few requests ahead, so that a film stalls nobody.
+
+    Raises:
+        StageError, BundleError: what no request could be answered with.
+    """
+    engine = Engine(models, max(slots, 2), prefixes)  # a lone row would round otherwise than rows together
+    todo = enumerate(requests)
+    running: dict[Sequence, int] = {}
+    more = True
+    with Ahead(models) as ahead:
+        while more or running or len(ahead):
+            while more and len(running) + len(ahead) < slots:
+                if (taken := next(todo, None)) is None:
+                    more = False
+                    break
+                index, request = taken
+                if request.has_media:
+                    ahead.put(index, request)
+                    continue
+                try:
+                    running[engine.add(request, stream_text=False)] = index
+                except MuomniError as error:
+                    yield index, error
+            for index, request, timings, future in ahead.done(wait_for_one=not running):
+                try:
+                    prompt = future.result()
+                    sequence = engine.add(request, prompt=prompt, timings=timings, stream_text=False)
+                except MuomniError as error:
+                    yield index, error
+                except Exception as error:  # of a decoder of media, or of memory: this request alone fails
+                    log.exception("request %d failed", index)
+                    yield index, ExecutionError(f"{type(error).__name__}: {error}")
+                else:
+                    running[sequence] = index
+            for sequence, event in engine.step():
+                if isinstance(event, Finished):
+                    yield running.pop(sequence), event.reply
+                elif isinstance(event, Failed):
+                    yield running.pop(sequence), event.error

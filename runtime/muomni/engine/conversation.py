@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+import os
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.errors import ContextError, InputError
+from muomni.errors import ContextError, InputError, OutputError, UsageError
 from muomni.models.registry import Models
-from muomni.models.sampling import SamplingOptions
-from muomni.ort.decoder import DecoderState
+from muomni.ort.kv_cache import KVCache
 from muomni.replies import Reply
+from muomni.requests import Request, RequestOptions, as_request
 
-from .generation import Generation, OnText, PieceTap, finish, steps
-from .prompt import Prompt, Request, context_is_full, encode, fit
-from .timings import Stopwatch
+from .engine import Engine
+from .prompt import fit, forgotten_turns, prepare
+from .segments import Segment, joined
+from .sequence import Sequence
+from .stream import OnText, Stream
+from .timings import Timings
 
 if TYPE_CHECKING:
-    from muomni.media.audio import AudioSource
-    from muomni.media.image import ImageSource
-    from muomni.media.video import VideoSource
+    from .playback import OnAudio
 
-    from .speaking import OnAudio, Speaker, SpeechOptions
+SAVED_FORMAT = 1
+
+
+class Chats(Protocol):
+    """Whoever makes conversations."""
+
+    def chat(self) -> Conversation: ...
 
 
 @dataclass(frozen=True)
@@ -33,159 +46,314 @@ class _Turn:
     ids: list[int]
     reply_ids: list[int]
 
+    @property
+    def segments(self) -> list[Segment]:
+        ids = [*self.ids, *self.reply_ids]
+        return [ids] if self.media is None else [self.media, ids]
 
-class Conversation:
-    """Turns that remember each other. Make one with :meth:`muomni.Omni.chat`; not shareable between threads.
+    def __len__(self) -> int:
+        return sum(map(len, self.segments))
 
-    Every turn is laid out as ``[media] [bos] [text]`` and followed by the reply's ids, eos included. A turn
-    that fails or is interrupted leaves the conversation as it was before it.
+
+@dataclass(frozen=True)
+class _State:
+    """What is remembered; a turn makes a new one and nothing is changed in place.
+
+    The last id of the last reply was generated and not fed: it is computed with the next turn. So the cache has
+    the positions of all turns but one, and whatever comes after them in it is of a turn that did not succeed.
     """
 
-    def __init__(self, stages: Models) -> None:
-        self._stages = stages
-        self._state: DecoderState | None = None
-        self._pending: list[int] = []  # the last id of the last reply: generated, not yet fed
-        self._turns: list[_Turn] = []
+    turns: tuple[_Turn, ...] = ()
+    cache: KVCache | None = None
+
+    @property
+    def positions(self) -> int:
+        return sum(map(len, self.turns))
+
+    @property
+    def pending(self) -> list[int]:
+        return self.turns[-1].reply_ids[-1:] if self.turns else []
+
+
+class Conversation:
+    """Turns that remember each other. Make one with :meth:`muomni.Omni.chat`; it belongs to one thread at a time.
+
+    Every turn is laid out as ``[media] [bos] [text]`` and followed by the reply's ids, eos included. A turn
+    that fails, is cancelled or interrupted leaves the conversation as it was before it.
+
+    Example:
+        >>> chat = omni.chat()
+        >>> chat.say("My name is Ada.")
+        >>> chat.say("What is my name?").text
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._state = _State()
+        self._busy = threading.Lock()
 
     @property
     def positions(self) -> int:
         """Positions of the context in use."""
-        return (self._state.length if self._state else 0) + len(self._pending)
+        return self._state.positions
 
-    def reset(self) -> None:
-        """Forget all turns."""
-        if self._state is not None:
-            self._state.rewind(0)
-        self._pending, self._turns = [], []
+    @property
+    def turns(self) -> int:
+        """How many turns are remembered."""
+        return len(self._state.turns)
 
     def say(
         self,
-        text: str | None = None,
+        request: Request | str | None = None,
         *,
-        images: Sequence[ImageSource] = (),
-        audio: AudioSource | None = None,
-        video: VideoSource | None = None,
-        prompt: str | None = None,
-        video_frames: int | None = None,
-        max_new_tokens: int = 64,
-        sampling: SamplingOptions | None = None,
-        stop: Sequence[str] = (),
-        truncate: bool = False,
-        speech: SpeechOptions | None = None,
         on_text: OnText | None = None,
         on_audio: OnAudio | None = None,
+        **options: Unpack[RequestOptions],
     ) -> Reply:
         """Take one turn. See :meth:`muomni.Omni.generate` for the arguments and errors.
 
-        With ``truncate``, the oldest turns are forgotten first when the context is full.
+        With ``truncate``, the oldest turns are forgotten when the context is full.
+
+        Raises:
+            UsageError: a turn is being taken already, by another thread or around this call.
         """
-        if max_new_tokens < 1:
-            raise InputError(f"max_new_tokens: expected at least 1, got {max_new_tokens}")
-        stages = self._stages
-        stages.preload(
-            vision=bool(images) or video is not None, audio=audio is not None, speech=speech is not None
-        )
-        load = stages.take_load_seconds()
-        watch = Stopwatch()
-        request = Request(text, images, audio, video, prompt, video_frames)
-        turn = encode(request, stages, watch, truncate)
+        wanted = as_request(request, **options)
+        with self._stream(wanted, stream_text=on_text is not None) as stream:
+            return stream.drain(on_text, on_audio)
 
-        context = stages.thinker().stage.context_length
-        if self._state is None:
-            self._state = stages.thinker().start(min(len(turn) + max_new_tokens, context))
-        while truncate and self._turns and len(turn) + max_new_tokens > context - self.positions:
-            self._forget_oldest()
-            turn.notes.append("the oldest turn was forgotten to make room in the context")
-        try:
-            turn = fit(turn, context - self.positions, max_new_tokens, truncate)
-        except ContextError as error:
-            if not self._turns:
-                raise
-            raise ContextError(
-                f"the conversation fills {self.positions} of {context} positions of the context: {error}; "
-                "or start anew with reset"
-            ) from None
-        return self._answer(
-            turn, max_new_tokens, sampling or SamplingOptions(), stop, speech, on_text, on_audio, watch, load
-        )
+    def stream(self, request: Request | str | None = None, **options: Unpack[RequestOptions]) -> Stream:
+        """Take one turn as an iterator of events; it is remembered when :class:`muomni.Finished` has come.
 
-    def _answer(
-        self,
-        turn: Prompt,
-        max_new_tokens: int,
-        sampling: SamplingOptions,
-        stop: Sequence[str],
-        speech: SpeechOptions | None,
-        on_text: OnText | None,
-        on_audio: OnAudio | None,
-        watch: Stopwatch,
-        load: float,
-    ) -> Reply:
-        stages, state = self._stages, self._state
-        assert state is not None
-        thinker = stages.thinker()
-        before, pending = state.length, self._pending
-        allowed = min(max_new_tokens, thinker.stage.context_length - self.positions - len(turn))
-        try:
-            with watch.stage("prefill"):
-                logits = self._feed(turn.media, turn.ids)
-            speaker = _speaker(stages, speech, watch) if speech is not None else None
-            pieces = PieceTap(on_text) if speaker is not None and on_audio and speaker.reads_text else None
-            generation = Generation(stages.tokenizer(), turn.ids, allowed, sampling, stop, pieces or on_text)
-            going_on = steps(generation, thinker, state, logits)
-            spoken = None
-            if speaker is not None and pieces is not None:
-                spoken = speaker.speak(pieces.follow(generation, going_on, watch), on_audio)
-                made = finish(generation, going_on)
+        Raises:
+            InputError: an unusable argument.
+            UsageError: a turn is being taken already.
+
+        Example:
+            >>> with chat.stream("Tell me more.") as events:
+            ...     for event in events:
+            ...         print(event)
+        """
+        return self._stream(as_request(request, **options), stream_text=True)
+
+    def reset(self) -> None:
+        """Forget all turns.
+
+        Raises:
+            UsageError: a turn is being taken.
+        """
+        with self._alone():
+            self._state = _State()
+
+    def fork(self) -> Conversation:
+        """Another conversation that remembers the same; the two go on independently.
+
+        Raises:
+            UsageError: a turn is being taken.
+
+        Example:
+            >>> other = chat.fork()
+        """
+        with self._alone():
+            other = Conversation(self._models)
+            cache = self._state.cache
+            if cache is not None:
+                self._rewind(self._state)
+                cache = cache.taken([0])
+            other._state = replace(self._state, cache=cache)
+        return other
+
+    def keep_only(self, tokens: int) -> None:
+        """Shorten the last reply to its first ``tokens`` ids: what was heard of it before it was interrupted.
+
+        Raises:
+            InputError: there is no turn, or its reply has fewer ids.
+            UsageError: a turn is being taken.
+        """
+        with self._alone():
+            turns = self._state.turns
+            if not turns:
+                raise InputError("there is no turn whose reply could be shortened")
+            made = len(turns[-1].reply_ids)
+            if not 1 <= tokens <= made:
+                raise InputError(f"tokens: expected 1 to {made} (the last reply's), got {tokens}")
+            last = replace(turns[-1], reply_ids=turns[-1].reply_ids[:tokens])
+            self._state = replace(self._state, turns=(*turns[:-1], last))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what is remembered to a ``.npz`` file, keys and values included.
+
+        Raises:
+            OutputError: it cannot be written; a file that is there stays.
+            UsageError: a turn is being taken.
+
+        Example:
+            >>> chat.save("ada.npz")
+            >>> chat = muomni.Conversation.load("ada.npz", omni)
+        """
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        with self._alone():
+            arrays = _to_arrays(self._state, self._graph_sha256())
+            try:
+                with temporary.open("wb") as file:
+                    np.savez(file, **arrays)  # type: ignore[arg-type]
+                temporary.replace(target)
+            except OSError as error:
+                temporary.unlink(missing_ok=True)
+                raise OutputError(f"{target}: could not be written ({error.strerror or error})") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], omni: Chats) -> Conversation:
+        """A conversation that was saved, to go on with.
+
+        Args:
+            omni: the :class:`muomni.Omni` of the same bundle.
+
+        Raises:
+            InputError: the file cannot be read, is something else, or belongs to another model.
+        """
+        conversation = omni.chat()
+        conversation._state = _from_file(Path(path), conversation._models, conversation._graph_sha256())
+        return conversation
+
+    def _graph_sha256(self) -> str:
+        manifest = self._models.manifest
+        return manifest.files[manifest.graphs[self._models.thinker().stage.graph].file].sha256
+
+    def _stream(self, request: Request, stream_text: bool) -> Stream:
+        if request.history:
+            raise InputError(
+                "history: a conversation has its own; give it to generate, stream or generate_batch"
+            )
+        self._take()
+        engine = Engine(self._models)
+        before = self._state
+        turn: list[tuple[_State, _Turn]] = []
+
+        def start() -> Sequence:
+            timings = Timings()
+            prompt = prepare(request, self._models, timings)
+            context = self._models.thinker().stage.context_length
+            kept = _room_for(before, len(prompt) + request.max_new_tokens, context, request.truncate)
+            try:
+                prompt = fit(prompt, context - kept.positions, request.max_new_tokens, request.truncate)
+            except ContextError as error:
+                if not kept.turns:
+                    raise
+                raise ContextError(
+                    f"the conversation fills {kept.positions} of {context} positions of the context: {error}; "
+                    "or start anew with reset"
+                ) from None
+            if forgotten := len(before.turns) - len(kept.turns):
+                prompt.notes.append(forgotten_turns(forgotten))
+            cache = kept.cache
+            if cache is None:
+                needed = kept.positions + len(prompt) + request.max_new_tokens
+                cache = self._models.thinker().start(min(needed, context))
+                segments = joined([*(s for t in kept.turns for s in t.segments), *prompt.segments])
             else:
-                made = finish(generation, going_on)
-                watch.add("decode", watch.now() - made.first_token_time)
-                if speaker is not None:
-                    spoken = speaker.speak([made.text], on_audio)
-            watch.add("first_token", made.first_token_time - watch.started)
-            if speaker is not None:
-                turn.notes.extend(speaker.notes)
-        except BaseException:  # KeyboardInterrupt too: an interrupted turn must not stay half in the cache
-            state.rewind(before)
-            self._pending = pending
-            raise
-        self._turns.append(_Turn(turn.media, turn.ids, made.ids))
-        self._pending = made.ids[-1:]
-        if made.finish_reason == "length" and allowed < max_new_tokens:
-            turn.notes.append(context_is_full(allowed))
-        timings = {"load": load, **watch.seconds, "total": load + watch.total()}
-        return Reply(
-            text=made.text,
-            token_ids=tuple(made.ids),
-            prompt_tokens=len(turn),
-            finish_reason=made.finish_reason,
-            speech=spoken,
-            timings=timings,
-            providers=stages.providers(),
-            notes=tuple(dict.fromkeys(turn.notes)),
+                self._rewind(kept)
+                segments = joined([kept.pending, *prompt.segments])
+            turn.append((replace(kept, cache=cache), _Turn(prompt.media, prompt.ids, [])))
+            sequence = engine.add(
+                request,
+                prompt=prompt,
+                segments=segments,
+                cache=cache,
+                timings=timings,
+                stream_text=stream_text,
+            )
+            sequence.cached_tokens = 0
+            return sequence
+
+        def remember(sequence: Sequence, reply: Reply) -> None:
+            state, taken = turn[0]
+            self._state = replace(
+                state, turns=(*state.turns, replace(taken, reply_ids=list(reply.token_ids)))
+            )
+
+        return Stream(engine, start, remember, self._busy.release)
+
+    @staticmethod
+    def _rewind(state: _State) -> None:
+        """Forget what a turn that did not succeed left in the cache."""
+        assert state.cache is not None
+        state.cache.rewind(state.positions - len(state.pending))
+
+    def _take(self) -> None:
+        if not self._busy.acquire(blocking=False):
+            raise UsageError(
+                "a turn of this conversation is being taken already; a conversation belongs to one thread at a time "
+                "and takes no turn from inside a callback: finish or close the turn, or use another conversation"
+            )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No turn is taken meanwhile."""
+        self._take()
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+
+def _room_for(state: _State, needed: int, context: int, truncate: bool) -> _State:
+    """The state with as many of the oldest turns forgotten as it takes; nothing is computed yet."""
+    turns = state.turns
+    if truncate:
+        while turns and needed > context - sum(map(len, turns)):
+            turns = turns[1:]
+    return state if len(turns) == len(state.turns) else _State(turns)
+
+
+def _to_arrays(state: _State, graph_sha256: str) -> dict[str, NDArray[Any]]:
+    header = {
+        "format": SAVED_FORMAT,
+        "thinker_sha256": graph_sha256,
+        "turns": [{"ids": turn.ids, "reply_ids": turn.reply_ids} for turn in state.turns],
+    }
+    arrays: dict[str, NDArray[Any]] = {"conversation": np.array(json.dumps(header))}
+    for index, turn in enumerate(state.turns):
+        if turn.media is not None:
+            arrays[f"media_{index}"] = turn.media
+    if state.cache is not None:
+        valid = state.positions - len(state.pending)
+        for index, values in enumerate(state.cache.read(0, valid)):
+            arrays[f"cache_{index}"] = values
+    return arrays
+
+
+def _from_file(path: Path, models: Models, graph_sha256: str) -> _State:
+    """Read what :meth:`Conversation.save` wrote.
+
+    Raises:
+        InputError: the file cannot be read, is something else, or belongs to another model.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        header = json.loads(str(arrays["conversation"]))
+        saved_by, format_ = header["thinker_sha256"], header["format"]
+        turns = tuple(
+            _Turn(arrays.get(f"media_{i}"), [int(k) for k in t["ids"]], [int(k) for k in t["reply_ids"]])
+            for i, t in enumerate(header["turns"])
         )
-
-    def _feed(self, media: NDArray[np.float32] | None, ids: Sequence[int]) -> NDArray[np.float32]:
-        assert self._state is not None
-        thinker = self._stages.thinker()
-        if self._pending and media is not None:  # in a step, media come before ids
-            thinker.feed(self._state, self._pending)
-            self._pending = []
-        ids, self._pending = [*self._pending, *ids], []
-        return thinker.feed(self._state, ids, media)
-
-    def _forget_oldest(self) -> None:
-        turns = self._turns[1:]
-        self.reset()
-        for turn in turns:
-            self._feed(turn.media, turn.ids)
-            if turn.reply_ids[:-1]:
-                self._feed(None, turn.reply_ids[:-1])
-            self._pending = turn.reply_ids[-1:]
-        self._turns = turns
-
-
-def _speaker(stages: Models, options: SpeechOptions, watch: Stopwatch) -> Speaker:
-    from .speaking import Speaker  # a text chat needs none of it
-
-    return Speaker(stages, options, watch)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a saved conversation ({error})") from error
+    if format_ != SAVED_FORMAT:
+        raise InputError(f"{path}: a conversation of format {format_}, this muomni reads {SAVED_FORMAT}")
+    if saved_by != graph_sha256:
+        raise InputError(
+            f"{path}: this conversation was had with another model; load it with the bundle it is of"
+        )
+    if not turns:
+        return _State()
+    state = _State(turns)
+    valid = state.positions - len(state.pending)
+    cache = models.thinker().start(valid)
+    values = [arrays[f"cache_{i}"] for i in range(cache.shape.tensors) if f"cache_{i}" in arrays]
+    shape = (cache.shape.kv_heads, valid, cache.shape.head_size)
+    if len(values) != cache.shape.tensors or any(value.shape != shape for value in values):
+        raise InputError(f"{path}: the keys and values do not fit the turns; the file is damaged")
+    cache.write(0, values, valid)
+    return _State(turns, cache)

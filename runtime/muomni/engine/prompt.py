@@ -1,100 +1,172 @@
-"""From a request to the positions of a prompt: media embeddings first, then bos and the text."""
+"""From a request to the positions of a prompt: media embeddings first, then bos and the text.
+
+What does not fit is refused from counts, before anything is encoded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from muomni.errors import ContextError, InputError, StageError
 from muomni.models.registry import Models
+from muomni.replies import Usage
+from muomni.requests import Request
 
-from .timings import Stopwatch
-
-if TYPE_CHECKING:
-    from muomni.media.audio import AudioSource
-    from muomni.media.image import ImageSource
-    from muomni.media.video import VideoSource
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked: text, media, and the question to use when media come without text."""
-
-    text: str | None = None
-    images: Sequence[ImageSource] = ()
-    audio: AudioSource | None = None
-    video: VideoSource | None = None
-    prompt: str | None = None
-    video_frames: int | None = None
+from .segments import Segment, joined
+from .timings import Timings
 
 
 @dataclass
 class Prompt:
-    """Positions of one turn: ``media`` (M, D) or None, then ``ids`` (bos first)."""
+    """Positions of one turn, and what is to be said of them.
+
+    Attributes:
+        media: embeddings (M, D) or None; images and frames come before the recording.
+        ids: bos first.
+        before: earlier turns, each with its reply's ids.
+        image_tokens: rows of ``media`` that are images and frames; the rest is the recording.
+        graphs: that were used on the way.
+    """
 
     media: NDArray[np.float32] | None
     ids: list[int]
+    image_tokens: int = 0
     notes: list[str] = field(default_factory=list)
+    graphs: set[str] = field(default_factory=set)
+    before: list[Earlier] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.ids) + (0 if self.media is None else len(self.media))
+        return len(self.ids) + self.media_tokens + sum(map(len, self.before))
+
+    @property
+    def media_tokens(self) -> int:
+        return 0 if self.media is None else len(self.media)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The positions in their order."""
+        own = [self.ids] if self.media is None else [self.media, self.ids]
+        return joined([*(segment for turn in self.before for segment in turn.segments), *own])
+
+    def usage(self, cached_tokens: int, completion_tokens: int) -> Usage:
+        """Positions by what they hold, earlier turns included."""
+        turns = [self, *(turn.prompt for turn in self.before)]
+        replies = sum(len(turn.reply_ids) for turn in self.before)
+        text = sum(len(turn.ids) for turn in turns) + replies
+        images = sum(turn.image_tokens for turn in turns)
+        media = sum(turn.media_tokens for turn in turns)
+        return Usage(text, images, media - images, cached_tokens, completion_tokens)
 
 
-def question(request: Request, stages: Models) -> str:
+@dataclass(frozen=True)
+class Earlier:
+    """A turn before this one: its prompt and the ids of its reply, eos included."""
+
+    prompt: Prompt
+    reply_ids: list[int]
+
+    @property
+    def segments(self) -> list[Segment]:
+        return [*self.prompt.segments, self.reply_ids]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.reply_ids)
+
+
+def question(request: Request, models: Models) -> str:
     """The text of the turn: what was asked, or the default for the media given.
 
     Raises:
         InputError: no text and no media, or empty text.
     """
-    media_given = bool(request.images) or request.audio is not None or request.video is not None
     if request.text is not None:
-        if not request.text.strip() and not media_given:
+        if not request.text.strip() and not request.has_media:
             raise InputError("the text is empty; give a question, or an image, audio or video")
         return request.text
-    if not media_given:
+    if not request.has_media:
         raise InputError("nothing to answer: expected text, an image, audio or video")
     if request.prompt is not None:
         return request.prompt
-    defaults = stages.bundle.manifest.prompt
+    defaults = models.manifest.prompt
     if not request.images and request.video is None:
         return defaults.default_audio_question
     return defaults.default_picture_question if request.audio is None else defaults.default_spoken_question
 
 
-def encode(request: Request, stages: Models, watch: Stopwatch, truncate: bool) -> Prompt:
-    """Encode a request's media and text into the positions of a prompt.
+def preload(request: Request, models: Models) -> None:
+    """Load what a request needs, so that loading and computing are timed apart.
 
     Raises:
-        ContextError: the audio takes more than its quarter of the context and ``truncate`` is off.
-        InputError, MediaError, StageError: unusable input, or a stage the bundle lacks.
+        StageError: the bundle lacks one of them, said before any work is done.
     """
+    models.tokenizer()
+    models.thinker()
+    turns = [request, *(asked for asked, _ in request.history)]
+    if any(turn.images or turn.video is not None for turn in turns):
+        models.vision()
+    if any(turn.audio is not None for turn in turns):
+        models.audio_encoder()
+    if request.speech is not None:
+        models.preload_speech()
+
+
+def prepare(request: Request, models: Models, timings: Timings) -> Prompt:
+    """Encode a request's media and text into the positions of a prompt; any thread may do it.
+
+    Raises:
+        ContextError: the media alone leave no room in the context, or the audio takes more than its quarter and
+            ``truncate`` is off; said before anything is encoded.
+        InputError, MediaError, StageError: unusable input, or a model the bundle lacks.
+    """
+    text = question(request, models)
+    preload(request, models)
+    timings.add("load", models.take_load_seconds())
+    timings.start()
+    prompt = _own(request, text, models, timings)
+    tokenizer = models.tokenizer()
+    for asked, replied in request.history:
+        turn = _own(asked, question(asked, models), models, timings)
+        prompt.notes += turn.notes
+        prompt.graphs |= turn.graphs
+        prompt.before.append(Earlier(turn, [*tokenizer.encode(replied), tokenizer.eos_id]))
+    return prompt
+
+
+def _own(request: Request, text: str, models: Models, timings: Timings) -> Prompt:
+    """One turn's prompt, without those before it."""
     notes: list[str] = []
-    text = question(request, stages)
-    parts: list[NDArray[np.float32]] = []
+    with timings.measure("tokenizer"):
+        tokenizer = models.tokenizer()
+        ids = [tokenizer.bos_id, *tokenizer.encode(text)]
+    if not request.has_media:
+        return Prompt(None, ids, 0, notes)
+
+    seen: list[NDArray[np.float32]] = []
+    graphs: set[str] = set()
+    frames = _frames_wanted(request, models)
+    if frames or request.images:
+        _check_pictures(len(request.images), frames, models)
+        graphs.add(models.vision().stage.graph)
     # The order is the reference's: image, video, audio.
     if request.images:
-        with watch.stage("vision"):
-            parts.append(stages.vision().embed(request.images))
+        with timings.measure("vision"):
+            seen.append(models.vision().embed(request.images))
     if request.video is not None:
         from muomni.media.video import load_frames  # a text chat needs none of it
 
-        with watch.stage("video"):
-            wanted = request.video_frames
-            default = stages.bundle.manifest.prompt.video_frames
-            frames = load_frames(request.video, default if wanted is None else wanted)
-        with watch.stage("vision"):
-            parts.append(stages.vision().embed(frames))
+        with timings.measure("video"):
+            pictures = load_frames(request.video, frames)
+        with timings.measure("vision"):
+            seen.append(models.vision().embed(pictures))
+    image_tokens = sum(map(len, seen))
     if request.audio is not None:
-        with watch.stage("audio"):
-            parts.append(_listen(request.audio, stages, truncate, notes))
-    with watch.stage("tokenizer"):
-        tokenizer = stages.tokenizer()
-        ids = [tokenizer.bos_id, *tokenizer.encode(text)]
-    return Prompt(np.concatenate(parts) if parts else None, ids, notes)
+        graphs.add(models.audio_encoder().stage.graph)
+        with timings.measure("audio"):
+            seen.append(_hear(request, models, notes))
+    return Prompt(np.concatenate(seen), ids, image_tokens, notes, graphs)
 
 
 def fit(prompt: Prompt, free: int, max_new_tokens: int, truncate: bool) -> Prompt:
@@ -106,20 +178,36 @@ def fit(prompt: Prompt, free: int, max_new_tokens: int, truncate: bool) -> Promp
         ContextError: it does not fit; with numbers.
     """
     room = max(free - 1, 0)
+    notes = list(prompt.notes)
+    if truncate:
+        before, size = prompt.before, len(prompt)
+        while before and size + max_new_tokens > free:
+            size -= len(before[0])
+            before = before[1:]
+        if forgotten := len(prompt.before) - len(before):
+            notes.append(forgotten_turns(forgotten))
+            prompt = replace(prompt, before=before)
     if len(prompt) <= room:
-        return prompt
+        return replace(prompt, notes=notes)
     reserve = min(max_new_tokens, room // 2)
-    media = 0 if prompt.media is None else len(prompt.media)
     text = len(prompt.ids) - 1
-    kept = room - reserve - media - 1
+    others = len(prompt) - text - 1
+    kept = room - reserve - others - 1
     if not truncate or kept < 1:
         raise ContextError(
-            f"the prompt takes {len(prompt)} positions ({media} of media, 1 bos, {text} of text) and {room} "
-            "are free in the context; shorten it, or allow it with --truncate (truncate=True), which keeps the end "
-            "of the text"
+            f"the prompt takes {len(prompt)} positions ({prompt.media_tokens} of media, 1 bos, {text} of text"
+            + (f", {others - prompt.media_tokens} of earlier turns" if prompt.before else "")
+            + f") and {room} are free in the context; shorten it, or allow it with --truncate (truncate=True), which "
+            "keeps the end of the text"
         )
-    note = f"the text was shortened to its last {kept} of {text} tokens to fit the context"
-    return Prompt(prompt.media, [prompt.ids[0], *prompt.ids[-kept:]], [*prompt.notes, note])
+    notes.append(f"the text was shortened to its last {kept} of {text} tokens to fit the context")
+    return replace(prompt, ids=[prompt.ids[0], *prompt.ids[-kept:]], notes=notes)
+
+
+def forgotten_turns(count: int) -> str:
+    """The note of a reply that turns were forgotten for."""
+    what = "the oldest turn was" if count == 1 else f"the {count} oldest turns were"
+    return f"{what} forgotten to make room in the context"
 
 
 def context_is_full(tokens: int) -> str:
@@ -127,19 +215,43 @@ def context_is_full(tokens: int) -> str:
     return f"the reply ended after {tokens} tokens because the context is full"
 
 
-def _listen(audio: AudioSource, stages: Models, truncate: bool, notes: list[str]) -> NDArray[np.float32]:
-    encoder = stages.audio_encoder()
-    embeds = encoder.encode(audio).embeds
-    if embeds is None:
-        raise StageError("this bundle's audio stage has no projector, so audio cannot enter a prompt")
+def _frames_wanted(request: Request, models: Models) -> int:
+    if request.video is None:
+        return 0
+    return models.manifest.prompt.video_frames if request.video_frames is None else request.video_frames
+
+
+def _check_pictures(images: int, frames: int, models: Models) -> None:
+    """Refuse more pictures than the context can hold."""
+    each = models.vision().stage.embeddings_per_image
+    context = models.thinker().stage.context_length
+    needed = (images + frames) * each
+    if needed + 2 > context:  # bos and one id of a reply
+        what = f"{images} images" if not frames else f"{images + frames} images and video frames"
+        advice = (
+            "give fewer images" if not frames else "take fewer frames with --video-frames (video_frames=…)"
+        )
+        raise ContextError(
+            f"{what} take {needed} positions ({each} each), the context holds {context}; {advice}"
+        )
+
+
+def _hear(request: Request, models: Models, notes: list[str]) -> NDArray[np.float32]:
+    encoder = models.audio_encoder()
     limit = encoder.stage.max_embeddings
-    if len(embeds) > limit:
-        took, fits = encoder.seconds(len(embeds)), encoder.seconds(limit)
-        if not truncate:
+    if limit == 0:
+        raise StageError("this bundle's audio encoder has no projector, so audio cannot enter a prompt")
+    assert request.audio is not None
+    samples = encoder.load(request.audio)
+    count = encoder.embeddings_of(len(samples))
+    if count > limit:
+        took, fits = encoder.seconds(count), encoder.seconds(limit)
+        if not request.truncate:
             raise ContextError(
-                f"the audio lasts {took:.1f} s ({len(embeds)} embeddings); a prompt holds {fits:.1f} s ({limit}, "
-                "a quarter of the context); cut it, or allow it with --truncate (truncate=True), which keeps the start"
+                f"the audio lasts {took:.1f} s ({count} embeddings); a prompt holds {fits:.1f} s ({limit}, a quarter "
+                "of the context); cut it, or allow it with --truncate (truncate=True), which keeps the start"
             )
         notes.append(f"the audio was shortened to its first {fits:.1f} of {took:.1f} s")
-        embeds = embeds[:limit]
-    return embeds
+    embeds = encoder.encode_samples(samples).embeds
+    assert embeds is not None
+    return embeds[:limit]

@@ -1,26 +1,24 @@
-"""Text to speech: Talker frames, codec mel, vocoder samples."""
+"""Text to speech, pushed: text goes in as it settles, samples come out in small steps of work.
+
+The Talker never asks for text; whoever drives a :class:`SpeechStream` decides when it works, and how much.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.errors import InputError
+from muomni.dsp.stretch import FrameStretch
 from muomni.models.registry import Models
-from muomni.models.sampling import SamplingOptions
 from muomni.models.vocoder_stream import VocoderStream
 from muomni.replies import Speech
-from muomni.speech.pointer import Frame
+from muomni.requests import SpeechOptions
 
-from .timings import Stopwatch
-
-OnAudio = Callable[[NDArray[np.float32]], None]
-"""Takes the next samples (m,) of speech."""
+from .timings import Timings
 
 # English is read at about 150 words a minute, 15 characters a second. Only used where the Talker itself
 # cannot know how long to speak.
@@ -28,149 +26,200 @@ CHARACTERS_PER_SECOND = 15
 SHORTEST_SECONDS = 1.0
 REFERENCE_TEMPERATURE = 0.8
 
-# Frames that go through codec and vocoder together while speech is streamed: a few at first, for an early start.
+# Frames that go through codec and vocoder together: a few at first, for an early start.
 FIRST_CHUNK_FRAMES, CHUNK_FRAMES = 8, 32
 
-
-@dataclass(frozen=True)
-class SpeechOptions:
-    """How speech is drawn.
-
-    Attributes:
-        temperature: of the codes; 0 takes the likeliest. None is 0 for a Talker that is told what to say, else
-            the reference's 0.8.
-        top_k: codes to draw from; 50 is the reference's.
-        frames: Talker frames to draw, at most; None takes what the text needs.
-        seed: of the draws; None draws a fresh one.
-    """
-
-    temperature: float | None = None
-    top_k: int = 50
-    frames: int | None = None
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.frames is not None and self.frames < 1:
-            raise InputError(f"speech frames: expected at least 1, got {self.frames}")
-        self.sampling(0.0)
-
-    def sampling(self, default_temperature: float) -> SamplingOptions:
-        temperature = default_temperature if self.temperature is None else self.temperature
-        return SamplingOptions(temperature=temperature, top_k=self.top_k, seed=self.seed)
+Frame = tuple[int, ...]
 
 
-class Speaker:
-    """Speaks one text.
+class FrameSource(Protocol):
+    """Text in, frames of codes out."""
 
-    Raises (when used):
-        StageError: the bundle has no Talker, codec or vocoder.
+    @property
+    def over(self) -> bool:
+        """No frame comes any more."""
+        ...
+
+    @property
+    def cut_phonemes(self) -> int: ...
+
+    def push(self, text: str) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def next_frame(self) -> Frame | None:
+        """The next frame; None while more text must come, and when it is over."""
+        ...
+
+
+class ReferenceSpeech:
+    """Frames of a Talker that reads no text: as many as the text would take to read.
+
+    Raises (when the first frame is drawn):
         ContextError: more frames than the Talker's context.
     """
 
-    def __init__(self, stages: Models, options: SpeechOptions, watch: Stopwatch) -> None:
-        self._stages, self._options, self._watch = stages, options, watch
+    cut_phonemes = 0
+
+    def __init__(self, models: Models, options: SpeechOptions) -> None:
+        self.over = False
+        self._talker, self._options = models.reference_talker(), options
+        self._characters = 0
+        self._frames: Iterator[Frame] | None = None
+        self._finished = False
+
+    def push(self, text: str) -> None:
+        self._characters += len(text)
+
+    def finish(self) -> None:
+        self._finished = True
+
+    def next_frame(self) -> Frame | None:
+        if not self._finished:
+            return None
+        if self._frames is None:
+            sampling = self._options.sampling(REFERENCE_TEMPERATURE)
+            self._frames = self._talker.frames(self._count(), sampling)
+        frame = next(self._frames, None)
+        self.over = frame is None
+        return frame
+
+    def _count(self) -> int:
+        if self._options.frames is not None:
+            return self._options.frames
+        seconds = max(SHORTEST_SECONDS, self._characters / CHARACTERS_PER_SECOND)
+        return min(math.ceil(seconds * self._talker.stage.frame_rate_hz), self._talker.max_frames)
+
+
+class SpeechStream:
+    """One text spoken.
+
+    Push text and take steps in any order; :meth:`finish` says that the text is over, and the speech is over when
+    :attr:`over` is. How the text is cut and when steps are taken makes no difference to the samples.
+
+    Attributes:
+        over: all samples have been given.
+        notes: what the listener should be told.
+        graphs: that the speech is made with.
+
+    Raises (when made):
+        StageError: the bundle has no Talker, codec or vocoder.
+
+    Example:
+        >>> speech = SpeechStream(models, SpeechOptions(), Timings())
+        >>> speech.push("Hello."); speech.finish()
+        >>> while not speech.over:
+        ...     samples = speech.step(8)  # float32 (m,), m may be 0
+    """
+
+    def __init__(self, models: Models, options: SpeechOptions, timings: Timings) -> None:
+        self.over = False
         self.notes: list[str] = []
-        """What the listener should be told."""
-
-    @property
-    def reads_text(self) -> bool:
-        """Whether the Talker is told what to say, and can begin before the text is over."""
-        return self._stages.bundle.manifest.spoken_text is not None
-
-    def speak(self, pieces: Iterable[str], on_audio: OnAudio | None = None) -> Speech:
-        """The speech for a text that comes in pieces.
-
-        Args:
-            on_audio: called with samples as soon as they are settled; they are those of the result.
-        """
-        cut_sounds = 0
-        rate = self._stages.vocoder().stage.sample_rate_hz
-        if self.reads_text:
-            told = self._stages.talker().frames(pieces, self._options.sampling(0.0))
-            frames = self._limited(iter(told))
-            codes, samples = self._streamed(frames, on_audio) if self._streams else self._whole(frames)
-            cut_sounds = told.cut_sounds
-            if not len(codes):
-                self.notes.append("there is nothing in the text that can be spoken")
-        else:
+        self._models, self._options, self._timings = models, options, timings
+        self._codec, self._vocoder = models.codec(), models.vocoder()
+        self._source: FrameSource
+        self._stream: VocoderStream | None = None
+        talker = models.talker_stage()
+        self._talker_rate_hz = talker.frame_rate_hz
+        if talker.text is None:
+            self._source = ReferenceSpeech(models, options)
             self.notes.append(
                 "this bundle's Talker has no text input: the speech has the sound of its training data "
                 "but cannot say the reply"
             )
-            codes, samples = self._whole(self._untold("".join(pieces)))
-        if on_audio is not None and not (self.reads_text and self._streams):
-            on_audio(samples)
-        return Speech(samples, rate, codes, cut_sounds)
+        else:
+            self._source = models.talker().start_text(options.sampling(0.0))
+            if (vocoder := models.streaming_vocoder()) is not None:
+                self._stream = vocoder.stream()
+        self.sample_rate = self._vocoder.stage.sample_rate_hz
+        self.graphs = models.speech_graphs()
+        self._stretch = FrameStretch(1 / options.speed)
+        self._frames: list[Frame] = []  # not through the codec yet
+        self._codes: list[Frame] = []
+        self._samples: list[NDArray[np.float32]] = []
+        self._chunk = FIRST_CHUNK_FRAMES
 
     @property
-    def _streams(self) -> bool:
-        vocoder = self._stages.vocoder()
-        same_rate = vocoder.frame_rate_hz == self._stages.talker().stage.frame_rate_hz
-        return vocoder.stage.kind == "spectral" and same_rate
+    def started(self) -> bool:
+        """Some samples have been given."""
+        return bool(self._samples)
 
-    def _limited(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """At most as many frames as were asked for."""
-        limit = self._options.frames
-        for count, frame in enumerate(frames):
-            if count == limit:
-                self.notes.append(f"the speech was cut after {limit} frames")
-                return
-            yield frame
+    @property
+    def frames(self) -> int:
+        """Frames drawn so far."""
+        return len(self._codes)
 
-    def _untold(self, text: str) -> Iterator[tuple[int, ...]]:
-        talker = self._stages.reference_talker()
-        frames = self._options.frames
-        if frames is None:
-            seconds = max(SHORTEST_SECONDS, len(text) / CHARACTERS_PER_SECOND)
-            frames = min(math.ceil(seconds * talker.stage.frame_rate_hz), talker.max_frames)
-        return talker.frames(frames, self._options.sampling(REFERENCE_TEMPERATURE))
+    def push(self, text: str) -> None:
+        """More text, cut anywhere."""
+        self._source.push(text)
 
-    def _whole(self, frames: Iterator[tuple[int, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        codec, vocoder, watch = self._stages.codec(), self._stages.vocoder(), self._watch
-        with watch.stage("talker"):
-            codes = _codes(list(frames), codec.stage.codebooks)
-        if not len(codes):
-            return codes, np.zeros(0, dtype=np.float32)
-        with watch.stage("codec"):
-            mel = codec.decode(codes)
-        talker = self._stages.bundle.manifest.talker
-        assert talker is not None
-        with watch.stage("vocoder"):
-            return codes, vocoder.speak(mel, talker.frame_rate_hz)
+    def finish(self) -> None:
+        """No more text comes."""
+        self._source.finish()
 
-    def _streamed(
-        self, frames: Iterator[Frame], on_audio: OnAudio | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Chunk by chunk, so that speech can be heard while it is made."""
-        codec, stream, watch = self._stages.codec(), VocoderStream(self._stages.vocoder()), self._watch
-        made: list[NDArray[np.float32]] = []
-        all_codes: list[NDArray[np.int64]] = []
+    def step(self, frames: int) -> NDArray[np.float32]:
+        """Draw at most ``frames`` frames; give the samples (m,) that are settled by that, m may be 0.
 
-        def give(samples: NDArray[np.float32]) -> None:
-            if len(samples):
-                made.append(samples)
-                if on_audio is not None:
-                    on_audio(samples)
+        It gives nothing where more text must come first.
+        """
+        with self._timings.measure("talker"):
+            cut = self._draw(frames)
+        if cut or self._source.over:
+            return self._end(cut)
+        if self._stream is None or len(self._frames) < self._chunk:
+            return np.zeros(0, dtype=np.float32)
+        self._chunk = CHUNK_FRAMES
+        return self._given(self._vocode(self._stream))
 
-        size = FIRST_CHUNK_FRAMES
-        while True:
-            with watch.stage("talker"):
-                codes = _codes(list(islice(frames, size)), codec.stage.codebooks)
-            if not len(codes):
-                break
-            all_codes.append(codes)
-            with watch.stage("codec"):
-                mel = codec.decode(codes)
-            with watch.stage("vocoder"):
-                samples = stream.feed(mel)
-            give(samples)
-            size = CHUNK_FRAMES
-        with watch.stage("vocoder"):
-            samples = stream.finish()
-        give(samples)
-        codes = np.concatenate(all_codes) if all_codes else _codes([], codec.stage.codebooks)
-        return codes, np.concatenate(made) if made else np.zeros(0, dtype=np.float32)
+    def _draw(self, frames: int) -> bool:
+        """Draw frames up to the end of a chunk; True when there is one more than were asked for."""
+        for _ in range(frames):
+            frame = self._source.next_frame()
+            if frame is None:
+                return False
+            if len(self._codes) == self._options.frames:
+                return True
+            self._frames.append(frame)
+            self._codes.append(frame)
+            if self._stream is not None and len(self._frames) == self._chunk:
+                return False
+        return False
 
+    def result(self) -> Speech:
+        """All of it so far."""
+        codes = np.array(self._codes, dtype=np.int64).reshape(-1, self._codec.stage.codebooks)
+        samples = np.concatenate(self._samples) if self._samples else np.zeros(0, dtype=np.float32)
+        return Speech(samples, self.sample_rate, codes, self._source.cut_phonemes)
 
-def _codes(frames: list[tuple[int, ...]] | list[Frame], codebooks: int) -> NDArray[np.int64]:
-    return np.array(frames, dtype=np.int64).reshape(-1, codebooks)
+    def _end(self, cut: bool) -> NDArray[np.float32]:
+        """The last samples."""
+        self.over = True
+        if cut:
+            self.notes.append(f"the speech was cut after {len(self._codes)} frames")
+        if not self._codes:
+            self.notes.append("there is nothing in the text that can be spoken")
+            return np.zeros(0, dtype=np.float32)
+        if self._stream is None:
+            with self._timings.measure("codec"):
+                mel = self._codec.decode(np.array(self._codes, dtype=np.int64))
+            with self._timings.measure("vocoder"):
+                return self._given(self._vocoder.speak(mel, self._talker_rate_hz * self._options.speed))
+        made = [self._vocode(self._stream)] if self._frames else []
+        with self._timings.measure("vocoder"):
+            rest = self._stretch.finish()
+            if rest is not None:
+                made.append(self._stream.feed(rest))
+            made.append(self._stream.finish())
+        return self._given(np.concatenate(made))
+
+    def _vocode(self, stream: VocoderStream) -> NDArray[np.float32]:
+        with self._timings.measure("codec"):
+            mel = self._codec.decode(np.array(self._frames, dtype=np.int64))
+        self._frames.clear()
+        with self._timings.measure("vocoder"):
+            return stream.feed(self._stretch.feed(mel))
+
+    def _given(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        if len(samples):
+            self._samples.append(samples)
+        return samples

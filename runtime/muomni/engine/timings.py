@@ -1,4 +1,4 @@
-"""Seconds spent in each stage of a request."""
+"""Seconds that a request spends in each part of its way."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Stopwatch:
+class Timings:
     """Collects durations by name; the same name adds up."""
 
     def __init__(self) -> None:
-        self.started = time.perf_counter()
         self.seconds: dict[str, float] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Count the total from now on."""
+        self.started = time.perf_counter()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def measure(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         try:
             yield
@@ -25,8 +29,5 @@ class Stopwatch:
     def add(self, name: str, seconds: float) -> None:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
-    def now(self) -> float:
-        return time.perf_counter()
-
-    def total(self) -> float:
-        return self.now() - self.started
+    def since_start(self) -> float:
+        return time.perf_counter() - self.started

@@ -7,9 +7,11 @@ complete and on the disk. A failure, a full disk for instance, leaves an older f
 from __future__ import annotations
 
 import errno
+import io
 import operator
 import os
 import secrets
+import shlex
 import stat
 import wave
 from pathlib import Path
@@ -36,18 +38,13 @@ def write_wav(path: str | os.PathLike[str], samples: npt.NDArray[np.floating], s
     or past -1…1; ``OutputError`` when the file cannot be written. Nothing half-written is left behind.
     """
     target = check_writable(path)
-    data = _pcm16(samples)
-    rate = _rate(sample_rate)
     # A short name of its own: derived from the target's, it could be longer than a file name may be.
     temporary = target.with_name(f".muomni-{secrets.token_hex(8)}.tmp")
     try:
+        data = wav_bytes(samples, sample_rate)
         try:
             with temporary.open("xb") as file:
-                with wave.open(file, "wb") as writer:
-                    writer.setnchannels(1)
-                    writer.setsampwidth(2)
-                    writer.setframerate(rate)
-                    writer.writeframes(data.tobytes())
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
@@ -56,6 +53,21 @@ def write_wav(path: str | os.PathLike[str], samples: npt.NDArray[np.floating], s
             raise
     except OSError as error:
         raise OutputError(f"{path}: could not be written: {_reason(error, target.parent)}") from error
+
+
+def wav_bytes(samples: npt.NDArray[np.floating], sample_rate: int) -> bytes:
+    """Samples (n,) in -1…1 at ``sample_rate`` Hz -> a whole WAV file, its lengths in its header: for a pipe.
+
+    Raises ``InputError`` as :func:`write_wav` does.
+    """
+    data, rate = _pcm16(samples), _rate(sample_rate)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(data.tobytes())
+    return file.getvalue()
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
@@ -74,7 +86,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
         parent = target.parent
         if not parent.exists():
             raise OutputError(
-                f"{path}: the folder {parent} does not exist; make it first: mkdir -p '{parent}'"
+                f"{path}: the folder {parent} does not exist; make it first: mkdir -p {shlex.quote(str(parent))}"
             )
         if not parent.is_dir():
             raise OutputError(f"{path}: expected {parent} to be a folder, got a file")
@@ -85,7 +97,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
                 raise OutputError(f"{path}: expected an ordinary file to replace, got a device or pipe")
             if not os.access(target, os.W_OK):
                 raise OutputError(
-                    f"{path}: the file is read-only; choose another name or: chmod u+w '{target}'"
+                    f"{path}: the file is read-only; choose another name or: chmod u+w {shlex.quote(str(target))}"
                 )
         if not os.access(parent, os.W_OK | os.X_OK):
             raise OutputError(f"{path}: no permission to write in the folder {parent}; choose another folder")

@@ -1,4 +1,4 @@
-"""The audio stage: sound to features and to what the Thinker reads."""
+"""The audio encoder: sound to features and to what the Thinker reads."""
 
 from __future__ import annotations
 
@@ -47,22 +47,40 @@ class AudioEncoder:
             n_mels=mel.bins,
         )
 
-    def mel(self, audio: AudioSource) -> NDArray[np.float32]:
-        """Mel power spectrogram (T, bins) of a path, bytes or (samples, rate).
+    def load(self, audio: AudioSource) -> NDArray[np.float32]:
+        """Samples (n,) of a path, bytes or (samples, rate), at the encoder's rate.
 
         Raises:
             MediaError: the audio cannot be read, is empty or holds NaN.
         """
-        samples = load_audio(audio, self.parameters.sample_rate_hz)
-        return mel_power(samples, self.parameters, self.filters)
+        return load_audio(audio, self.parameters.sample_rate_hz)
+
+    def mel(self, audio: AudioSource) -> NDArray[np.float32]:
+        """Mel power spectrogram (T, bins) of a path, bytes or (samples, rate).
+
+        Raises:
+            MediaError: as :meth:`load`.
+        """
+        return mel_power(self.load(audio), self.parameters, self.filters)
 
     def encode(self, audio: AudioSource) -> AudioFeatures:
         """Encode one recording.
 
         Raises:
-            MediaError: as :meth:`mel`.
+            MediaError: as :meth:`load`.
+
+        Example:
+            >>> omni.audio_encoder.encode("question.wav").embeds.shape  # (E, D)
         """
         return self.encode_mel(self.mel(audio))
+
+    def encode_samples(self, samples: NDArray[np.float32]) -> AudioFeatures:
+        """Encode samples (n,) at the encoder's rate."""
+        return self.encode_mel(mel_power(samples, self.parameters, self.filters))
+
+    def embeddings_of(self, samples: int) -> int:
+        """How many embeddings so many samples become; costs nothing."""
+        return -(-self.parameters.frames(samples) // self.stage.downsampling)
 
     def encode_mel(self, mel: NDArray[np.float32]) -> AudioFeatures:
         """Encode a mel power spectrogram (T, bins)."""

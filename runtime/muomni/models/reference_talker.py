@@ -18,7 +18,7 @@ Frame = tuple[int, ...]
 
 
 class ReferenceTalker:
-    """The speech-code decoder of a bundle."""
+    """The speech-code decoder of a bundle whose Talker reads no text."""
 
     def __init__(self, session: GraphSession, stage: TalkerStage) -> None:
         self.stage = stage

@@ -1,22 +1,24 @@
-"""The stages of one bundle, each loaded when it is first used.
+"""The models of one bundle, each loaded when it is first used.
 
 Their modules are imported then, too: a text chat starts without the code for media and speech.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
-from muomni.errors import BundleError, StageError
+from muomni.bundle.manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage
+from muomni.errors import BundleError, StageError, UsageError
 from muomni.ort.session import Device, GraphSession
 from muomni.ort.threads import SessionThreads, ThreadPolicy
 
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
     from .reference_talker import ReferenceTalker
     from .talker import Talker
     from .vision import Vision
-    from .vocoder import Vocoder
+    from .vocoder import Spectral, Vocoder
 
 S = TypeVar("S")
+log = logging.getLogger("muomni")
 
 
 class Models:
-    """Makes stages on demand, once each; safe to share between threads."""
+    """Makes models on demand, once each; safe to share between threads."""
 
     def __init__(
         self, bundle: Bundle, device: Device, threads: ThreadPolicy, load_seconds: float = 0.0
@@ -45,52 +48,100 @@ class Models:
         self._contracts = graph_contracts(bundle.manifest)
         self._made: dict[str, Any] = {}
         self._sessions: dict[str, GraphSession] = {}
+        self._batch_sessions: dict[str, GraphSession] = {}
+        self._closed = False
         self._lock = threading.RLock()
 
-    def providers(self) -> dict[str, list[str]]:
-        """Execution providers of the graphs loaded so far, as their sessions report them."""
-        return {name: list(session.providers) for name, session in self._sessions.items()}
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "a loaded model holds open sessions and cannot be pickled or copied to another process; call "
+            "muomni.Omni.load(…) in each process (for example in the initializer of a multiprocessing.Pool)"
+        )
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    def providers(self, graphs: Iterable[str] | None = None) -> dict[str, list[str]]:
+        """Execution providers of graphs, as their sessions report them; None takes all loaded so far."""
+        with self._lock:
+            loaded = {**self._batch_sessions, **self._sessions}
+            wanted = sorted(loaded if graphs is None else set(graphs))
+            return {name: list(loaded[name].providers) for name in wanted if name in loaded}
 
     def take_load_seconds(self) -> float:
-        """Seconds spent loading (the bundle, stages) that no call has given yet."""
+        """Seconds spent loading (the bundle, models) that no call has given yet."""
         with self._lock:
             seconds, self._unreported_seconds = self._unreported_seconds, 0.0
         return seconds
 
-    def preload(self, *, vision: bool, audio: bool, speech: bool) -> None:
-        """Load what a request needs, so that loading and computing are timed apart.
+    def close(self) -> None:
+        """Let go of all models; using one afterwards is a UsageError."""
+        with self._lock:
+            self._closed = True
+            self._made.clear()
+            self._sessions.clear()
+            self._batch_sessions.clear()
+
+    def warm_up(self) -> None:
+        """Load every model of the bundle.
 
         Raises:
-            StageError: the bundle lacks one of them, said before any work is done.
+            BundleError: a file changed, or a graph cannot be loaded.
         """
-        self.tokenizer()
-        self.thinker()
-        if vision:
-            self.vision()
-        if audio:
-            self.audio_encoder()
-        if speech:
-            self.preload_speech()
+        manifest = self.manifest
+        makers: dict[str, Callable[[], object]] = {
+            "tokenizer": self.tokenizer,
+            "thinker": self.thinker,
+            "vision": self.vision,
+            "audio": self.audio_encoder,
+            "talker": self.talker if manifest.text_input is not None else self.reference_talker,
+            "codec": self.codec,
+            "vocoder": self.vocoder,
+        }
+        for name, make in makers.items():
+            if getattr(manifest, name) is not None:
+                make()
 
     def preload_speech(self) -> None:
         """Load what speaking needs.
 
         Raises:
-            StageError: the bundle lacks one of the stages.
+            StageError: the bundle lacks one of the models.
         """
-        if self.bundle.manifest.spoken_text is not None:
+        if self.talker_stage().text is not None:
             self.talker()
         else:
             self.reference_talker()
         self.codec()
         self.vocoder()
 
+    def talker_stage(self) -> TalkerStage:
+        """Sizes of the Talker, of either kind."""
+        return self._need("talker", self.manifest.talker)
+
+    def speech_graphs(self) -> set[str]:
+        """The graphs that speech is made with."""
+        talker, vocoder = self.talker_stage(), self.vocoder().stage
+        graphs = {talker.graph, self.codec().stage.graph}
+        if talker.text is not None:
+            graphs |= {talker.text.phonemizer_graph, talker.text.context_graph}
+        return graphs if isinstance(vocoder, GriffinLimVocoder) else graphs | {vocoder.graph}
+
+    def streaming_vocoder(self) -> Spectral | None:
+        """The vocoder, where it can make samples while the Talker's frames still come."""
+        from .vocoder import Spectral
+
+        vocoder = self.vocoder()
+        same_rate = vocoder.frame_rate_hz == self.talker_stage().frame_rate_hz
+        return vocoder if isinstance(vocoder, Spectral) and same_rate else None
+
     def tokenizer(self) -> Tokenizer:
-        entry = self._need("tokenizer", self.bundle.manifest.tokenizer)
+        entry = self._need("tokenizer", self.manifest.tokenizer)
         return self._once("tokenizer", lambda: Tokenizer(self.bundle.file(entry.file), entry))
 
     def thinker(self) -> Thinker:
-        stage = self._need("thinker", self.bundle.manifest.thinker)
+        stage = self._need("thinker", self.manifest.thinker)
         return self._once("thinker", lambda: Thinker(self.session(stage.graph), stage))
 
     def batch_thinker(self) -> Thinker:
@@ -99,68 +150,82 @@ class Models:
         A small one gets a session of its own with more threads: with several rows a step has work enough
         for them, with one it has not.
         """
-        stage = self._need("thinker", self.bundle.manifest.thinker)
+        stage = self._need("thinker", self.manifest.thinker)
         threads = self.threads.for_steps_of_many_rows()
         if self._threads_of(stage.graph) == threads:
             return self.thinker()
-        return self._once("batch thinker", lambda: Thinker(self._make_session(stage.graph, threads), stage))
+
+        def make() -> Thinker:
+            session = self._batch_sessions[stage.graph] = self._make_session(stage.graph, threads)
+            return Thinker(session, stage)
+
+        return self._once("batch thinker", make)
 
     def vision(self) -> Vision:
         from .vision import Vision
 
-        stage = self._need("vision", self.bundle.manifest.vision)
+        stage = self._need("vision", self.manifest.vision)
         return self._once("vision", lambda: Vision(self.session(stage.graph), stage))
 
     def audio_encoder(self) -> AudioEncoder:
         from .audio_encoder import AudioEncoder
 
-        stage = self._need("audio", self.bundle.manifest.audio)
+        stage = self._need("audio", self.manifest.audio)
+        shape = stage.mel.n_fft // 2 + 1, stage.mel.bins
         return self._once(
-            "audio", lambda: AudioEncoder(self.session(stage.graph), stage, self._array(stage.mel.filters))
+            "audio",
+            lambda: AudioEncoder(self.session(stage.graph), stage, self._array(stage.mel.filters, *shape)),
         )
 
     def reference_talker(self) -> ReferenceTalker:
-        """The Talker of a bundle that cannot be told what to say.
+        """The Talker of a bundle whose Talker reads no text.
 
         Raises:
             StageError: the bundle has none, or one that reads text (see :meth:`talker`).
         """
         from .reference_talker import ReferenceTalker
 
-        stage = self._need("talker", self.bundle.manifest.talker)
+        stage = self._need("talker", self.manifest.talker)
         if stage.text is not None:
             raise StageError(
-                f"{self.bundle.folder}: this bundle's Talker is told what to say; speak a text with it"
+                f"{self.bundle.folder}: this bundle's Talker reads text and draws nothing without it"
             )
         return self._once("reference talker", lambda: ReferenceTalker(self.session(stage.graph), stage))
 
     def talker(self) -> Talker:
-        """The Talker, where it can be told what to say.
+        """The Talker, where it reads text.
 
         Raises:
-            StageError: the bundle has none, or one that cannot.
+            StageError: the bundle has none, or one that reads no text.
         """
         from muomni.speech.phonemes import Phonemes
 
         from .talker import Talker
 
-        stage = self._need("talker", self.bundle.manifest.talker)
+        stage = self._need("talker", self.manifest.talker)
         text = stage.text
         if text is None:
             raise StageError(
-                f"{self.bundle.folder}: this bundle's Talker cannot be told what to say; export a checkpoint whose "
-                "Talker reads text"
+                f"{self.bundle.folder}: this bundle's Talker reads no text, so it cannot say one; export a checkpoint "
+                "whose Talker reads text"
             )
 
         def make() -> Talker:
+            path = self.bundle.file(text.phonemes)
+            phonemes = Phonemes.read(path)
+            if (len(phonemes.symbols) + 1, phonemes.size) != (text.symbols, text.phoneme_ids):
+                raise BundleError(
+                    f"{path}: {len(phonemes.symbols)} phonemes make {len(phonemes.symbols) + 1} symbols and "
+                    f"{phonemes.size} ids, the manifest says {text.symbols} and {text.phoneme_ids}"
+                )
             return Talker(
                 self.session(stage.graph),
-                self.session(text.letters_graph),
+                self.session(text.phonemizer_graph),
                 self.session(text.context_graph),
                 stage,
                 text,
-                Phonemes.read(self.bundle.file(text.inventory)),
-                self._array(text.residual_by_base),
+                phonemes,
+                self._array(text.residual_by_base, stage.codebook_size, stage.codebook_size),
             )
 
         return self._once("talker", make)
@@ -168,43 +233,54 @@ class Models:
     def codec(self) -> Codec:
         from .codec import Codec
 
-        stage = self._need("codec", self.bundle.manifest.codec)
+        stage = self._need("codec", self.manifest.codec)
         return self._once(
             "codec", lambda: Codec(self.session(stage.graph), self.session(stage.encoder_graph), stage)
         )
 
     def vocoder(self) -> Vocoder:
-        from .vocoder import Vocoder
+        from .vocoder import GriffinLim, Hifigan, Spectral
 
-        stage = self._need("vocoder", self.bundle.manifest.vocoder)
+        stage = self.manifest.vocoder
+        if stage is None:
+            raise self._lacks("vocoder")
 
         def make() -> Vocoder:
-            session = self.session(stage.graph) if stage.graph else None
-            filters = self._array(stage.filters) if stage.filters else None
-            return Vocoder(stage, session, filters)
+            if isinstance(stage, GriffinLimVocoder):
+                return GriffinLim(stage, self._array(stage.filters, stage.n_fft // 2 + 1, stage.mel_bins))
+            if isinstance(stage, SpectralVocoder):
+                return Spectral(stage, self.session(stage.graph))
+            return Hifigan(stage, self.session(stage.graph))
 
         return self._once("vocoder", make)
 
     def _need(self, name: str, stage: S | None) -> S:
         if stage is None:
-            manifest = self.bundle.manifest
-            names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
-            there = [n for n in names if getattr(manifest, n) is not None]
-            raise StageError(
-                f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
-                "export a checkpoint that has one"
-            )
+            raise self._lacks(name)
         return stage
+
+    def _lacks(self, name: str) -> StageError:
+        manifest = self.manifest
+        names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
+        there = [n for n in names if getattr(manifest, n) is not None]
+        return StageError(
+            f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
+            "export a checkpoint that has one"
+        )
 
     def _once(self, name: str, make: Callable[[], S]) -> S:
         made: S | None = self._made.get(name)
         if made is None:
             with self._lock:
+                if self._closed:
+                    raise UsageError("this Omni was closed; load the bundle again")
                 made = self._made.get(name)
                 if made is None:
                     start = time.perf_counter()
                     made = self._made[name] = make()
-                    self._unreported_seconds += time.perf_counter() - start
+                    spent = time.perf_counter() - start
+                    self._unreported_seconds += spent
+                    log.debug("loaded %s of %s in %.1f ms", name, self.bundle.folder, 1000 * spent)
         return made
 
     def session(self, graph: str) -> GraphSession:
@@ -213,18 +289,19 @@ class Models:
         Raises:
             BundleError: no such graph, or its file changed.
         """
-        session = self._sessions.get(graph)
-        if session is None:
-            if graph not in self.bundle.manifest.graphs:
-                raise BundleError(f"{self.bundle.folder}: the manifest describes no graph {graph!r}")
-            session = self._sessions[graph] = self._make_session(graph, self._threads_of(graph))
-        return session
+        with self._lock:
+            session = self._sessions.get(graph)
+            if session is None:
+                if graph not in self._contracts:
+                    raise BundleError(f"{self.bundle.folder}: no stage of the manifest has a graph {graph!r}")
+                session = self._sessions[graph] = self._make_session(graph, self._threads_of(graph))
+            return session
 
     def _threads_of(self, graph: str) -> SessionThreads:
-        manifest = self.bundle.manifest
+        manifest = self.manifest
         decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
-        if (text := manifest.spoken_text) is not None:
-            decoders |= {text.letters_graph, text.context_graph}  # a word or a sound at a time
+        if (text := manifest.text_input) is not None:
+            decoders |= {text.phonemizer_graph, text.context_graph}  # a word or a phoneme at a time
         if graph not in decoders:
             return self.threads.for_passes()
         return self.threads.for_steps(manifest.graphs[graph].weight_bytes)
@@ -232,10 +309,12 @@ class Models:
     def _make_session(self, graph: str, threads: SessionThreads) -> GraphSession:
         return GraphSession(self.bundle.graph_file(graph), self._contracts[graph], self.device, threads)
 
-    def _array(self, name: str) -> NDArray[np.float32]:
+    def _array(self, name: str, *shape: int) -> NDArray[np.float32]:
         path: Path = self.bundle.file(name)
         try:
-            array = np.load(path, allow_pickle=False)
+            array = np.asarray(np.load(path, allow_pickle=False))
         except (OSError, ValueError) as error:
             raise BundleError(f"{path}: not a numpy array ({error})") from error
+        if array.shape != shape or array.dtype.kind != "f":
+            raise BundleError(f"{path}: expected floats of shape {shape}, got {array.dtype} {array.shape}")
         return np.asarray(array, dtype=np.float32)

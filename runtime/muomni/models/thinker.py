@@ -1,4 +1,4 @@
-"""The Thinker stage: prompt and tokens in, next-token logits out."""
+"""The Thinker: prompt and tokens in, next-token logits out."""
 
 from __future__ import annotations
 
@@ -10,59 +10,91 @@ from numpy.typing import NDArray
 
 from muomni.bundle.manifest import ThinkerStage
 from muomni.errors import InputError
-from muomni.ort.decoder import Decoder, DecoderState
+from muomni.ort.decoder import Decoder
+from muomni.ort.kv_cache import KVCache
 from muomni.ort.session import GraphSession
 
 
 class Thinker:
-    """The language model of a bundle."""
+    """The language model of a bundle.
+
+    Example:
+        >>> cache = omni.thinker.start()
+        >>> logits = omni.thinker.feed(cache, [1, 5, 9])  # (V,)
+        >>> logits = omni.thinker.feed(cache, [int(logits.argmax())])
+    """
 
     def __init__(self, session: GraphSession, stage: ThinkerStage) -> None:
         self.stage = stage
         self.decoder = Decoder("Thinker", session, stage)
         self._no_media = np.zeros((1, 0, stage.width), dtype=np.float32)
 
-    def start(self, capacity: int = 1) -> DecoderState:
-        """An empty state for one sequence."""
-        return self.decoder.start(1, capacity)
+    def start(self, capacity: int = 1, rows: int = 1) -> KVCache:
+        """An empty cache for ``rows`` sequences, with room for ``capacity`` positions each; it grows."""
+        return self.decoder.start(rows, capacity)
 
     def feed(
-        self, state: DecoderState, ids: Sequence[int], media: NDArray[np.float32] | None = None
+        self,
+        cache: KVCache,
+        ids: Sequence[int],
+        media: NDArray[np.float32] | None = None,
+        row: int = 0,
     ) -> NDArray[np.float32]:
-        """Append media embeddings (M, D), then ids; give the logits (V,) of what follows.
+        """Append media embeddings (M, D), then ids, to one row; give the logits (V,) of what follows.
 
         The array is reused by the next one-token step: copy it to keep it.
 
         Raises:
-            ContextError: the positions do not fit; the state is unchanged.
+            ContextError: the positions do not fit; the cache is unchanged.
             InputError: an id outside the vocabulary, or media of another width.
+            ExecutionError: ONNX Runtime failed.
         """
         vocabulary = self.stage.vocabulary
         if any(not 0 <= i < vocabulary for i in ids):
             bad = next(i for i in ids if not 0 <= i < vocabulary)
             raise InputError(f"token id {bad}: expected 0 to {vocabulary - 1}")
-        rows = self._no_media
+        embeds = self._no_media
         if media is not None:
             if media.ndim != 2 or media.shape[1] != self.stage.width:
                 raise InputError(f"media embeddings: expected (M, {self.stage.width}), got {media.shape}")
-            rows = media[None]
-        count = len(ids) + rows.shape[1]
+            embeds = media[None]
+        count = len(ids) + embeds.shape[1]
         if count == 0:
             raise InputError("nothing to feed: expected at least one id or one media embedding")
         feeds: dict[str, NDArray[Any]] = {
             "input_ids": np.array(ids, dtype=np.int64).reshape(1, -1),
-            "media_embeds": rows,
+            "media_embeds": embeds,
         }
-        logits: NDArray[np.float32] = self.decoder.feed(state, count, feeds)["logits"][0]
+        logits: NDArray[np.float32] = self.decoder.feed(cache, count, feeds, row)["logits"][0]
         return logits
+
+    def step(self, cache: KVCache, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append one id to each of the first ``len(ids)`` rows, all at once; give their logits (len(ids), V).
+
+        Where the cache has several rows, an even number of them is computed: ONNX Runtime's 8-bit and 4-bit
+        kernels take rows in pairs and round an odd last one otherwise (in the last bit), so a reply would depend
+        on how many others there are. The array is reused by the next step.
+
+        Raises:
+            ContextError: a row's position does not fit; the cache is unchanged.
+            ExecutionError: ONNX Runtime failed; the cache is unchanged.
+        """
+        live = len(ids)
+        rows = min(live + live % 2, cache.rows)
+        shapes = {"input_ids": (rows, 1), "media_embeds": (rows, 0, self.stage.width)}
+        step = self.decoder.step(cache, rows, shapes)
+        step.inputs["input_ids"][:live, 0] = ids
+        step.run(1, live)
+        logits: NDArray[np.float32] = step.results["logits"]
+        return logits[:live]
 
     def logits(self, ids: Sequence[int], media: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Logits (len(ids), V) after each of the ids: what a perplexity or a comparison needs.
 
         The graph gives the last position only, so this takes one step per id.
         """
-        state = self.start(len(ids) + (0 if media is None else len(media)))
-        rows = []
+        cache = self.start(len(ids) + (0 if media is None else len(media)))
+        made = []
         for index, token in enumerate(ids):
-            rows.append(self.feed(state, [token], media if index == 0 else None).copy())
-        return np.stack(rows)
+            made.append(self.feed(cache, [token], media if index == 0 else None).copy())
+        return np.stack(made)

@@ -12,6 +12,10 @@ from muomni.errors import BundleError, InputError
 class Tokenizer:
     """A SentencePiece model and its special ids.
 
+    Example:
+        >>> omni.tokenizer.decode(omni.tokenizer.encode("Hello!"))
+        'Hello!'
+
     Raises (when made):
         BundleError: the file is not a SentencePiece model, or not the one the manifest describes.
     """
@@ -29,6 +33,9 @@ class Tokenizer:
             )
         self.bos_id, self.eos_id, self.unk_id = entry.bos_id, entry.eos_id, entry.unk_id
         self._pieces = entry.pieces
+        names = (f"<0x{byte:02X}>" for byte in range(0x80, 0xC0))
+        ids = (int(self._model.piece_to_id(name)) for name in names)
+        self._continuation_bytes = frozenset(i for i in ids if self._model.is_byte(i))
 
     def encode(self, text: str) -> list[int]:
         """Ids of the text, without bos or eos.
@@ -45,7 +52,13 @@ class Tokenizer:
         return [int(i) for i in self._model.encode(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids; special ids are dropped, and so are ids past the tokenizer's pieces
-        (a head can have more rows than the tokenizer has pieces)."""
-        special = (self.bos_id, self.eos_id)
-        return str(self._model.decode([int(i) for i in ids if i not in special and i < self._pieces]))
+        """Text of the ids; those that stand for no text (see :meth:`is_text`) are dropped."""
+        return str(self._model.decode([int(i) for i in ids if self.is_text(i)]))
+
+    def is_text(self, token: int) -> bool:
+        """False for bos and eos, and for ids past the tokenizer's pieces (a head can have more rows than those)."""
+        return token < self._pieces and token != self.bos_id and token != self.eos_id
+
+    def is_continuation_byte(self, token: int) -> bool:
+        """Whether the id is one byte of a character in UTF-8, and not its first."""
+        return token in self._continuation_bytes

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.bundle.manifest import VocoderStage
+from muomni.bundle.manifest import GriffinLimVocoder, HifiganVocoder, SpectralVocoder, VocoderStage
 from muomni.dsp.griffin_lim import griffin_lim
 from muomni.dsp.stft import hann_window, synthesise
-from muomni.errors import InputError, StageError
+from muomni.errors import InputError
 from muomni.ort.session import GraphSession
 
+from .vocoder_stream import VocoderStream
 
-class Vocoder:
-    """The vocoder of a bundle.
 
-    Args:
-        session: the graph; None for Griffin-Lim.
-        filters: mel filters (n_fft / 2 + 1, bins) for Griffin-Lim; else None.
+class Vocoder(ABC):
+    """Mel to samples; its classes are the kinds of the manifest.
+
+    Example:
+        >>> samples = omni.vocoder.speak(omni.codec.decode(codes), omni.talker.stage.frame_rate_hz)
     """
 
-    def __init__(
-        self, stage: VocoderStage, session: GraphSession | None, filters: NDArray[np.float32] | None
-    ) -> None:
-        self.stage, self._session, self._filters = stage, session, filters
+    def __init__(self, stage: VocoderStage) -> None:
+        self.stage = stage
 
     @property
     def frame_rate_hz(self) -> float:
@@ -36,48 +37,81 @@ class Vocoder:
         Raises:
             InputError: another shape.
         """
-        stage = self.stage
-        if stage.kind == "spectral":
-            whole = synthesise(self.spectrum(mel), hann_window(stage.n_fft), stage.hop_samples)
-            start = stage.n_fft // 2
-            return whole[start : start + len(mel) * stage.hop_samples].clip(-1, 1)
-        self._check(mel)
-        if self._session is not None:
-            samples: NDArray[np.float32] = self._run(mel)["samples"][0]
-            return samples
-        assert self._filters is not None and stage.iterations is not None
-        return griffin_lim(
-            mel, self._filters, n_fft=stage.n_fft, hop=stage.hop_samples, iterations=stage.iterations
-        )
-
-    def spectrum(self, mel: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """Mel in 0…1 (T, bins) -> spectrum (T, n_fft / 2 + 1), of a vocoder that predicts one.
-
-        Raises:
-            InputError: another shape.
-            StageError: this vocoder predicts no spectrum.
-        """
-        if self.stage.kind != "spectral":
-            raise StageError(f"this bundle's vocoder ({self.stage.kind}) predicts no spectrum")
-        self._check(mel)
-        result = self._run(mel)
-        spectrum: NDArray[np.complex64] = result["real"][0] + 1j * result["imaginary"][0]
-        return spectrum
+        bins = self.stage.mel_bins
+        if mel.ndim != 2 or mel.shape[1] != bins or len(mel) == 0:
+            raise InputError(f"mel: expected (T, {bins}) with T of at least 1, got {mel.shape}")
+        return self._samples(mel)
 
     def speak(self, mel: NDArray[np.float32], frame_rate_hz: float) -> NDArray[np.float32]:
         """Codec mel (T, bins) at its own frame rate -> samples lasting T / frame_rate_hz seconds."""
         ranged = mel if self.stage.normalisation == "fixed_range" else normalise(mel)
         return self.samples(stretch(ranged, frame_rate_hz, self.frame_rate_hz))
 
-    def _check(self, mel: NDArray[np.float32]) -> None:
-        if mel.ndim != 2 or mel.shape[1] != self.stage.mel_bins or len(mel) == 0:
-            raise InputError(
-                f"mel: expected (T, {self.stage.mel_bins}) with T of at least 1, got {mel.shape}"
-            )
+    @abstractmethod
+    def _samples(self, mel: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
-    def _run(self, mel: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        assert self._session is not None
-        return self._session.run({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)})
+
+class Hifigan(Vocoder):
+    """A graph that gives samples."""
+
+    def __init__(self, stage: HifiganVocoder, session: GraphSession) -> None:
+        super().__init__(stage)
+        self._session = session
+
+    def _samples(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        samples: NDArray[np.float32] = self._session.run({"mel": _one(mel)})["samples"][0]
+        return samples
+
+
+class Spectral(Vocoder):
+    """A graph that gives a spectrum, which is inverted here; the only kind that can speak while frames come."""
+
+    stage: SpectralVocoder
+
+    def __init__(self, stage: SpectralVocoder, session: GraphSession) -> None:
+        super().__init__(stage)
+        self._session = session
+
+    def spectrum(self, mel: NDArray[np.float32]) -> NDArray[np.complex64]:
+        """Mel in 0…1 (T, bins) -> spectrum (T, n_fft / 2 + 1)."""
+        result = self._session.run({"mel": _one(mel)})
+        spectrum: NDArray[np.complex64] = result["real"][0] + 1j * result["imaginary"][0]
+        return spectrum
+
+    def stream(self) -> VocoderStream:
+        """One utterance, frame by frame: the same samples as from all its frames at once."""
+        return VocoderStream(self)
+
+    def _samples(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        stage = self.stage
+        whole = synthesise(self.spectrum(mel), hann_window(stage.n_fft), stage.hop_samples)
+        start = stage.n_fft // 2
+        return whole[start : start + len(mel) * stage.hop_samples].clip(-1, 1)
+
+
+class GriffinLim(Vocoder):
+    """No graph: the phases are estimated.
+
+    Args:
+        filters: (n_fft / 2 + 1, bins), those that made the mel.
+    """
+
+    stage: GriffinLimVocoder
+
+    def __init__(self, stage: GriffinLimVocoder, filters: NDArray[np.float32]) -> None:
+        super().__init__(stage)
+        self._filters = filters
+
+    def _samples(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        stage = self.stage
+        return griffin_lim(
+            mel, self._filters, n_fft=stage.n_fft, hop=stage.hop_samples, iterations=stage.iterations
+        )
+
+
+def _one(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A batch of one (1, T, bins), as graphs take it."""
+    return np.ascontiguousarray(mel[None], dtype=np.float32)
 
 
 def normalise(mel: NDArray[np.float32]) -> NDArray[np.float32]:

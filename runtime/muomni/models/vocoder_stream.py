@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from muomni.dsp.stft import hann_window, synthesise
 
-from .vocoder import Vocoder
+if TYPE_CHECKING:
+    from .vocoder import Spectral
 
 
 class VocoderStream:
@@ -17,9 +20,8 @@ class VocoderStream:
     all frames that overlap it have been added up.
     """
 
-    def __init__(self, vocoder: Vocoder) -> None:
+    def __init__(self, vocoder: Spectral) -> None:
         stage = vocoder.stage
-        assert stage.receptive_field_frames is not None
         self._vocoder, self._hop, self._half = vocoder, stage.hop_samples, stage.n_fft // 2
         self._window = hann_window(stage.n_fft)
         # Of the frames whose samples a frame can change, the last ones only overlap with it.

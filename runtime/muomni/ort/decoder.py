@@ -1,13 +1,12 @@
-"""The KV-cached decode loop, shared by the Thinker and the Talker.
+"""A decoder graph that goes on where its cache ends, shared by the Thinker and the Talker.
 
-Each key and value tensor is one fixed buffer (B, KV, P, head), bound as past and as present of the graph:
-``GroupQueryAttention`` then writes the new positions in place and nothing is copied. The arrays of a
-one-position step are bound once; a step changes their contents and runs.
+The cache is bound as past and as present of the graph: ``GroupQueryAttention`` writes the new positions in place.
+The arrays of a one-position step are bound once; a step changes their contents and runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,103 +14,57 @@ from numpy.typing import NDArray
 
 from muomni.bundle.contract import past_names, present_names
 from muomni.bundle.manifest import TalkerStage, ThinkerStage
-from muomni.errors import ContextError, InputError
+from muomni.errors import InputError
 
-from .session import BoundRun, GraphSession
-
-# Buffers grow by this many positions. On the CPU a step reads only the valid part of the buffer, but a
-# short reply should not pay the memory of the whole context.
-CAPACITY_STEP = 128
+from .kv_cache import CacheShape, KVCache, longest
+from .session import GraphSession
 
 
-class DecoderState:
-    """What one batch of sequences has seen: the key/value buffers and how much of them is valid.
+class BoundStep:
+    """A run of some neighbouring rows of a cache, bound to fixed arrays.
 
-    Not shareable between threads. ``lengths`` (B) counts the positions of each row.
+    Attributes:
+        inputs: by name, to be written before :meth:`run`.
+        results: by name, (rows, …); overwritten by the next run.
     """
 
-    def __init__(self, decoder: Decoder, batch: int, capacity: int) -> None:
-        self._decoder = decoder
-        self.batch = batch
-        self.capacity = 0
-        self.lengths = np.zeros(batch, dtype=np.int64)
-        self._buffers: list[NDArray[np.float32]] = []
-        self._seqlens = np.zeros(batch, dtype=np.int32)
-        self._total = np.zeros((), dtype=np.int32)
-        self._step: _Step | None = None
-        self.reserve(capacity)
-
-    @property
-    def length(self) -> int:
-        """Positions of the longest row."""
-        return int(self.lengths.max())
-
-    def reserve(self, positions: int) -> None:
-        """Make room for ``positions`` in all, keeping what is there.
-
-        Raises:
-            ContextError: more than the decoder's context.
-        """
-        decoder = self._decoder
-        if positions > decoder.context_length:
-            raise ContextError(
-                f"{positions} positions are needed, the {decoder.name}'s context holds {decoder.context_length}"
-            )
-        if positions <= self.capacity:
-            return
-        steps = -(-positions // CAPACITY_STEP) * CAPACITY_STEP
-        capacity = min(max(steps, 2 * self.capacity), decoder.context_length)
-        shape = (self.batch, decoder.kv_heads, capacity, decoder.head_size)
-        buffers = [np.zeros(shape, dtype=np.float32) for _ in decoder.past_names]
-        for old, new in zip(self._buffers, buffers, strict=False):
-            new[:, :, : self.capacity] = old
-        self._buffers, self.capacity, self._step = buffers, capacity, None
-
-    def take_rows(self, rows: Sequence[int]) -> DecoderState:
-        """A new state with copies of some rows, in that order."""
-        taken = DecoderState(self._decoder, len(rows), self.capacity)
-        taken.lengths[:] = self.lengths[rows]
-        valid = taken.length
-        for source, target in zip(self._buffers, taken._buffers, strict=True):
-            target[:, :, :valid] = source[rows, :, :valid]
-        return taken
-
-    def put_row(self, row: int, other: DecoderState) -> None:
-        """Replace a row by the only row of another state."""
-        self.reserve(other.length)
-        self.lengths[row] = other.length
-        valid = other.length
-        for source, target in zip(other._buffers, self._buffers, strict=True):
-            target[row, :, :valid] = source[0, :, :valid]
-
-    def clear_row(self, row: int) -> None:
-        """Forget a row; it goes on computing beside the others, at the first position, to no effect."""
-        self.lengths[row] = 0
-
-    def rewind(self, length: int) -> None:
-        """Forget all positions from ``length`` on, in every row."""
-        np.minimum(self.lengths, length, out=self.lengths)
-
-    def _advance(self, count: int) -> None:
-        self.reserve(self.length + count)
-        np.add(self.lengths, count - 1, out=self._seqlens, casting="unsafe")
-        self._total[...] = self.length + count
-
-
-class _Step:
-    """A run bound to arrays of one shape."""
-
     def __init__(
-        self, run: BoundRun, feeds: dict[str, NDArray[Any]], results: dict[str, NDArray[Any]]
+        self, decoder: Decoder, cache: KVCache, first: int, rows: int, shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
-        self.run, self._feeds, self.results = run, feeds, results
+        self._lengths = cache.lengths[first : first + rows]
+        wrap = decoder.session.wrap
+        self.inputs: dict[str, NDArray[Any]] = {
+            spec.name: np.zeros(shapes[spec.name], dtype=spec.dtype) for spec in decoder.step_inputs
+        }
+        self.results: dict[str, NDArray[Any]] = {}
+        for spec in decoder.results:
+            axes = (axis for axis in spec.axes[1:] if isinstance(axis, int))
+            self.results[spec.name] = np.empty((rows, *axes), dtype=spec.dtype)
+        self._last = np.zeros(rows, dtype=np.int32)
+        self._total = np.zeros((), dtype=np.int32)
+        tensors = cache.bound.get(("tensors", first, rows))
+        if tensors is None:
+            tensors = [wrap(tensor) for tensor in cache.tensors(first, rows)]
+            cache.bound["tensors", first, rows] = tensors
+        inputs = {name: wrap(array) for name, array in self.inputs.items()}
+        inputs |= {"seqlens_k": wrap(self._last), "total_sequence_length": wrap(self._total)}
+        inputs |= dict(zip(decoder.past_names, tensors, strict=True))
+        outputs = {name: wrap(array) for name, array in self.results.items()}
+        outputs |= dict(zip(decoder.present_names, tensors, strict=True))
+        self._run = decoder.session.bind(inputs, outputs).run
 
-    def fits(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
-        return all(array.shape == feeds[name].shape for name, array in self._feeds.items())
+    def run(self, count: int = 1, live: int | None = None) -> None:
+        """Compute ``count`` new positions of every row.
 
-    def write(self, feeds: Mapping[str, NDArray[Any]]) -> None:
-        for name, array in self._feeds.items():
-            array[...] = feeds[name]
+        Args:
+            live: the first so many rows go on; the others compute beside them to no effect (the position after
+                their last is overwritten, and stays invalid).
+        """
+        lengths = self._lengths
+        np.add(lengths, count - 1, out=self._last, casting="unsafe")
+        self._total[...] = longest(lengths) + count
+        self._run()
+        lengths[:live] += count
 
 
 class Decoder:
@@ -126,66 +79,67 @@ class Decoder:
     def __init__(self, name: str, session: GraphSession, stage: ThinkerStage | TalkerStage) -> None:
         self.name = name
         self.session = session
-        self.kv_heads, self.head_size = stage.kv_heads, stage.head_size
         self.context_length = stage.context_length
         self.past_names, self.present_names = past_names(stage.layers), present_names(stage.layers)
-        cache = {"seqlens_k", "total_sequence_length", *self.past_names}
-        self.step_inputs = [spec for spec in session.contract.inputs if spec.name not in cache]
+        past = set(self.past_names)
+        dtype = next(spec.dtype for spec in session.contract.inputs if spec.name in past)
+        self.cache_shape = CacheShape(
+            name, len(past), stage.kv_heads, stage.head_size, stage.context_length, dtype
+        )
+        bound = {"seqlens_k", "total_sequence_length", *past}
+        self.step_inputs = [spec for spec in session.contract.inputs if spec.name not in bound]
         self.results = [spec for spec in session.contract.outputs if spec.name not in set(self.present_names)]
 
-    def start(self, batch: int = 1, capacity: int = 1) -> DecoderState:
-        """An empty state for ``batch`` sequences, with room for ``capacity`` positions (it grows)."""
-        return DecoderState(self, batch, capacity)
+    def start(self, rows: int = 1, capacity: int = 1) -> KVCache:
+        """An empty cache for ``rows`` sequences, with room for ``capacity`` positions each (it grows)."""
+        return KVCache(self.cache_shape, rows, capacity)
+
+    def step(self, cache: KVCache, rows: int, shapes: Mapping[str, tuple[int, ...]]) -> BoundStep:
+        """The bound one-position step of the first ``rows`` rows, with room for that position.
+
+        Raises:
+            ContextError: the position does not fit the context; the cache is unchanged.
+        """
+        cache.reserve(longest(cache.lengths[:rows]) + 1)
+        step: BoundStep | None = cache.bound.get(rows)
+        if step is None:
+            step = cache.bound[rows] = BoundStep(self, cache, 0, rows, shapes)
+        return step
 
     def feed(
-        self, state: DecoderState, count: int, feeds: Mapping[str, NDArray[Any]]
+        self, cache: KVCache, count: int, feeds: Mapping[str, NDArray[Any]], row: int | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Run ``count`` new positions of every row and give the results at the last of them.
+        """Run ``count`` new positions of every row, or of one, and give the results at the last of them.
 
         Args:
-            state: a state made by :meth:`start`; it is advanced.
+            cache: made by :meth:`start`; it is advanced.
             count: S + M of the feeds.
             feeds: the step inputs by name, with B rows.
+            row: the one row that goes on; None takes all.
 
         Returns:
             Results by name, (B, …). Arrays of a one-position step are reused by the next one: copy what
             must last.
 
         Raises:
-            ContextError: the positions do not fit the context; the state is unchanged.
+            ContextError: the positions do not fit the context; the cache is unchanged.
             InputError: several rows go on with several positions, which ONNX Runtime's attention cannot do on
                 the CPU; feed such rows alone, or one position at a time.
+            ExecutionError: ONNX Runtime failed; the cache is unchanged.
         """
-        if count > 1 and state.batch > 1 and state.length > 0:
-            raise InputError(
-                f"{self.name}: {state.batch} rows can go on by 1 position at a time, got {count}"
-            )
-        state._advance(count)
-        step = state._step
-        if step is not None and step.fits(feeds):
-            step.write(feeds)
-        else:
-            step = self._bind(state, feeds)
+        first, rows = (0, cache.rows) if row is None else (row, 1)
+        length = longest(cache.lengths[first : first + rows])
+        if count > 1 and rows > 1 and length > 0:
+            raise InputError(f"{self.name}: {rows} rows can go on by 1 position at a time, got {count}")
+        cache.reserve(length + count)
+        shapes = {spec.name: feeds[spec.name].shape for spec in self.step_inputs}
+        key = (first, rows, tuple(shapes.values()))
+        step: BoundStep | None = cache.bound.get(key)
+        if step is None:
+            step = BoundStep(self, cache, first, rows, shapes)
             if count == 1:
-                state._step = step
-        step.run.run()
-        state.lengths += count
+                cache.bound[key] = step
+        for name, array in step.inputs.items():
+            array[...] = feeds[name]
+        step.run(count)
         return step.results
-
-    def _bind(self, state: DecoderState, feeds: Mapping[str, NDArray[Any]]) -> _Step:
-        wrap = self.session.wrap
-        arrays = {
-            spec.name: np.array(feeds[spec.name], dtype=spec.dtype, order="C", copy=True)
-            for spec in self.step_inputs
-        }
-        results: dict[str, NDArray[Any]] = {}
-        for spec in self.results:
-            shape = (state.batch, *(axis for axis in spec.axes[1:] if isinstance(axis, int)))
-            results[spec.name] = np.empty(shape, dtype=spec.dtype)
-        cache = [wrap(buffer) for buffer in state._buffers]
-        inputs = {name: wrap(array) for name, array in arrays.items()}
-        inputs |= {"seqlens_k": wrap(state._seqlens), "total_sequence_length": wrap(state._total)}
-        inputs |= dict(zip(self.past_names, cache, strict=True))
-        outputs = {name: wrap(array) for name, array in results.items()}
-        outputs |= dict(zip(self.present_names, cache, strict=True))
-        return _Step(self.session.bind(inputs, outputs), arrays, results)

@@ -6,14 +6,14 @@ This is the only module that imports onnxruntime, and it does so when the first 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from muomni.bundle.contract import GraphContract, TensorSpec, check_tensors
-from muomni.errors import BundleError, DeviceError, InputError, MissingPackageError, MuomniError
+from muomni.errors import BundleError, DeviceError, ExecutionError, InputError, MissingPackageError
 
 from .threads import SessionThreads
 
@@ -80,6 +80,28 @@ def providers_for(device: Device) -> list[str]:
     return [_CUDA, _CPU]
 
 
+def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
+    """The device that a bundle's graphs really run on: ``auto`` decided, ``cuda`` refused where it would pretend.
+
+    ONNX Runtime's CUDA kernel of ``GroupQueryAttention`` takes float16 and bfloat16 only (its
+    ``contrib_ops/cuda/bert/group_query_attention.cc``). A float32 decoder on CUDA would compute every attention on the
+    CPU, with a copy each way in each layer and step.
+
+    Args:
+        attention_dtypes: of the keys and values of the bundle's decoders.
+
+    Raises:
+        DeviceError: CUDA is asked for, and the decoders are not float16.
+    """
+    fits = all(dtype == "float16" for dtype in attention_dtypes)
+    if device == "cuda" and not fits:
+        raise DeviceError(
+            "device 'cuda' was asked for, but this bundle's decoders have float32 attention, for which ONNX Runtime "
+            "has no CUDA kernel: every step would run on the CPU with copies to and fro; use --device cpu"
+        )
+    return "cpu" if device == "auto" and not fits else device
+
+
 def _can_limit_spinning(version: str) -> bool:
     """Whether this ONNX Runtime knows ``spin_duration_us``; without it, threads that may spin do so for long."""
     major, minor = version.split(".")[:2]
@@ -135,13 +157,13 @@ class GraphSession:
         """Compute all outputs.
 
         Raises:
-            MuomniError: ONNX Runtime failed on these inputs (out of memory, for example).
+            ExecutionError: ONNX Runtime failed on these inputs (out of memory, for example).
         """
         names = [spec.name for spec in self.contract.outputs]
         try:
             values = self._session.run(names, dict(feeds))
         except Exception as error:
-            raise MuomniError(f"{self.contract.graph} graph failed: {error}") from error
+            raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
         return dict(zip(names, values, strict=True))
 
     def wrap(self, array: NDArray[Any]) -> Any:
@@ -170,9 +192,9 @@ class BoundRun:
         """Compute the outputs in place.
 
         Raises:
-            MuomniError: ONNX Runtime failed.
+            ExecutionError: ONNX Runtime failed.
         """
         try:
             self._run(self._binding)
         except Exception as error:
-            raise MuomniError(f"{self._graph} graph failed: {error}") from error
+            raise ExecutionError(f"{self._graph} graph failed: {error}") from error

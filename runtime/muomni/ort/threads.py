@@ -72,7 +72,7 @@ def thread_policy(wanted: int | None = None) -> ThreadPolicy:
     name = "threads"
     if wanted is None:
         text = os.environ.get(ENVIRONMENT_VARIABLE)
-        if text is None:
+        if not text:  # an empty variable is an unset one
             return ThreadPolicy(None)
         name = ENVIRONMENT_VARIABLE
         try:
@@ -84,26 +84,25 @@ def thread_policy(wanted: int | None = None) -> ThreadPolicy:
     return ThreadPolicy(wanted)
 
 
-def available_cores() -> int:
-    """Cores by CPU affinity, and by the cgroup's quota where a container has one."""
+def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores by CPU affinity, and by the cgroup's quota where a container has one (rounded down, at least one)."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows
         cores = os.cpu_count() or 1
-    quota = _cgroup_quota()
+    quota = _cgroup_quota(cgroup)
     return max(1, min(cores, int(quota))) if quota else cores
 
 
-def _cgroup_quota() -> float | None:
+def _cgroup_quota(cgroup: Path) -> float | None:
     """CPU quota in cores from cgroup v2, else v1; None without one."""
     try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        limit, period = (cgroup / "cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError):
         pass
     try:
-        folder = Path("/sys/fs/cgroup/cpu")
-        limit_us = int((folder / "cpu.cfs_quota_us").read_text())
-        return limit_us / int((folder / "cpu.cfs_period_us").read_text()) if limit_us > 0 else None
+        limit_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
+        return limit_us / int((cgroup / "cpu" / "cpu.cfs_period_us").read_text()) if limit_us > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None

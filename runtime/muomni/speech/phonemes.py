@@ -15,7 +15,7 @@ from muomni.errors import BundleError
 from .normalise import MARKS
 
 PADDING = 0
-FIRST_SOUND = 1 + len(MARKS)
+FIRST_PHONEME = 1 + len(MARKS)
 COMMA = 1 + MARKS.index(",")
 SENTENCE_MARKS = frozenset(1 + MARKS.index(mark) for mark in ".?!")
 
@@ -44,7 +44,7 @@ class Phonemes:
     @property
     def size(self) -> int:
         """How many numbers there are, padding included."""
-        return FIRST_SOUND + 2 * len(self.symbols)
+        return FIRST_PHONEME + 2 * len(self.symbols)
 
     def id(self, symbol: str, starts_word: bool) -> int:
         """The number of a sound or mark.
@@ -54,4 +54,4 @@ class Phonemes:
         """
         if symbol in MARKS:
             return 1 + MARKS.index(symbol)
-        return FIRST_SOUND + 2 * self.symbols.index(symbol) + starts_word
+        return FIRST_PHONEME + 2 * self.symbols.index(symbol) + starts_word

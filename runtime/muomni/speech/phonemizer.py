@@ -25,10 +25,10 @@ class Phonemizer:
     its neighbours' letters matter. How the text is cut into pieces makes no difference to the sounds.
     """
 
-    def __init__(self, letters: LettersGraph, inventory: Phonemes) -> None:
-        self.sounds: list[int] = []
+    def __init__(self, letters: LettersGraph, table: Phonemes) -> None:
+        self.phonemes: list[int] = []
         self.finished = False
-        self._letters, self._inventory = letters, inventory
+        self._letters, self._table = letters, table
         self._text = ""
         self._spelled = ""  # the last word already turned into sounds
         self._waiting = ""  # the word after it
@@ -76,7 +76,7 @@ class Phonemizer:
         logits = self._letters(letters[None])[0, first : first + len(bare)]
         symbols = collapse(logits.reshape(-1, logits.shape[-1]).argmax(axis=-1))
         for i, symbol in enumerate(symbols):
-            self.sounds.append(self._inventory.id(self._inventory.symbols[symbol - 1], starts_word=i == 0))
+            self.phonemes.append(self._table.id(self._table.symbols[symbol - 1], starts_word=i == 0))
         if word != bare:
-            self.sounds.append(self._inventory.id(word[len(bare)], starts_word=False))
+            self.phonemes.append(self._table.id(word[len(bare)], starts_word=False))
         self._spelled, self._waiting = word, ""

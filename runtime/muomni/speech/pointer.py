@@ -1,27 +1,26 @@
-"""The loop that speaks a text: a pointer moves through its sounds, every frame is told the sound at the pointer.
+"""The loop that speaks phonemes: a pointer moves through them, every frame is given the phoneme at the pointer.
 
 Every sentence is an utterance of its own, which neither its past nor what it sees of the text leaves. The frames
-come as soon as the text read so far decides them; how the text is cut into pieces makes no difference.
+come as soon as the phonemes pushed so far decide them; how they are cut into pieces makes no difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .phonemes import COMMA, PADDING, SENTENCE_MARKS, Phonemes
-from .phonemizer import Phonemizer
+from .phonemes import COMMA, PADDING, SENTENCE_MARKS
 
-LONGEST_SOUND_FRAMES = 60
+LONGEST_PHONEME_FRAMES = 60
 """The pointer moves on after this many frames whatever the model says: speech always ends."""
 MEDIAN = 0.5
 LONG_FRAMES = 400
 """About the longest sentences of training: from there on a comma, too, begins a new utterance …"""
 LONGEST_FRAMES = 1000
-"""… and from here on any sound. So a text of any length is spoken, with a past of bounded size."""
+"""… and from here on any phoneme. So a text of any length is spoken, with a past of bounded size."""
 
 Frame = tuple[int, int]
 Chooser = Callable[[NDArray[np.float32]], int]
@@ -39,7 +38,7 @@ class Step(Protocol):
 
 
 class Graphs(Protocol):
-    """What the loop computes with. ``reach`` is how many sounds to either side a sound's vector depends on;
+    """What the loop computes with. ``reach`` is how many phonemes to either side a phoneme's vector depends on;
     the row of the base code in ``residual_by_base`` (K, K) is added to the residual logits."""
 
     @property
@@ -52,8 +51,8 @@ class Graphs(Protocol):
         """Letters (1, L) -> logits (1, L, slots, symbols)."""
         ...
 
-    def context(self, sounds: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Sounds (1, reach + S + reach) -> vectors (1, S, d)."""
+    def context(self, phonemes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Phonemes (1, reach + S + reach) -> vectors (1, S, d)."""
         ...
 
     def start(self) -> Step:
@@ -66,93 +65,84 @@ def best(logits: NDArray[np.float32]) -> int:
     return int(logits.argmax())
 
 
-class SpokenSounds:
-    """The frames of a sequence of sounds; iterate once.
+class Pointer:
+    """Phonemes in, frames out, as soon as they are decided.
 
-    Args:
-        sounds: numbers of sounds; ``more`` is called when they are too few to go on. It lengthens the list, and
-            gives False when nothing more comes.
+    Attributes:
+        cut_phonemes: those that the model would have let last longer than :data:`LONGEST_PHONEME_FRAMES`.
+        over: no frame comes any more.
     """
 
-    def __init__(
-        self,
-        graphs: Graphs,
-        sounds: Sequence[int],
-        more: Callable[[], bool] = lambda: False,
-        choose_base: Chooser = best,
-        choose_residual: Chooser = best,
-    ) -> None:
-        self.cut_sounds = 0
-        """Sounds that the model would have let last longer than :data:`LONGEST_SOUND_FRAMES`."""
-        self._graphs, self._sounds, self._more = graphs, sounds, more
+    def __init__(self, graphs: Graphs, choose_base: Chooser = best, choose_residual: Chooser = best) -> None:
+        self.cut_phonemes = 0
+        self.over = False
+        self._graphs = graphs
         self._choose_base, self._choose_residual = choose_base, choose_residual
+        self._phonemes: list[int] = []
+        self._finished = False
+        self._at = self._elapsed = 0
+        self._lasting = 1.0
+        """The probability that the phoneme lasts longer than the frames it has had."""
+        self._before: Frame | None = None
+        self._vector: NDArray[np.float32] | None = None
+        self._step: Step = graphs.start()
+        self._first = self._frames = 0
 
-    def __iter__(self) -> Iterator[Frame]:
-        graphs, sounds = self._graphs, self._sounds
-        pointer = first = frames = 0  # of the utterance: its first sound, its frames so far
-        step = graphs.start()
-        before: Frame | None = None
-        growing = True
-        while True:
-            end = _sentence_end(sounds, pointer)
-            while growing and end is None and len(sounds) <= pointer + graphs.reach:
-                growing = self._more()
-                end = _sentence_end(sounds, pointer)
-            if pointer >= len(sounds):
-                return
-            window = range(pointer - graphs.reach, pointer + graphs.reach + 1)
-            inside = range(first, len(sounds) if end is None else end)
-            around = [sounds[i] if i in inside else PADDING for i in window]
-            vector = graphs.context(np.array([around], dtype=np.int64))[0, 0]
-            for frame in self._frames_of_sound(step, before, vector):
-                yield frame
-                before, frames = frame, frames + 1
-            said = sounds[pointer]
-            pointer += 1
-            long_pause = said == COMMA and frames >= LONG_FRAMES
-            if said in SENTENCE_MARKS or long_pause or frames >= LONGEST_FRAMES:
-                first, frames, step, before = pointer, 0, graphs.start(), None
+    def push(self, phonemes: Iterable[int]) -> None:
+        """More numbers of phonemes and marks."""
+        self._phonemes.extend(phonemes)
 
-    def _frames_of_sound(
-        self, step: Step, codes: Frame | None, vector: NDArray[np.float32]
-    ) -> Iterator[Frame]:
-        """``advance`` is the logit of the sound ending with this frame: its median length is what it gets."""
-        lasting = 1.0  # the probability that the sound lasts longer than the frames it has had
-        for elapsed in range(LONGEST_SOUND_FRAMES):
-            base_logits, residual_logits, advance = step(codes, vector, elapsed)
-            base = self._choose_base(base_logits)
-            codes = base, self._choose_residual(residual_logits + self._graphs.residual_by_base[base])
-            yield codes
-            lasting *= 1 / (1 + np.exp(advance))
-            if lasting < MEDIAN:
-                return
-        self.cut_sounds += 1
+    def finish(self) -> None:
+        """No more phonemes come."""
+        self._finished = True
 
+    def next_frame(self) -> Frame | None:
+        """The next frame (base code, residual code); None while more phonemes must come, and when it is over."""
+        if self._vector is None and not self._look():
+            return None
+        assert self._vector is not None
+        base_logits, residual_logits, advance = self._step(self._before, self._vector, self._elapsed)
+        base = self._choose_base(base_logits)
+        frame = base, self._choose_residual(residual_logits + self._graphs.residual_by_base[base])
+        self._before = frame
+        self._elapsed += 1
+        self._frames += 1
+        # ``advance`` is the logit of the phoneme ending with this frame: its median length is what it gets.
+        self._lasting *= 1 / (1 + np.exp(advance))
+        ended = self._lasting < MEDIAN
+        if ended or self._elapsed == LONGEST_PHONEME_FRAMES:
+            self.cut_phonemes += not ended
+            self._move_on()
+        return frame
 
-class SpokenText(SpokenSounds):
-    """The frames of a text that comes in pieces; iterate once."""
+    def _look(self) -> bool:
+        """Compute the vector of the phoneme at the pointer, if what it depends on is there."""
+        reach, phonemes = self._graphs.reach, self._phonemes
+        end = self._sentence_end()
+        if end is None and not self._finished and len(phonemes) <= self._at + reach:
+            return False
+        if self._at >= len(phonemes):
+            self.over = True
+            return False
+        inside = range(self._first, len(phonemes) if end is None else end)
+        window = range(self._at - reach, self._at + reach + 1)
+        around = [phonemes[i] if i in inside else PADDING for i in window]
+        self._vector = self._graphs.context(np.array([around], dtype=np.int64))[0, 0]
+        self._elapsed, self._lasting = 0, 1.0
+        return True
 
-    def __init__(
-        self,
-        graphs: Graphs,
-        inventory: Phonemes,
-        pieces: Iterable[str],
-        choose_base: Chooser = best,
-        choose_residual: Chooser = best,
-    ) -> None:
-        self._reader = Phonemizer(graphs.letters, inventory)
-        self._pieces = iter(pieces)
-        super().__init__(graphs, self._reader.sounds, self._read_more, choose_base, choose_residual)
+    def _move_on(self) -> None:
+        """To the next phoneme, in a new utterance where this one ends a sentence."""
+        said = self._phonemes[self._at]
+        self._at += 1
+        self._vector = None
+        long_pause = said == COMMA and self._frames >= LONG_FRAMES
+        if said in SENTENCE_MARKS or long_pause or self._frames >= LONGEST_FRAMES:
+            self._first, self._frames, self._before = self._at, 0, None
+            self._step = self._graphs.start()
 
-    def _read_more(self) -> bool:
-        piece = next(self._pieces, None)
-        if piece is None:
-            self._reader.finish()
-        else:
-            self._reader.feed(piece)
-        return not self._reader.finished
-
-
-def _sentence_end(sounds: Sequence[int], first: int) -> int | None:
-    """One past the first ``.``, ``?`` or ``!`` from ``first`` on; None if there is none yet."""
-    return next((i + 1 for i in range(first, len(sounds)) if sounds[i] in SENTENCE_MARKS), None)
+    def _sentence_end(self) -> int | None:
+        """One past the first ``.``, ``?`` or ``!`` from the pointer on that can matter; None if there is none yet."""
+        end = min(len(self._phonemes), self._at + self._graphs.reach + 1)
+        marks = (i + 1 for i in range(self._at, end) if self._phonemes[i] in SENTENCE_MARKS)
+        return next(marks, None)

@@ -13,6 +13,8 @@ import pytest
 from muomni.bundle.folder import open_bundle, sha256_of
 from muomni.bundle.manifest import (
     MANIFEST_NAME,
+    READS_WITH,
+    SCHEMA_VERSION,
     FileEntry,
     GraphEntry,
     Manifest,
@@ -24,12 +26,13 @@ from muomni.bundle.manifest import (
 from muomni.errors import BundleError, ManifestError
 
 MANIFEST = Manifest(
-    schema_version=1,
+    schema_version=SCHEMA_VERSION,
+    reads_with=READS_WITH,
     muomni_version="0.1.0",
     opset=23,
     precision="fp32",
     source=SourceEntry("omni_sft_tiny", {"thinker": "omni.pt 00"}, ("a note",)),
-    files={"thinker.onnx": FileEntry(5, "0" * 64)},
+    files={name: FileEntry(5, "0" * 64) for name in ("thinker.onnx", "parity.npz")},
     graphs={"thinker": GraphEntry("thinker.onnx", 10, "fp32", 1e-6, 1e-4)},
     prompt=PromptEntry("[media] [bos] [text]", ("image", "video", "audio"), "See?", "Hear?", "Asked?", 4),
     recording="parity.npz",
@@ -89,7 +92,8 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "thinker.onnx").write_bytes(b"graph")
-    files = {"thinker.onnx": FileEntry(5, sha256_of(tmp_path / "thinker.onnx"))}
+    (tmp_path / "parity.npz").write_bytes(b"recording")
+    files = {file.name: FileEntry(file.stat().st_size, sha256_of(file)) for file in list(tmp_path.iterdir())}
     (tmp_path / MANIFEST_NAME).write_text(replace(MANIFEST, files=files).to_json())
     return tmp_path
 

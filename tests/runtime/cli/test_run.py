@@ -8,92 +8,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from tests.runtime.cli.conftest import Run
+from tests.runtime.cli.fake import CPU, FakeOmni
 
 import muomni
-from muomni.bundle.demo import demo_bundle
 from muomni.cli.console import device_line
-from muomni.cli.run import main
 from muomni.errors import BundleError, ContextError, DeviceError, InputError, MediaError
-from muomni.replies import Reply, Speech
-
-CPU = {"thinker": ["CPUExecutionProvider"]}
-
-
-class FakeConversation:
-    """Answers with what it was asked; keeps the arguments of every turn."""
-
-    def __init__(self) -> None:
-        self.turns: list[dict[str, Any]] = []
-        self.resets = 0
-        self.failures: list[BaseException | None] = []
-        self.notes: tuple[str, ...] = ()
-
-    def say(self, text: str | None = None, **options: Any) -> Reply:
-        self.turns.append({"text": text, **options})
-        if self.failures and (failure := self.failures.pop(0)):
-            raise failure
-        answer = f"réponse to {text}\nsecond line"
-        if on_text := options.get("on_text"):
-            for word in answer.split(" "):
-                on_text(word if word == answer.split(" ")[0] else f" {word}")
-        speech = None
-        if options.get("speech") is not None:
-            codes = np.array([[1, 2], [3, 4]], dtype=np.int64)
-            speech = Speech(np.zeros(1600, dtype=np.float32), 16000, codes)
-        timings = {"load": 0.5, "first_token": 0.25, "decode": 0.125, "total": 1.0}
-        return Reply(answer, (5, 6, 2), 7, "stop", speech, timings, CPU, self.notes)
-
-    def reset(self) -> None:
-        self.resets += 1
-
-
-class FakeOmni:
-    def __init__(self) -> None:
-        self.conversation = FakeConversation()
-        self.loaded: dict[str, Any] = {}
-        self.failure: Exception | None = None
-        self.providers = CPU
-        self.threads = 2
-        self.tokenizer = self.thinker = object()
-
-    def load(self, path: Path, device: str = "auto", threads: int | None = None) -> FakeOmni:
-        self.loaded = {"path": path, "device": device, "threads": threads}
-        if self.failure:
-            raise self.failure
-        return self
-
-    def chat(self) -> FakeConversation:
-        return self.conversation
-
-
-@pytest.fixture
-def omni(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOmni]:
-    fake = FakeOmni()
-    monkeypatch.setitem(vars(muomni), "Omni", fake)
-    monkeypatch.delenv("MUOMNI_MODEL", raising=False)
-    yield fake
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command; give its exit code, stdout and stderr."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return call
+from muomni.requests import Request, SpeechOptions
 
 
 def stdin(monkeypatch: pytest.MonkeyPatch, text: str | bytes) -> None:
@@ -123,27 +48,28 @@ def test_all_options_arrive(omni: FakeOmni, run: Run, tmp_path: Path) -> None:
         *("--model", "b", "--image", "a.png", "--image", "b.png", "--audio_in", "a.wav", "--video", "v.mp4"),
         *("--audio_out", out, "--prompt", "why?", "--max-new-tokens", "9", "--temperature", "0.5"),
         *("--top-k", "3", "--top-p", "0.9", "--repetition-penalty", "1.2", "--seed", "11", "--stop", "a"),
-        *("--stop", "b", "--speech-temperature", "0", "--speech-frames", "12", "--video-frames", "2"),
+        *("--stop", "b", "--speech-temperature", "0", "--speech-frames", "12", "--speed", "1.25"),
+        *("--video-frames", "2"),
         *("--device", "cpu", "--threads", "3", "--truncate"),
     )
     assert code == 0
     assert omni.loaded == {"path": Path("b"), "device": "cpu", "threads": 3}
     assert omni.conversation.turns == [
-        {
-            "text": None,
-            "images": [Path("a.png"), Path("b.png")],
-            "audio": Path("a.wav"),
-            "video": Path("v.mp4"),
-            "prompt": "why?",
-            "video_frames": 2,
-            "max_new_tokens": 9,
-            "sampling": muomni.SamplingOptions(0.5, 3, 0.9, 1.2, 11),
-            "stop": ("a", "b"),
-            "truncate": True,
-            "speech": muomni.SpeechOptions(temperature=0.0, frames=12, seed=11),
-            "on_text": None,
-        }
+        Request(
+            None,
+            images=(Path("a.png"), Path("b.png")),
+            audio=Path("a.wav"),
+            video=Path("v.mp4"),
+            prompt="why?",
+            video_frames=2,
+            max_new_tokens=9,
+            sampling=muomni.SamplingOptions(0.5, 3, 0.9, 1.2, seed=11),
+            stop=("a", "b"),
+            truncate=True,
+            speech=SpeechOptions(temperature=0.0, frames=12, seed=11, speed=1.25),
+        )
     ]
+    assert not omni.conversation.streamed
 
 
 def test_speech_is_written_and_said(omni: FakeOmni, run: Run, tmp_path: Path) -> None:
@@ -165,13 +91,21 @@ def test_json_is_one_object_on_one_line(omni: FakeOmni, run: Run, tmp_path: Path
         "token_ids": [5, 6, 2],
         "prompt_tokens": 7,
         "completion_tokens": 3,
+        "usage": {
+            "text_tokens": 4,
+            "image_tokens": 3,
+            "audio_tokens": 0,
+            "cached_tokens": 0,
+            "completion_tokens": 3,
+        },
         "finish_reason": "stop",
+        "seed": None,
         "speech": {
             "path": str(path),
             "sample_rate": 16000,
             "seconds": 0.1,
             "codes": [[1, 2], [3, 4]],
-            "cut_sounds": 0,
+            "cut_phonemes": 0,
         },
         "timings": {"load": 0.5, "first_token": 0.25, "decode": 0.125, "total": 1.0},
         "providers": CPU,
@@ -187,7 +121,7 @@ def test_replies_stream_to_a_terminal(omni: FakeOmni, run: Run, monkeypatch: pyt
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     code, out, _ = run("--model", "b", "--text", "hello")
     assert (code, out) == (0, "réponse to hello\nsecond line\n")
-    assert omni.conversation.turns[0]["on_text"] is not None
+    assert omni.conversation.streamed
 
 
 @pytest.mark.parametrize(
@@ -256,7 +190,7 @@ def test_wrong_usage(omni: FakeOmni, run: Run, arguments: list[str], fragment: s
 
 def test_without_a_model_the_demo_answers(run: Run, omni: FakeOmni) -> None:
     assert run("--text", "x")[0] == 0
-    assert omni.loaded["path"] == demo_bundle()
+    assert omni.loaded["path"] is None  # which Omni.load takes for the demo
 
 
 def test_the_model_from_the_environment(run: Run, omni: FakeOmni, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,19 +205,6 @@ def test_a_checkpoint_is_told_how_to_be_exported(run: Run, tmp_path: Path, optio
     code, out, err = run(option, tmp_path, "--text", "x")
     assert (code, out) == (1, "")
     assert f"muomni-export {tmp_path} --out BUNDLE" in err
-
-
-@pytest.mark.parametrize("option", [["--audio-out", "a.wav"], ["--prompt", "p"]])
-def test_options_that_a_chat_has_no_use_for(run: Run, omni: FakeOmni, option: list[str]) -> None:
-    code, _, err = run("--model", "b", *option)
-    assert code == 2
-    assert option[0] in err and "--text" in err
-
-
-def test_prompt_beside_text_is_said_to_be_unused(run: Run, omni: FakeOmni) -> None:
-    code, _, err = run("--model", "b", "--text", "x", "--prompt", "p")
-    assert code == 0
-    assert "--prompt is not used" in err
 
 
 def test_ctrl_c_is_130(run: Run, omni: FakeOmni) -> None:
@@ -305,7 +226,7 @@ def test_piped_chat(run: Run, omni: FakeOmni, monkeypatch: pytest.MonkeyPatch) -
     assert out.splitlines() == [f"réponse to {word} second line" for word in ("one", "two", "three")]
     assert omni.conversation.resets == 1
     assert "You:" not in out + err and "μOmni:" not in out + err
-    assert all(turn["sampling"].seed == 5 for turn in omni.conversation.turns)
+    assert all(turn.sampling.seed == 5 for turn in omni.conversation.turns)
     assert "device: CPUExecutionProvider" in err
 
 

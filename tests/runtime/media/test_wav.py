@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from muomni.errors import InputError, OutputError
-from muomni.media.wav import check_writable, write_wav
+from muomni.media.wav import check_writable, wav_bytes, write_wav
 
 SAMPLES = np.random.default_rng(0).uniform(-1, 1, 5000).astype(np.float32)
 
@@ -26,6 +26,11 @@ def test_samples_survive_to_16_bits(tmp_path: Path) -> None:
     read, rate = soundfile.read(path, dtype="int16")
     assert rate == 16_000 and (read == np.rint(SAMPLES * 32767)).all()
     assert soundfile.info(path).subtype == "PCM_16" and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_bytes_for_a_pipe_are_those_of_the_file(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", SAMPLES, 16_000)
+    assert wav_bytes(SAMPLES, 16_000) == (tmp_path / "a.wav").read_bytes()
 
 
 def test_an_older_file_is_replaced_or_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from muomni import Omni
@@ -69,7 +71,7 @@ def test_the_stages_of_a_small_model_get_their_threads(monkeypatch: pytest.Monke
         options = session._session.get_session_options()
         return int(options.intra_op_num_threads)
 
-    stages = Omni.load(device="cpu")._stages
+    stages = Omni.load(device="cpu")._models
     assert [count(stages.thinker()), count(stages.batch_thinker()), count(stages.vision())] == [1, most, most]
 
 
@@ -83,3 +85,26 @@ def test_a_wrong_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, text)
     with pytest.raises(InputError, match=r"(?i)threads"):
         thread_policy()
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1),
+        ({"cpu.max": "300000 100000\n"}, 3),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({"cpu.max": "nonsense"}, 8),
+        ({}, 8),
+    ],
+)
+def test_a_container_gets_no_more_cores_than_its_quota(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert available_cores(tmp_path) == cores

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from muomni.speech import letters as spelling
 from muomni.speech.normalise import MARKS, normalise
-from muomni.speech.phonemes import FIRST_SOUND, Phonemes
+from muomni.speech.phonemes import FIRST_PHONEME, Phonemes
 from muomni.speech.phonemizer import Phonemizer
 
 ALPHABET = Phonemes(tuple(spelling.LETTERS))
@@ -28,7 +28,8 @@ def read(pieces: list[str]) -> str:
         reader.feed(piece)
     reader.finish()
     return "".join(
-        MARKS[n - 1] if n < FIRST_SOUND else ALPHABET.symbols[(n - FIRST_SOUND) // 2] for n in reader.sounds
+        MARKS[n - 1] if n < FIRST_PHONEME else ALPHABET.symbols[(n - FIRST_PHONEME) // 2]
+        for n in reader.phonemes
     )
 
 
@@ -75,11 +76,11 @@ def test_pieces_make_no_difference() -> None:
 def test_a_word_waits_for_the_next_one() -> None:
     reader = Phonemizer(by_letter, ALPHABET)
     reader.feed("one tw")
-    assert reader.sounds == []
+    assert reader.phonemes == []
     reader.feed("o ")
-    assert len(reader.sounds) == 3
+    assert len(reader.phonemes) == 3
     reader.finish()
-    assert len(reader.sounds) == 7  # and the mark at the end
+    assert len(reader.phonemes) == 7  # and the mark at the end
 
 
 def test_no_text_has_no_sounds() -> None:

@@ -1,0 +1,35 @@
+"""``--say``: a text into a WAV file, as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from muomni.errors import InputError
+from muomni.requests import SpeechOptions
+
+from .console import device_line, speech_object
+from .session import Session
+from .speech_file import SpeechFile
+from .streams import check_inputs, text_of
+
+
+def say_text(session: Session, text: str, options: SpeechOptions, audio_out: Path) -> None:
+    """Speak ``text`` into ``audio_out``; ``-`` is stdin or stdout.
+
+    Raises:
+        InputError: there is nothing to speak.
+    """
+    if text == "-":
+        check_inputs([("--say", text)])
+    target = SpeechFile(audio_out)
+    target.check(session.as_json)
+    session = session.speaking_to(target)
+    text = text_of("--say", text)
+    if not text.strip():
+        raise InputError("--say: the text is empty")
+    omni = session.load()
+    speech = omni.speak(text, temperature=options.temperature, seed=options.seed, speed=options.speed)
+    place = target.write(speech, session.console)
+    if session.as_json:
+        session.console.answer_json(speech_object(speech, place))
+    session.console.note(device_line(session.device, omni.providers, omni.threads))

@@ -1,0 +1,339 @@
+"""The step loop that everything goes through: sequences join, take steps together, and leave.
+
+One thread owns an engine. A single caller drives it inline; a server drives it from a thread of its own. Only
+:meth:`Engine.cancel` may come from elsewhere.
+
+Slots are rows of one key/value cache. A prompt is computed alone in its slot, a chunk between the steps of the
+others; then its row takes steps with theirs. Live rows are kept together at the front, so that a step binds one
+slice of the cache and copies nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muomni.errors import InputError, MuomniError
+from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
+from muomni.models.registry import Models
+from muomni.models.thinker import Thinker
+from muomni.ort.kv_cache import KVCache
+from muomni.replies import Speech
+from muomni.requests import Request
+
+from .prefix_cache import PrefixCache
+from .prompt import Prompt, fit, prepare
+from .segments import Segment, cut, feed
+from .sequence import Sequence
+from .timings import Timings
+
+PREFILL_CHUNK = 128
+"""Positions of prompts that are computed between two steps of the others. Chunks begin at multiples of this, so
+that the same prompt is cut at the same places whatever part of it was there already."""
+FRAMES_WHILE_WRITING, FRAMES_ALONE = 4, 8
+"""Talker frames of a sequence in one step: few while its text goes on and something is heard already, so that
+neither the text nor other sequences wait long."""
+
+Events = list[tuple[Sequence, Event]]
+log = logging.getLogger("muomni")
+
+
+class Engine:
+    """Answers requests, up to ``slots`` of them at a time.
+
+    With more than one slot an even number of rows is computed in every step (see
+    :meth:`muomni.models.thinker.Thinker.step`), so that a reply is, bit for bit, the same whatever else is being
+    answered. With one slot the row is alone.
+
+    Args:
+        prefixes: keys and values of earlier prompts, to begin from; None keeps none.
+
+    Example:
+        >>> engine = Engine(models, slots=4)
+        >>> first, second = engine.add(Request("hello")), engine.add(Request("hi"))
+        >>> while not engine.idle:
+        ...     for sequence, event in engine.step():
+        ...         print(sequence is first, event)
+    """
+
+    def __init__(self, models: Models, slots: int = 1, prefixes: PrefixCache | None = None) -> None:
+        check_slots(slots)
+        self.models, self.slots = models, slots
+        self._prefixes = prefixes
+        self._waiting: deque[Sequence] = deque()
+        self._prefilling: Sequence | None = None  # in the row behind those of _decoding
+        self._decoding: list[Sequence] = []  # in the order of their rows
+        self._speaking: list[Sequence] = []
+        self._live: list[Sequence] = []  # all of them
+        self._cache: KVCache | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be done."""
+        return not self._live
+
+    @property
+    def full(self) -> bool:
+        """Another request would wait for a slot."""
+        return len(self._waiting) + len(self._decoding) + (self._prefilling is not None) >= self.slots
+
+    @property
+    def held_back(self) -> bool:
+        """All that is left to do is speech that nobody takes yet; a step would do nothing."""
+        return bool(self._live) and all(
+            s.text_over and not s.may_speak and not s.cancelled for s in self._live
+        )
+
+    def add(
+        self,
+        request: Request,
+        *,
+        prompt: Prompt | None = None,
+        segments: list[Segment] | None = None,
+        cache: KVCache | None = None,
+        timings: Timings | None = None,
+        stream_text: bool = True,
+        ignore_eos: bool = False,
+    ) -> Sequence:
+        """A request to be answered from the next step on.
+
+        Args:
+            prompt: the request's, where it has been encoded already (:func:`muomni.engine.prompt.prepare`, by
+                any thread); else it is encoded now.
+            segments: positions to compute, where they are more than the prompt's (earlier turns).
+            cache: row 0 is gone on from, and has the reply but for its last id when it is finished. It belongs to
+                the caller, who must not touch it until then.
+            timings: of the request, where they began with its prompt.
+            stream_text: False gives no :class:`TextDelta`.
+            ignore_eos: go on to ``max_new_tokens`` whatever the model says, for measurements.
+
+        Raises:
+            InputError, MediaError, ContextError, StageError: the request cannot be answered.
+        """
+        timings = timings or Timings()
+        if prompt is None:
+            prompt = prepare(request, self.models, timings)
+        context = self._thinker.stage.context_length
+        used = 0 if cache is None else int(cache.lengths[0])
+        if segments is None:
+            prompt = fit(prompt, context - used, request.max_new_tokens, request.truncate)
+            segments = prompt.segments
+        sequence = Sequence(request, prompt, segments, self.models, timings, cache, stream_text, ignore_eos)
+        # A reply's last id needs no position of its own.
+        sequence.room = min(request.max_new_tokens, context - used - sequence.positions)
+        self._waiting.append(sequence)
+        self._live.append(sequence)
+        return sequence
+
+    def cancel(self, sequence: Sequence, keep: bool = False) -> None:
+        """End a sequence at the next step; any thread may ask for it. See :meth:`Sequence.cancel`."""
+        sequence.cancel(keep)
+
+    def step(self) -> Events:
+        """Do a little of everything that can be done; what came of it, by sequence.
+
+        A sequence that fails takes no other with it. Where the step of all rows fails, all of them do.
+        """
+        events: Events = []
+        for sequence in self._live:
+            if sequence.cancelled:
+                self._drop_cancelled(events)
+                break
+        if self._waiting or self._prefilling is not None:
+            self._compute_prompts(events)
+        if self._decoding:
+            self._decode(events)
+        if self._speaking:
+            for sequence in tuple(self._speaking):
+                self._speak(sequence, events)
+        return events
+
+    # -- slots
+
+    @cached_property
+    def _thinker(self) -> Thinker:
+        return self.models.thinker() if self.slots == 1 else self.models.batch_thinker()
+
+    def _compute_prompts(self, events: Events) -> None:
+        """A chunk of positions, of one prompt or of several short ones."""
+        left = PREFILL_CHUNK
+        while left > 0 and (self._prefilling is not None or (self._waiting and self._join(events))):
+            if self._prefilling is not None:
+                left -= self._prefill(self._prefilling, events)
+
+    def _join(self, events: Events) -> bool:
+        """Give the next sequence that waits a row; False where none is free."""
+        row = len(self._decoding)
+        if row >= self.slots:
+            return False
+        sequence = self._waiting.popleft()
+        try:
+            if self.slots == 1:
+                # A lone sequence goes on in its caller's cache, or in one of its own.
+                self._cache = sequence.cache or self._thinker.start(sequence.positions + sequence.room)
+                length = int(self._cache.lengths[0])
+            else:
+                if self._cache is None:
+                    self._cache = self._thinker.start(1, self.slots + self.slots % 2)
+                self._cache.lengths[row] = 0
+                if sequence.cache is not None:
+                    self._cache.copy_row(row, sequence.cache, 0)
+                length = int(self._cache.lengths[row])
+            if length == 0 and self._prefixes is not None:
+                known = self._prefixes.restore(sequence.segments, self._cache, row)
+                sequence.segments = cut(sequence.segments, known)[1]
+                sequence.cached_tokens = known
+        except MuomniError as error:
+            self._fail(sequence, error, events)
+            return True
+        self._prefilling = sequence
+        return True
+
+    def _leave(self, sequence: Sequence) -> None:
+        """Give a sequence's row back; the last live row moves into it."""
+        cache, free = self._cache, len(self._decoding)
+        if sequence is self._prefilling:
+            self._prefilling = None
+        elif sequence in self._decoding:
+            assert cache is not None
+            row, last = self._decoding.index(sequence), free - 1
+            if row != last:
+                cache.copy_row(row, cache, last)
+                self._decoding[row] = self._decoding[last]
+            self._decoding.pop()
+            if self._prefilling is not None:
+                # The row behind the live ones is the one in which a prompt is computed.
+                cache.copy_row(last, cache, free)
+            else:
+                free = last
+        else:
+            return
+        if cache is not None and self.slots > 1:
+            cache.lengths[free] = 0  # it may compute beside the others, at the first position, to no effect
+
+    # -- the parts of a step
+
+    def _drop_cancelled(self, events: Events) -> None:
+        for sequence in tuple(self._live):
+            if not sequence.cancelled:
+                continue
+            log.debug("a sequence was cancelled after %d ids", len(sequence.ids))
+            keep = sequence.keep and bool(sequence.ids)
+            if keep and not sequence.text_over:
+                self._text_ends(sequence, sequence.end_text("cancelled"), events)
+            self._leave(sequence)
+            self._end(sequence)
+            if keep:
+                spoken = None if sequence.speech is None else sequence.speech.result()
+                events.append((sequence, Finished(sequence.reply(spoken))))
+
+    def _prefill(self, sequence: Sequence, events: Events) -> int:
+        """Compute a chunk of a prompt; with the last one, choose the first id. How many positions that were."""
+        cache, row = self._cache, len(self._decoding)
+        assert cache is not None
+        count = PREFILL_CHUNK - int(cache.lengths[row]) % PREFILL_CHUNK
+        chunk, rest = cut(sequence.segments, count)
+        with sequence.timings.measure("prefill"):
+            try:
+                logits = feed(self._thinker, cache, row, chunk)
+            except MuomniError as error:
+                self._leave(sequence)
+                self._fail(sequence, error, events)
+                return count
+        sequence.segments = rest
+        if rest:
+            return count
+        self._prefilling = None
+        self._decoding.append(sequence)
+        if sequence.speech is not None:
+            self._speaking.append(sequence)
+        self._take(sequence, logits, events)
+        return sum(map(len, chunk))
+
+    def _decode(self, events: Events) -> None:
+        """One id for every row."""
+        cache, rows = self._cache, self._decoding
+        assert cache is not None
+        start = time.perf_counter()
+        try:
+            logits = self._thinker.step(cache, [sequence.next_id for sequence in rows])
+        except MuomniError as error:
+            for sequence in tuple(rows):
+                self._leave(sequence)
+                self._fail(sequence, error, events)
+            return
+        for sequence, row in zip(tuple(rows), logits, strict=True):
+            self._take(sequence, row, events)
+            sequence.timings.add("decode", time.perf_counter() - start)
+
+    def _take(self, sequence: Sequence, logits: NDArray[np.float32], events: Events) -> None:
+        delta = sequence.take(logits)
+        if sequence.text_over:
+            self._text_ends(sequence, delta, events)
+        elif delta is not None:
+            events.append((sequence, delta))
+
+    def _text_ends(self, sequence: Sequence, delta: TextDelta | None, events: Events) -> None:
+        """Give the row back, and the reply where nothing is spoken."""
+        if delta is not None:
+            events.append((sequence, delta))
+        if sequence in self._decoding:
+            row, cache = self._decoding.index(sequence), self._cache
+            assert cache is not None
+            if sequence.cache is not None and sequence.cache is not cache:
+                sequence.cache.copy_row(0, cache, row, int(sequence.cache.lengths[0]))
+            elif sequence.cache is None and self._prefixes is not None:
+                self._prefixes.keep(sequence.whole_prompt, cache, row)
+            self._leave(sequence)
+        if sequence.speech is not None and not sequence.cancelled:
+            sequence.speech.finish()
+        elif sequence.speech is None and not sequence.cancelled:
+            self._finish(sequence, None, events)
+
+    def _speak(self, sequence: Sequence, events: Events) -> None:
+        """A little more speech of a sequence, if its text is far enough and somebody takes it."""
+        speech = sequence.speech
+        assert speech is not None
+        if sequence.done or not sequence.may_speak:
+            return
+        writing = speech.started and not sequence.text_over
+        try:
+            samples = speech.step(FRAMES_WHILE_WRITING if writing else FRAMES_ALONE)
+        except MuomniError as error:
+            # The text has been read by now: it stays, and the reply says what became of the speech.
+            log.warning("speech failed: %s", error)
+            speech.over = True
+            speech.notes.append(f"the speech failed: {error}")
+            sequence.speech_failed = True
+            samples = np.zeros(0, dtype=np.float32)
+        if len(samples):
+            events.append((sequence, SpeechDelta(samples, speech.sample_rate)))
+        if speech.over and sequence.text_over:
+            self._finish(sequence, None if sequence.speech_failed else speech.result(), events)
+
+    def _finish(self, sequence: Sequence, spoken: Speech | None, events: Events) -> None:
+        self._end(sequence)
+        events.append((sequence, Finished(sequence.reply(spoken))))
+
+    def _fail(self, sequence: Sequence, error: MuomniError, events: Events) -> None:
+        self._end(sequence)
+        events.append((sequence, Failed(error)))
+
+    def _end(self, sequence: Sequence) -> None:
+        sequence.done = True
+        self._live.remove(sequence)
+        if sequence in self._speaking:
+            self._speaking.remove(sequence)
+        if sequence in self._waiting:
+            self._waiting.remove(sequence)
+
+
+def check_slots(slots: int) -> None:
+    """Raises InputError unless it is a whole number of at least 1."""
+    if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
+        raise InputError(f"slots: expected a whole number of at least 1, got {slots!r}")

@@ -1,0 +1,28 @@
+"""What a device means: never CUDA in name and the CPU in fact."""
+
+from __future__ import annotations
+
+import pytest
+
+from muomni.errors import DeviceError
+from muomni.ort.session import Device, device_for
+
+
+@pytest.mark.parametrize(
+    ("device", "dtypes", "used"),
+    [
+        ("auto", {"float32"}, "cpu"),
+        ("auto", {"float16", "float32"}, "cpu"),
+        ("auto", {"float16"}, "auto"),
+        ("auto", set(), "auto"),
+        ("cpu", {"float16"}, "cpu"),
+        ("cuda", {"float16"}, "cuda"),
+    ],
+)
+def test_auto_takes_what_is_really_fast(device: Device, dtypes: set[str], used: Device) -> None:
+    assert device_for(device, dtypes) == used
+
+
+def test_cuda_is_refused_where_attention_would_run_on_the_cpu() -> None:
+    with pytest.raises(DeviceError, match="float32 attention"):
+        device_for("cuda", {"float32"})
