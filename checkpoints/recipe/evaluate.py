@@ -103,7 +103,9 @@ def main() -> None:
     results = []
     for ability in args.ability or (*ABILITIES, SPEAKING):
         missing = what_is_missing(ability)
-        if missing and not args.ability:
+        if missing and args.ability:
+            parser.error(f"{ability}: this machine lacks {missing}")
+        if missing:
             print(f"{ability}: left out, this machine lacks {missing}", file=sys.stderr)
             continue
         if ability == SPEAKING:

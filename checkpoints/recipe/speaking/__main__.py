@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from muomni.models.sampling import Sampler, SamplingOptions
 from muomni.speech.phonemes import Phonemes
-from muomni.speech.pointer import SpokenText, best
+from muomni.speech.pointer import best
+from muomni.speech.text_pointer import TextPointer
 from muomni_export.modules.codec import Codec, CodecSizes
 from muomni_export.modules.letters import LettersToSounds
 from recipe import DEFAULT_STATE
@@ -89,7 +90,7 @@ def main() -> None:
         model = load_graphs(folder)
         sampling = SamplingOptions(temperature=options.temperature, seed=0)
         choose_code = Sampler(sampling).pick if options.temperature else best
-        frames = list(SpokenText(model, load_phonemes(folder), [options.text], choose_code))
+        frames = list(TextPointer(model, load_phonemes(folder), choose_code).frames([options.text]))
         vocode = load_vocoder(folder, options.griffin_lim)
         samples = vocode(decode(load_codec(folder), np.array(frames)))
         soundfile.write(options.out, samples, SPEC.sample_rate_hz)

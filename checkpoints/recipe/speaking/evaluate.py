@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from muomni.speech.phonemes import Phonemes
-from muomni.speech.pointer import Graphs, SpokenSounds, SpokenText
+from muomni.speech.pointer import Graphs
+from muomni.speech.text_pointer import TextPointer
 from muomni_export.modules.codec import Codec
 from recipe.scoring import error_rate
 from recipe.teachers import files
@@ -28,7 +29,7 @@ from .corpus import encode, spoken
 from .judge import heard_errors
 from .mel import log_mel, speech
 from .phonemes import phoneme_ids
-from .speak import decode
+from .speak import decode, frames_of
 
 Vocode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Mel in 0…1 (T, bins) -> samples (T · hop,)."""
@@ -95,10 +96,10 @@ def evaluate(
             continue
         ids = phoneme_ids(phonemes, sentence.sounds)
         if ids is not None:
-            frames = list(SpokenSounds(graphs, [int(i) for i in ids]))
+            frames = frames_of(graphs, map(int, ids))
             judges.listen("talker", vocode(decode(codec, np.array(frames))), sentence)
         if from_text:
-            frames = list(SpokenText(graphs, phonemes, [sentence.text]))
+            frames = list(TextPointer(graphs, phonemes).frames([sentence.text]))
             judges.listen("text", vocode(decode(codec, np.array(frames))), sentence)
     return judges.summary()
 

@@ -92,7 +92,7 @@ def judge_speech(omni: Omni, seed: int, count: int) -> list[Result]:
         quality.append(dnsmos.overall(speech.samples))
         teachers_quality.append(dnsmos.overall(np.clip(own, -1, 1)))
         ratio = len(speech.samples) / len(own)
-        in_time += speech.cut_sounds == 0 and abs(ratio - 1) < CLOSE_DURATION
+        in_time += speech.cut_phonemes == 0 and abs(ratio - 1) < CLOSE_DURATION
         if pair[0]:
             mistakes.append((f"said in {ratio:.2f} of the teacher's time", text, heard))
     return [
