@@ -29,7 +29,8 @@ from .state import Run
 LEARNING_RATE = 1e-3
 SEGMENT_FRAMES, SEGMENTS = 64, 16
 POOL_READINGS = 4000  # three hours of speech, read at every start
-ALONE = 10_000
+JUDGED = 8  # of a batch's segments: the judges take four times as long as the vocoder
+ALONE = 8_000
 """Steps before the discriminators come: what the spectrum alone teaches is learned sooner without them."""
 JUDGES_RATE = 5e-4
 TAKEN_WEIGHT, ALIKE_WEIGHT = 0.15, 0.3
@@ -141,10 +142,11 @@ def train(folder: Path, codec: Codec, readings: Path, steps: int, alone: int = A
         made, real = model(mel)[:, margin:-margin], real[:, margin:-margin]
         parts = {"spectral": spectral_loss(made, real)}
         if run.step >= alone:
-            verdict = discriminator_loss(judges(real), judges(made.detach()))
+            judged, true = made[:JUDGED], real[:JUDGED]
+            verdict = discriminator_loss(judges(true), judges(judged.detach()))
             opponents.update(verdict)
             judges.requires_grad_(False)
-            taken, alike = generator_losses(judges(real), judges(made))
+            taken, alike = generator_losses(judges(true), judges(judged))
             judges.requires_grad_(True)
             sums["judges"] = sums.get("judges", 0.0) + verdict.item()
             parts |= {"taken": TAKEN_WEIGHT * taken, "alike": ALIKE_WEIGHT * alike}
