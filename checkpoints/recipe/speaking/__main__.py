@@ -160,10 +160,10 @@ def load_graphs(folder: Path) -> TorchGraphs:
     weights, config = averaged(folder / "talker.pt")
     speaker = talker.from_config(config)
     speaker.load_state_dict(weights)
-    speller = LettersToSounds(letters.sizes(1 + len(load_phonemes(folder).symbols)))
+    to_phonemes = LettersToSounds(letters.sizes(1 + len(load_phonemes(folder).symbols)))
     if (folder / "letters.pt").is_file():
-        speller.load_state_dict(averaged(folder / "letters.pt")[0])
-    return TorchGraphs(speller, speaker)
+        to_phonemes.load_state_dict(averaged(folder / "letters.pt")[0])
+    return TorchGraphs(to_phonemes, speaker)
 
 
 def load_vocoder(folder: Path, griffin_lim: bool = False) -> Vocode:
