@@ -20,6 +20,7 @@ Array = NDArray[np.float32]
 
 QUIETEST_DB, LOUDEST_DB = -50.0, 0.0
 FADE = int(0.006 * RATE_HZ)
+CUT_CLOSE = 0.15  # of recordings have no silence at their ends, as those of announcements have not
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def recorded(
 ) -> tuple[Array, float]:
     """What arrives of speech: room, noise or music or other talkers beside it, overload, line, level.
 
-    Returns the recording and at which second of it the speech begins.
+    Returns the recording and at which second of it ``samples`` begin; below 0 where it is cut close to the words.
 
     Args:
         others: someone else's speech, which may be talking in the background.
@@ -160,7 +161,12 @@ def recorded(
     if chance(rng, 0.45):
         out = in_room(out, rng)
     before, after = (int(s * RATE_HZ) for s in rng.uniform(0.02, 0.5, 2))
-    out = np.pad(out, (before, after)).astype(np.float32)
+    if chance(rng, CUT_CLOSE):
+        loud = np.flatnonzero(np.abs(out) > 0.02 * np.abs(out).max())
+        before, after = -int(loud[0]), 0
+        out = out[loud[0] : loud[-1] + 1]
+    else:
+        out = np.pad(out, (before, after)).astype(np.float32)
     if chance(rng, 0.75):
         out = out + any_noise(len(out), rng) * np.float32(power * 10 ** (-rng.uniform(5, 45) / 20))
     if chance(rng, 0.12):

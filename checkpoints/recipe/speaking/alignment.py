@@ -17,6 +17,8 @@ from recipe.teachers.shards import LEAD_S, Recorded
 from .espeak import SpokenSound, Utterance
 from .mel import SPEC, MelSpec
 
+FIRST_HEARD_S = 0.09
+"""Before what the durations call the start; a vowel is heard from 0.075 s before it."""
 FINAL_PAUSE_S = 0.35
 """The most that is kept of the pause at the end: a last consonant dies away in it."""
 PAUSE = "_"
@@ -46,14 +48,16 @@ class Aligned:
 def aligned(reading: Recorded, spec: MelSpec = SPEC) -> Aligned:
     """A reading of the teacher on the grid of codec frames.
 
-    What is heard comes a little before what the durations say, and a space lasts as long as the word before it.
+    What is heard comes a little before what the durations say, and a space belongs to the word before it. Speech is to
+    begin at once, so the silence before it goes.
     """
     rate = spec.sample_rate_hz / SAMPLE_RATE_HZ
-    samples = soxr.resample(reading.samples, SAMPLE_RATE_HZ, spec.sample_rate_hz, quality="HQ")
+    first = max(reading.start - round(FIRST_HEARD_S * SAMPLE_RATE_HZ), 0)
+    samples = soxr.resample(reading.samples[first:], SAMPLE_RATE_HZ, spec.sample_rate_hz, quality="HQ")
     sounds: list[Sound] = []
     ends: list[float] = []
     for piece, end in zip(reading.pieces, reading.ends, strict=True):
-        at = (float(end) - LEAD_S * SAMPLE_RATE_HZ) * rate / spec.hop_samples
+        at = (float(end - first) - LEAD_S * SAMPLE_RATE_HZ) * rate / spec.hop_samples
         if piece.text == SPACE:
             ends[-1] = at
             continue
