@@ -43,7 +43,7 @@ class Work:
         if not root.exists():
             from muomni_export.synthetic.checkpoint_set import write_random_set
 
-            write_random_set(root, self.size, with_vision=False, with_audio=False, with_talker=False)
+            write_random_set(root, self.size, without=("vision", "audio", "talker"))
         return root / "checkpoints" / f"omni_sft_{self.size}"
 
     def bundle(self, precision: str, draft_head: bool = False) -> Path:

@@ -14,12 +14,17 @@ from muomni.cli.common import new_app, reporting, start, version_option
 from muomni.cli.console import Console
 from muomni.errors import MissingPackageError
 
+from .output_folder import ended_by_signals
+
 COMMAND = "muomni-export"
 CONVERT = "convert"  # the default command: its name can be left out
 COMMANDS = (CONVERT, "verify", "random")
 SIZES = "tiny (the reference's sizes), micro, x4 or x16"
 
 app = new_app()
+Weights = Annotated[
+    str, typer.Option(help="Where a file has both: those of the last step (model), or their averages (ema).")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -54,20 +59,30 @@ def convert(
             help="Draft the Thinker's logits in 4 bits, compute the likeliest exactly: faster greedy decoding.",
         ),
     ] = False,
+    only: Annotated[
+        str, typer.Option(help="Stages to export, such as thinker,vision; the others are left out.")
+    ] = "",
+    without: Annotated[str, typer.Option(help="Stages to leave out, such as talker.")] = "",
+    weights: Weights = "model",
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     debug: Debug = False,
 ) -> None:
     """Convert a checkpoint to a bundle (the default: `muomni-export CHECKPOINT --out BUNDLE` is enough)."""
     console = Console(COMMAND, quiet)
-    with reporting(console, debug):
+    with reporting(console, debug), ended_by_signals():
         export = _exporter()
+        from .checkpoint.selection import Selection
+
+        selection = Selection.of(_names(only), _names(without), weights)
         begin = time.perf_counter()
 
         def progress(line: str) -> None:
             console.note(f"{time.perf_counter() - begin:6.1f} s  {line}")
 
-        report = export.export_bundle(checkpoint, out, config, precision, force, progress, draft_head)
+        report = export.export_bundle(
+            checkpoint, out, config, precision, force, progress, draft_head, selection
+        )
         if quiet:
             return
         console.answer(
@@ -90,6 +105,7 @@ def verify(
         Path | None, typer.Option(help="The checkpoint it was made from: compare with its torch modules.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Config of that checkpoint.")] = None,
+    weights: Weights = "model",
     debug: Debug = False,
 ) -> None:
     """Check every hash, and every graph against what torch computed at export.
@@ -98,9 +114,9 @@ def verify(
     """
     console = Console(COMMAND)
     with reporting(console, debug):
-        from .parity.verify import verify_bundle
+        from .verify import verify_bundle
 
-        rows = verify_bundle(bundle, checkpoint, config)
+        rows = verify_bundle(bundle, checkpoint, config, weights)
         console.answer(f"{'graph':<14}{'error now':>11}{'at export':>11}{'tolerance':>11}")
         for row in rows:
             console.answer(
@@ -119,7 +135,7 @@ def random_set(
 ) -> None:
     """Write a checkpoint set with random weights, for tests and benchmarks; prints its omni folder."""
     console = Console(COMMAND)
-    with reporting(console, debug):
+    with reporting(console, debug), ended_by_signals():
         _exporter()
         from .synthetic.checkpoint_set import write_random_set
 
@@ -134,6 +150,10 @@ def _exporter() -> Any:
             f'the package {error.name!r} is missing; exporting needs\n  pip install "muomni[export,cpu]"'
         ) from error
     return export
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 def _size(count: int) -> str:

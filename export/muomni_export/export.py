@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 import muomni
 from muomni.bundle.contract import graph_contracts
@@ -20,40 +18,38 @@ from muomni.bundle.manifest import (
     SCHEMA_VERSION,
     FileEntry,
     GraphEntry,
-    GriffinLimVocoder,
     Manifest,
+    PromptEntry,
     SourceEntry,
-    TokenizerEntry,
 )
 from muomni.errors import CheckpointError, InputError
 from muomni.models.registry import Models
 from muomni.ort.threads import thread_policy
 
-from .checkpoint.checkpoint_set import read_checkpoint
+from .checkpoint.checkpoint_set import EVERYTHING, read_checkpoint
 from .checkpoint.load import Modules, load_modules
+from .checkpoint.selection import Selection
+from .notes import Note
 from .onnx.draft_head import CANDIDATES, add_draft_head
 from .onnx.precision import TOLERANCES, PrecisionPlan, apply
-from .onnx.trace import OPSET
+from .onnx.trace import OPSET, save, trace
 from .output_folder import check_target, put_in_place, temporary_folder
 from .parity.compare import of_a_drafting_head, require
-from .parity.replay import write_recording
-from .stages.build import GraphBuild, graph_builds
-from .stages.describe import (
-    AUDIO_FILTERS,
-    PHONEMES,
-    RESIDUAL_BY_BASE,
-    VOCODER_FILTERS,
-    audio_stage,
-    codec_stage,
-    prompt_entry,
-    talker_stage,
-    thinker_stage,
-    vision_stage,
-    vocoder_stage,
-)
+from .parity.replay import Arrays, write_recording
+from .stages.registry import FLOAT_GRAPHS
+from .stages.stage import GraphBuild
 
 RECORDING_NAME = "parity.npz"
-TOKENIZER_NAME = "tokenizer.model"
+
+PICTURE_QUESTION = "Describe what you see concisely."
+PROMPT = PromptEntry(  # the reference's, but for what a stage says of it
+    layout="[media] [bos] [text]",
+    media_order=("image", "video", "audio"),
+    default_picture_question=PICTURE_QUESTION,
+    default_audio_question="What did you hear?",
+    default_spoken_question=PICTURE_QUESTION,
+    video_frames=4,
+)
 
 Progress = Callable[[str], None]
 
@@ -74,7 +70,7 @@ class ExportReport:
 
     folder: Path
     rows: tuple[Row, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     total_bytes: int
 
 
@@ -86,6 +82,7 @@ def export_bundle(
     force: bool = False,
     progress: Progress = lambda line: None,
     draft_head: bool = False,
+    selection: Selection = EVERYTHING,
 ) -> ExportReport:
     """Convert a checkpoint to a bundle.
 
@@ -98,6 +95,7 @@ def export_bundle(
         progress: called with a line per step.
         draft_head: the Thinker's head drafts in 4 bits and computes the likeliest logits exactly, see
             :mod:`muomni_export.onnx.draft_head`.
+        selection: which stages are exported, and which of their weights.
 
     Raises:
         CheckpointError: the checkpoint is missing, unreadable or does not fit.
@@ -106,17 +104,16 @@ def export_bundle(
             taken.
         OutputError: the folder cannot be written.
     """
-    plan = PrecisionPlan.parse(precision)
+    plan = PrecisionPlan.parse(precision, FLOAT_GRAPHS)
     check_target(out, force)
     target = Path(os.path.realpath(out))  # through a link, and for a name where the path ends in a dot
     progress(f"reading {checkpoint}")
-    read = read_checkpoint(checkpoint, config)
+    read = read_checkpoint(checkpoint, config, selection)
     modules = load_modules(read)
     for note in modules.notes:
         progress(f"note: {note}")
-    portable = replace(modules, notes=tuple(_portable(note, read.root, config) for note in modules.notes))
     with temporary_folder(target) as folder:
-        rows = _write(folder, portable, checkpoint, plan, precision, draft_head, progress)
+        rows = _write(folder, modules, checkpoint, plan, precision, draft_head, progress)
         put_in_place(folder, target)
     total = sum(file.stat().st_size for file in out.iterdir())
     return ExportReport(out, tuple(rows), modules.notes, total)
@@ -131,7 +128,7 @@ def _write(
     draft_head: bool,
     progress: Progress,
 ) -> list[Row]:
-    builds = graph_builds(modules)
+    builds = modules.graphs()
     if not builds:
         raise CheckpointError(f"{checkpoint}: nothing to export")
     plan.check([build.graph for build in builds])
@@ -142,45 +139,61 @@ def _write(
             replace(build, check=of_a_drafting_head(build.check)) if manifest.drafts(build.graph) else build
             for build in builds
         ]
-    contracts = graph_contracts(manifest)
     seconds: dict[str, float] = {}
-    recorded = {}
+    recorded: dict[str, tuple[Arrays, Arrays]] = {}
     for build in builds:
         progress(f"{build.graph}: tracing")
         start = time.perf_counter()
-        path = folder / manifest.graphs[build.graph].file
-        build.write(contracts[build.graph], path)
-        if manifest.drafts(build.graph) and manifest.thinker is not None:
-            add_draft_head(path, manifest.thinker.draft_candidates)
-        apply(path, plan.of(build.graph))
+        _write_graph(folder, build, manifest, plan)
         recorded[build.graph] = build.check.record()
         seconds[build.graph] = time.perf_counter() - start
-    if modules.tokenizer is not None:
-        shutil.copyfile(modules.tokenizer, folder / TOKENIZER_NAME)
-    _write_filters(folder, manifest)
-    _write_text_input(folder, modules, half=plan.of("talker") != "fp32")
+    for stage in modules.stages:
+        stage.write_files(folder, plan.of)
     write_recording(folder / RECORDING_NAME, recorded)
     for file in folder.iterdir():
         file.chmod(0o644)  # onnx makes its data files readable to their owner alone
 
     manifest = replace(manifest, files=_file_entries(folder))
     (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-    stages = Models(open_bundle(folder), "cpu", thread_policy())
-    entries, rows = {}, []
+    rows = _measure(folder, builds, manifest, seconds, progress)
+    manifest = replace(manifest, graphs={row.graph: row.entry for row in rows})
+    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return rows
+
+
+def _write_graph(folder: Path, build: GraphBuild, manifest: Manifest, plan: PrecisionPlan) -> None:
+    """Trace a graph, rewrite it as asked for, and save it."""
+    contract = graph_contracts(manifest)[build.graph]
+    inputs, outputs = ([spec.name for spec in specs] for specs in (contract.inputs, contract.outputs))
+    model = trace(build.module, build.arguments, build.dynamic_shapes, inputs, outputs)
+    if manifest.drafts(build.graph) and manifest.thinker is not None:
+        add_draft_head(model, manifest.thinker.draft_candidates)
+    apply(model, plan.of(build.graph))
+    save(model, folder / manifest.graphs[build.graph].file)
+
+
+def _measure(
+    folder: Path,
+    builds: list[GraphBuild],
+    manifest: Manifest,
+    seconds: dict[str, float],
+    progress: Progress,
+) -> list[Row]:
+    """Compare every graph in the folder with its torch module; ``seconds`` were spent on each before."""
+    models = Models(open_bundle(folder), "cpu", thread_policy())
+    rows = []
     for build in builds:
         progress(f"{build.graph}: comparing with torch")
         start = time.perf_counter()
-        measured = build.check.measure(stages)
+        measured = build.check.measure(models)
         entry = manifest.graphs[build.graph]
         require(build.check, measured, entry.tolerance)
-        entry = entries[build.graph] = replace(entry, max_error=measured.error, agreement=measured.agreement)
+        entry = replace(entry, max_error=measured.error, agreement=measured.agreement)
         spent = seconds[build.graph] + time.perf_counter() - start
         size = sum(
             f.bytes for name, f in manifest.files.items() if name in (entry.file, entry.file + ".data")
         )
         rows.append(Row(build.graph, entry, size, spent))
-    manifest = replace(manifest, graphs=entries)
-    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return rows
 
 
@@ -194,9 +207,11 @@ def _manifest(
         graphs[build.graph] = GraphEntry(
             f"{build.graph}.onnx", build.check.parameters, chosen, 0.0, TOLERANCES[chosen]
         )
-    tokenizer = None
-    if modules.tokenizer is not None:
-        tokenizer = TokenizerEntry(TOKENIZER_NAME, _pieces(modules.tokenizer), unk_id=0, bos_id=1, eos_id=2)
+    prompt = PROMPT
+    entries: dict[str, Any] = {}
+    for stage in modules.stages:
+        prompt = replace(prompt, **stage.prompt_entry())
+        entries |= stage.manifest_entry()
     return Manifest(
         schema_version=SCHEMA_VERSION,
         reads_with=READS_WITH,
@@ -205,20 +220,14 @@ def _manifest(
         precision=precision,
         source=SourceEntry(
             checkpoint=checkpoint.resolve().name,
-            files={stage: f"{file.name} {sha256_of(file)}" for stage, file in modules.sources.items()},
-            notes=modules.notes,
+            files={name: f"{file.name} {sha256_of(file)}" for name, file in modules.sources.items()},
+            notes=tuple(note.portable() for note in modules.notes),
         ),
         files={},
         graphs=graphs,
-        prompt=prompt_entry(modules),
+        prompt=prompt,
         recording=RECORDING_NAME,
-        tokenizer=tokenizer,
-        thinker=thinker_stage(modules),
-        vision=vision_stage(modules),
-        audio=audio_stage(modules),
-        talker=talker_stage(modules),
-        codec=codec_stage(modules),
-        vocoder=vocoder_stage(modules),
+        **entries,
     )
 
 
@@ -231,54 +240,6 @@ def _with_draft_head(manifest: Manifest, plan: PrecisionPlan) -> Manifest:
             f"--draft-head: expected fp32 or fp16 for the Thinker, got {chosen}, whose head is fast already"
         )
     return replace(manifest, thinker=replace(thinker, draft_candidates=min(CANDIDATES, thinker.vocabulary)))
-
-
-def _pieces(tokenizer: Path) -> int:
-    import sentencepiece
-
-    return int(sentencepiece.SentencePieceProcessor(model_file=str(tokenizer)).get_piece_size())
-
-
-def _write_filters(folder: Path, manifest: Manifest) -> None:
-    """Mel filters as the models were trained with them; librosa is the standard for both kinds."""
-    import librosa  # takes a second to import
-
-    if manifest.audio is not None:
-        mel = manifest.audio.mel
-        # HTK scale without area normalisation: torchaudio's MelSpectrogram defaults.
-        bank = librosa.filters.mel(
-            sr=mel.sample_rate_hz, n_fft=mel.n_fft, n_mels=mel.bins, htk=True, norm=None
-        )
-        np.save(folder / AUDIO_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
-    vocoder = manifest.vocoder
-    if isinstance(vocoder, GriffinLimVocoder):
-        # The reference's Griffin-Lim inverts librosa's default (Slaney) filters.
-        bank = librosa.filters.mel(sr=vocoder.sample_rate_hz, n_fft=vocoder.n_fft, n_mels=vocoder.mel_bins)
-        np.save(folder / VOCODER_FILTERS, np.ascontiguousarray(bank.T, dtype=np.float32))
-
-
-def _write_text_input(folder: Path, modules: Modules, half: bool) -> None:
-    """The list of phonemes, and the table of a Talker with text input; ``half``: in float16."""
-    if modules.inventory is None or modules.talker is None:
-        return
-    shutil.copyfile(modules.inventory, folder / PHONEMES)
-    table = modules.talker.base_to_res.weight.numpy()
-    np.save(folder / RESIDUAL_BY_BASE, table.astype(np.float16) if half else table)
-
-
-def _portable(note: str, root: Path, config: Path | None) -> str:
-    """A note without folders of this machine: a bundle is made to be given away."""
-    folders = [root, *root.parents[:2]]
-    if config is not None:
-        folders += config.expanduser().absolute().parents[:2]
-    for folder in folders:
-        if folder != Path(folder.anchor):
-            note = note.replace(f"{folder}{os.sep}", "")
-
-    def name(word: str) -> str:
-        return word.rsplit("/", 1)[-1] if word.startswith("/") else word
-
-    return " ".join(name(word) for word in note.split(" "))
 
 
 def _file_entries(folder: Path) -> dict[str, FileEntry]:

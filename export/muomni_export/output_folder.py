@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +54,30 @@ def temporary_folder(out: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # the first that is in use ends it
             for parent in new_parents:
                 parent.rmdir()
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within it, what asks a program to end (SLURM, ``docker stop``, a closed terminal) ends it as an exception does,
+    so that temporary folders go. Only the main thread can have this; on others nothing changes."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)  # what a shell shows for a program that a signal ended
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGTERM", "SIGHUP", "SIGBREAK")  # not every system has all
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    heeded = [
+        number for number in numbers if signal.getsignal(number) is signal.SIG_DFL
+    ]  # nohup's stay ignored
+    before = {number: signal.signal(number, leave) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def put_in_place(folder: Path, out: Path) -> None:

@@ -15,6 +15,7 @@ from .engine.conversation import Conversation
 from .engine.engine import Engine, check_slots
 from .engine.prefix_cache import PREFIX_CACHE_BYTES, PrefixCache
 from .engine.stream import OnText, Stream
+from .engine.turn import LoneTurn
 from .errors import InputError, MuomniError
 from .models.registry import Models
 from .ort.session import check_device, device_for, providers_for
@@ -276,7 +277,11 @@ class Omni:
         from .engine.batch import answer_all
 
         check_slots(slots)
-        return answer_all(self._models, map(as_request, requests), slots, self._prefixes)
+        if isinstance(requests, (str, Request)):
+            raise InputError(
+                f"requests: expected several, got one {type(requests).__name__}; give it in a list"
+            )
+        return answer_all(self._models, requests, slots, self._prefixes)
 
     def speak(
         self,
@@ -316,8 +321,7 @@ class Omni:
         return speech
 
     def _stream(self, request: Request, stream_text: bool) -> Stream:
-        engine = self.engine(1)
-        return Stream(engine, lambda: engine.add(request, stream_text=stream_text))
+        return Stream(self.engine(1), LoneTurn(self._models, request), stream_text)
 
 
 def _pieces(text: object) -> Iterator[str]:

@@ -19,6 +19,11 @@ class TokenLogprob:
         token_id: the id that was generated.
         logprob: its natural logarithm of the probability.
         top: the likeliest ids with theirs, best first; as many as were asked for.
+
+    Example:
+        >>> first = omni.generate("Hello!", logprobs=2).logprobs[0]
+        >>> first.logprob <= 0, len(first.top)
+        (True, 2)
     """
 
     token_id: int
@@ -36,6 +41,11 @@ class Usage:
         audio_tokens: embeddings of the recording.
         cached_tokens: positions at the start of the prompt whose keys and values were there already.
         completion_tokens: ids generated, eos included.
+
+    Example:
+        >>> usage = omni.generate("How many shapes are there?", images=["shapes.png"]).usage
+        >>> usage.image_tokens
+        36
     """
 
     text_tokens: int = 0
@@ -64,12 +74,20 @@ class Speech:
         codes: the Talker's frames (T, codebooks).
         cut_phonemes: those that the Talker would have let go on for more than a second, and that were ended; 0
             says that the speech ended by itself.
+        notes: what the listener should know, such as words of other scripts that were transliterated.
+
+    Example:
+        >>> speech = omni.speak("Hello.")
+        >>> speech.sample_rate, speech.samples.dtype.name
+        (16000, 'float32')
+        >>> muomni.write_wav("hello.wav", speech.samples, speech.sample_rate)
     """
 
     samples: NDArray[np.float32]
     sample_rate: int
     codes: NDArray[np.int64]
     cut_phonemes: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -94,6 +112,11 @@ class Reply:
             includes it.
         providers: execution providers by graph, of the graphs this request used.
         notes: what the caller should be told (shortened input, speech that cannot say the reply).
+
+    Example:
+        >>> reply = omni.generate("What is two plus three?")
+        >>> reply.text, reply.finish_reason
+        ('Two plus three is five.', 'stop')
     """
 
     text: str

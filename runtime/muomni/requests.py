@@ -139,6 +139,10 @@ class RequestOptions(TypedDict, total=False):
     """The keyword form of a :class:`Request`: its sampling and speech options stand beside the rest.
 
     ``speech`` is True or False here; ``seed`` is that of the ids and of the speech.
+
+    Example:
+        >>> as_request("Hello!", temperature=0.7, seed=1, speech=True).speech.seed
+        1
     """
 
     images: Sequence[ImageSource] | ImageSource

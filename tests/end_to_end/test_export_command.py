@@ -6,6 +6,9 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -326,3 +329,37 @@ def test_help_and_version_load_no_torch(installed: Command) -> None:
         loaded = {line.rsplit("|", 1)[-1].strip() for line in result.err.splitlines() if "|" in line}
         assert "muomni_export.cli" in loaded or "typer" in loaded
         assert not loaded & {"torch", "onnx", "onnxruntime", "numpy", "librosa"}
+
+
+def test_only_some_stages(muomni_export: Command, checkpoints: Path, tmp_path: Path) -> None:
+    words = (checkpoints / "omni_sft_micro", "--out", tmp_path / "bundle")
+    assert muomni_export(*words, "--only", "vision, codec").code == 2
+    result = muomni_export(*words, "--only", "vision")
+    assert result.code == 0, result.err
+    assert "vision" in result.out and "thinker" not in result.out
+    assert "thinker" not in json.loads((tmp_path / "bundle" / "manifest.json").read_text())["graphs"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a program without asking it")
+def test_an_export_that_is_ended_leaves_nothing(checkpoints: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "bundle"
+    command = [
+        sys.executable,
+        "-m",
+        "muomni_export.cli",
+        str(checkpoints / "omni_sft_micro"),
+        "--out",
+        str(out),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if b"tracing" in line:
+                break
+        assert any(out.parent.iterdir()), "nothing to clean up would prove nothing"
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+    assert not out.parent.exists()

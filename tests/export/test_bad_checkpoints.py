@@ -143,9 +143,12 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
         remove(VISION),
         ("vision_micro", "vision.pt or vision_step_<N>.pt", "found nothing"),
     ),
-    "no such stage folder": (
-        remove("checkpoints/audio_enc_micro"),
-        (CONFIG, "audio_ckpt names checkpoints/audio_enc_micro", "looked at"),
+    "no such Thinker folder": (
+        lambda root: (
+            remove("checkpoints/thinker_micro")(root),
+            js(CONFIG, thinker_ckpt="checkpoints/thinker_x")(root),
+        ),
+        (CONFIG, "thinker_ckpt names checkpoints/thinker_x", "looked at"),
     ),
     "no omni config": (remove(CONFIG), ("no config; looked at", "configs/omni_sft_micro.json", "--config")),
     "config is no json": (write(CONFIG, b"{n_heads: 4}"), (CONFIG, "not a JSON file")),

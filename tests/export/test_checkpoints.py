@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from muomni_export.checkpoint.catalogue import MERGED_PARTS
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
-from muomni_export.checkpoint.layouts import MERGED_PARTS
 from muomni_export.checkpoint.load import Modules, load_modules
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -83,9 +83,9 @@ def test_omni_folder_as_trained() -> None:
     modules = load_modules(checkpoint)
     check_numbers(modules)
     assert checkpoint.root == (PARITY / OMNI).resolve()
-    assert modules.context_length == 256
-    assert modules.tokenizer == (PARITY / "checkpoints" / "thinker_tiny" / "tokenizer.model").resolve()
-    assert modules.frame_rate_hz == 12.5
+    assert modules.thinker.sizes.context_length == 256
+    assert checkpoint.tokenizer == (PARITY / "checkpoints" / "thinker_tiny" / "tokenizer.model").resolve()
+    assert modules.talker.sizes.frame_rate_hz == 12.5
     assert {stage: file.name for stage, file in modules.sources.items()} == {
         "thinker": "omni.pt",
         "audio_projector": "omni.pt",
@@ -97,7 +97,7 @@ def test_omni_folder_as_trained() -> None:
         "vocoder": "vocoder.pt",
     }
     assert not any(p.requires_grad for p in modules.thinker.parameters())  # type: ignore[union-attr]
-    assert any("kv_groups is 1 in the config, 2 in the tensors" in note for note in modules.notes)
+    assert any("kv_groups is 1 in the config, 2 in the tensors" in str(note) for note in modules.notes)
 
 
 @pytest.mark.parametrize("place", ["", "checkpoints", "checkpoints/omni_sft_tiny/omni.pt"])
@@ -181,7 +181,7 @@ def test_omni_without_thinker_takes_the_stage(root: Path) -> None:
     edit(root / OMNI / "omni.pt", lambda p: {k: v for k, v in p.items() if k != "thinker"})
     modules = load(root / OMNI)
     assert modules.sources["thinker"].name == "thinker.pt"
-    assert any("omni.pt has none" in note for note in modules.notes)
+    assert any("omni.pt has none" in str(note) for note in modules.notes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -269,7 +269,7 @@ def test_moved_folders_are_found_beside(root: Path) -> None:
     )
     modules = load(root / OMNI)
     check_numbers(modules)
-    assert any("vision: omni_sft_tiny.json says /gone/vision_tiny" in note for note in modules.notes)
+    assert any("vision: omni_sft_tiny.json says /gone/vision_tiny" in str(note) for note in modules.notes)
 
 
 def test_stages_the_config_does_not_name_are_found_beside(root: Path) -> None:
@@ -287,7 +287,7 @@ def test_stage_that_is_nowhere_is_left_out_with_a_note(root: Path) -> None:
     shutil.rmtree(root / "checkpoints" / "vision_tiny")
     modules = load(root / OMNI)
     assert modules.vision is None and modules.vision_projector is None and modules.audio is not None
-    assert any(note.startswith("vision: not named in omni_sft_tiny.json") for note in modules.notes)
+    assert any(str(note).startswith("vision: not named in omni_sft_tiny.json") for note in modules.notes)
 
 
 def test_config_override(root: Path) -> None:
@@ -296,8 +296,8 @@ def test_config_override(root: Path) -> None:
     edit(moved, lambda c: c | {"ctx_len": 99})
     modules = load(root / OMNI, moved)
     check_numbers(modules)
-    assert modules.context_length == 99
-    assert any("99 in the set's config, 256 in the Thinker's" in note for note in modules.notes)
+    assert modules.thinker.sizes.context_length == 99
+    assert any("99 in the set's config, 256 in the Thinker's" in str(note) for note in modules.notes)
 
 
 @pytest.mark.parametrize("place", ["talker_tiny", "omni_sft_tiny", ""])
@@ -314,12 +314,12 @@ def test_without_vocoder(root: Path) -> None:
     modules = load(root / OMNI)
     check_numbers(modules, vocoder=False)
     assert modules.vocoder is None
-    assert any("Griffin-Lim" in note for note in modules.notes)
+    assert any("Griffin-Lim" in str(note) for note in modules.notes)
 
 
 def test_ocr_is_left_out_with_a_note(root: Path) -> None:
     edit(root / "configs" / "omni_sft_tiny.json", lambda c: c | {"ocr_ckpt": "checkpoints/ocr_tiny"})
-    assert any("OCR is not exported yet" in note for note in load(root / OMNI).notes)
+    assert any("OCR is not exported yet" in str(note) for note in load(root / OMNI).notes)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_ocr_is_left_out_with_a_note(root: Path) -> None:
 )
 def test_single_stages(root: Path, folder: str, stages: set[str]) -> None:
     checkpoint = read_checkpoint(root / "checkpoints" / folder)
-    assert set(checkpoint.stages) == stages
+    assert set(checkpoint.weights) == stages
     assert (checkpoint.tokenizer is not None) == (folder == "thinker_tiny")
     assert checkpoint.context_length == (256 if folder == "thinker_tiny" else 0)
     load_modules(checkpoint)
@@ -344,14 +344,14 @@ def test_kind_is_seen_in_the_content(root: Path) -> None:
     renamed = root / "my run"
     shutil.move(root / "checkpoints" / "vision_tiny", renamed)
     shutil.copy(root / "configs" / "vision_tiny.json", renamed / "config.json")
-    assert set(read_checkpoint(renamed).stages) == {"vision"}
+    assert set(read_checkpoint(renamed).weights) == {"vision"}
 
 
 # One merged file.
 
 
 def write_merged(root: Path, target: Path, rename: Callable[[str], str] = str) -> Path:
-    stages = read_checkpoint(root / OMNI).stages
+    stages = read_checkpoint(root / OMNI).weights
     names = {stage: part for part, stage in MERGED_PARTS.items()}
     tensors = {
         rename(f"{names[stage]}.{name}"): tensor
@@ -378,7 +378,7 @@ def write_merged(root: Path, target: Path, rename: Callable[[str], str] = str) -
 def test_merged(root: Path, tmp_path: Path) -> None:
     modules = load(write_merged(root, tmp_path / "hub"))
     check_numbers(modules, vocoder=False)
-    assert modules.context_length == 256
+    assert modules.thinker.sizes.context_length == 256
     check_numbers(load(tmp_path / "hub" / "model.safetensors"), vocoder=False)
 
 
@@ -393,7 +393,7 @@ def test_merged_compiled_with_ocr_and_vocoder(root: Path, tmp_path: Path) -> Non
     )
     modules = load(merged)
     check_numbers(modules)
-    assert any("OCR is not exported yet" in note for note in modules.notes)
+    assert any("OCR is not exported yet" in str(note) for note in modules.notes)
 
 
 def test_merged_with_flat_config_and_configs_folder(root: Path, tmp_path: Path) -> None:

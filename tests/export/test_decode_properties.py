@@ -98,7 +98,7 @@ def test_a_conversation_equals_one_long_prompt(omni: muomni.Omni) -> None:
     fresh.say("hello there", max_new_tokens=6)
     fresh.say("and this?", images=[image], max_new_tokens=6)
     turn = [omni.tokenizer.bos_id, *omni.tokenizer.encode("a third turn")]
-    first, second = fresh._state.turns
+    first, second = fresh._memory.turns
     alone = omni.thinker.start()
     omni.thinker.feed(alone, [*first.ids, *first.reply_ids])
     omni.thinker.feed(alone, second.ids, second.media)

@@ -6,13 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
+from onnx import NodeProto, TensorProto, numpy_helper
+from onnx.helper import make_graph, make_model, make_node, make_tensor_value_info
 
 import muomni
-from muomni.errors import InputError
+from muomni.errors import InputError, MuomniError
 from muomni_export.export import export_bundle
-from muomni_export.parity.verify import verify_bundle
+from muomni_export.onnx.draft_head import add_draft_head
 from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
+from muomni_export.verify import verify_bundle
 
 VOCABULARY = 3000
 PROMPTS = ("Hello", "What do you see in the picture?", "a b c d e f g")
@@ -23,7 +27,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = set_sizes("micro")
     sizes = replace(sizes, thinker=replace(sizes.thinker, vocabulary=VOCABULARY))
     root = tmp_path_factory.mktemp("set")
-    return write_random_set(root, sizes, with_vision=False, with_audio=False, with_talker=False)
+    return write_random_set(root, sizes, without=("vision", "audio", "talker"))
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16"])
@@ -84,6 +88,30 @@ def test_a_quantised_head_does_not_draft(checkpoint: Path, tmp_path: Path, preci
     with pytest.raises(InputError, match="--draft-head: expected fp32 or fp16 for the Thinker, got int"):
         export_bundle(checkpoint, tmp_path / "b", precision=precision, draft_head=True)
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("node", "found"),
+    [
+        (make_node("MatMul", ["x", "w"], ["logits"]), r"MatMul\(x, w\)"),
+        (make_node("Gemm", ["x", "w"], ["logits"]), r"Gemm\(x, w\)"),
+        (make_node("Gemm", ["x", "w", "b"], ["logits"], transB=1), r"Gemm\(x, w, b\)"),
+        (make_node("Gemm", ["x", "x"], ["logits"], transB=1), r"Gemm\(x, x\)"),
+        (make_node("MatMul", ["x", "w"], ["y"]), "None"),
+    ],
+    ids=["other product", "not transposed", "bias", "no weight", "no logits"],
+)
+def test_a_graph_without_such_a_head_is_refused(node: NodeProto, found: str) -> None:
+    weights = {name: np.zeros(shape, np.float32) for name, shape in (("w", (48, 48)), ("b", (48,)))}
+    graph = make_graph(
+        [node],
+        "test",
+        [make_tensor_value_info("x", TensorProto.FLOAT, [1, 48])],
+        [make_tensor_value_info(node.output[0], TensorProto.FLOAT, [1, 48])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    with pytest.raises(MuomniError, match=f"expected logits = hidden · weightᵀ .* got {found}$"):
+        add_draft_head(ir.from_proto(make_model(graph)), 4)
 
 
 def test_it_needs_a_thinker(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import Modules, load_modules
 from muomni_export.export import export_bundle
 from muomni_export.parity.replay import run_case
-from muomni_export.stages.build import start_codes
+from muomni_export.stages.talker.reference import start_codes
 from muomni_export.synthetic.checkpoint_set import SetSizes, set_sizes, write_random_set
 
 CLOSE = 2e-5
@@ -67,7 +67,7 @@ def thinker(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 @pytest.fixture(scope="module")
 def talker(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Two layers, three heads over one; without a vocoder."""
-    return export_stage(tmp_path_factory.mktemp("talker"), set_sizes("micro"), "talker", with_vocoder=False)
+    return export_stage(tmp_path_factory.mktemp("talker"), set_sizes("micro"), "talker", without=("vocoder",))
 
 
 def torch_logits(exported: Exported, ids: NDArray[np.int64], media: NDArray[np.float32]) -> torch.Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
@@ -28,14 +29,16 @@ from muomni_export.onnx.quantize import (
     SMALLEST_WEIGHT,
     Blocks,
     block_size,
-    halve_file,
+    halve,
     pack,
     quantise,
-    quantise_file,
+    quantise_weights,
 )
+from muomni_export.onnx.trace import save
 from muomni_export.parity.replay import run_case
-from muomni_export.parity.verify import verify_bundle
+from muomni_export.stages.registry import FLOAT_GRAPHS
 from muomni_export.synthetic.checkpoint_set import SetSizes, set_sizes, write_random_set
+from muomni_export.verify import verify_bundle
 
 Matrix = NDArray[np.float32]
 
@@ -132,7 +135,7 @@ def test_blocks_are_never_mostly_padding(columns: int, block: int) -> None:
 # Graphs
 
 
-def write_graph(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, NDArray[np.generic]]) -> None:
+def graph_of(nodes: list[onnx.NodeProto], weights: dict[str, NDArray[np.generic]]) -> ir.Model:
     graph = make_graph(
         nodes,
         "test",
@@ -142,25 +145,24 @@ def write_graph(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, NDAr
         [make_tensor_value_info("y", TensorProto.FLOAT, ["B", None])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
-    onnx.save(make_model(graph, opset_imports=[make_opsetid("", 21)], ir_version=10), path)
+    return ir.from_proto(make_model(graph, opset_imports=[make_opsetid("", 21)], ir_version=10))
 
 
-def run_graph(path: Path, x: NDArray[np.generic]) -> Matrix:
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+def run_graph(model: ir.Model, x: NDArray[np.generic]) -> Matrix:
+    graph = ir.to_proto(model).SerializeToString()
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     (y,) = session.run(None, {"x": x})
     return np.asarray(y)
 
 
-def operators(path: Path) -> list[str]:
-    return [node.op_type for node in onnx.load(path).graph.node]
+def operators(model: ir.Model) -> list[str]:
+    return [node.op_type for node in model.graph]
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("columns", [48, 100, 128, 320])
 @pytest.mark.parametrize("kind", ["MatMul", "Gemm", "Gemm with bias"])
-def test_products_compute_with_the_rounded_weights(
-    tmp_path: Path, bits: int, columns: int, kind: str
-) -> None:
+def test_products_compute_with_the_rounded_weights(bits: int, columns: int, kind: str) -> None:
     rows, bias = normal(96, columns), normal(96, seed=1)
     weights: dict[str, NDArray[np.generic]] = {"w": rows if kind != "MatMul" else rows.T.copy()}
     inputs = ["x", "w"]
@@ -168,12 +170,10 @@ def test_products_compute_with_the_rounded_weights(
         weights["b"] = bias
         inputs.append("b")
     attributes = {} if kind == "MatMul" else {"transB": 1}
-    path = tmp_path / "graph.onnx"
-    write_graph(path, [make_node(kind.split()[0], inputs, ["y"], **attributes)], weights)
-    quantise_file(path, bits)
-    model = onnx.load(path)
-    (node,) = model.graph.node
-    attribute = {a.name: a.i for a in node.attribute}
+    model = graph_of([make_node(kind.split()[0], inputs, ["y"], **attributes)], weights)
+    quantise_weights(model, bits)
+    (node,) = model.graph
+    attribute = {name: value.value for name, value in node.attributes.items()}
     assert node.op_type == "MatMulNBits" and node.domain == "com.microsoft"
     assert attribute == {
         "K": columns,
@@ -182,25 +182,24 @@ def test_products_compute_with_the_rounded_weights(
         "block_size": block_size(columns),
         "accuracy_level": 4,
     }
-    assert "w" not in {tensor.name for tensor in model.graph.initializer}
+    assert "w" not in model.graph.initializers
     x = normal(7, columns, seed=2)
     rounded = quantise(rows, bits, block_size(columns)).values(columns)
     expected = x @ rounded.T + (bias if "bias" in kind else 0)
     # Activations are rounded to 8 bits inside: a percent of the largest value.
-    assert np.abs(run_graph(path, x) - expected).max() < 0.02 * np.abs(expected).max()
+    assert np.abs(run_graph(model, x) - expected).max() < 0.02 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("columns", [48, 64, 200])
-def test_embeddings_are_looked_up_in_8_bits(tmp_path: Path, bits: int, columns: int) -> None:
+def test_embeddings_are_looked_up_in_8_bits(bits: int, columns: int) -> None:
     table = normal(50, columns)
-    path = tmp_path / "graph.onnx"
-    write_graph(path, [make_node("Gather", ["w", "x"], ["y"])], {"w": table})
-    quantise_file(path, bits)
-    assert operators(path) == ["GatherBlockQuantized"]
+    model = graph_of([make_node("Gather", ["w", "x"], ["y"])], {"w": table})
+    quantise_weights(model, bits)
+    assert operators(model) == ["GatherBlockQuantized"]
     ids = np.array([0, 3, 49, 3], dtype=np.int64)
     expected = quantise(table, 8, block_size(columns)).values(columns)[ids]
-    np.testing.assert_allclose(run_graph(path, ids), expected, atol=1e-6)
+    np.testing.assert_allclose(run_graph(model, ids), expected, atol=1e-6)
     assert np.abs(expected - table[ids]).max() < 0.05
 
 
@@ -209,15 +208,41 @@ def test_embeddings_are_looked_up_in_8_bits(tmp_path: Path, bits: int, columns: 
     [(64, 48), (4, 256), (65, 8), (1, 4096)],
     ids=["64 outputs", "router", "small", "one"],
 )
-def test_small_products_are_left_alone(tmp_path: Path, rows: int, columns: int) -> None:
-    path = tmp_path / "graph.onnx"
-    matrix = normal(columns, rows)
-    write_graph(path, [make_node("MatMul", ["x", "w"], ["y"])], {"w": matrix})
+def test_small_products_are_left_alone(rows: int, columns: int) -> None:
+    model = graph_of([make_node("MatMul", ["x", "w"], ["y"])], {"w": normal(columns, rows)})
     x = normal(3, columns, seed=1)
-    before = run_graph(path, x)
-    quantise_file(path, 4)
-    assert operators(path) == ["MatMul"]
-    assert (run_graph(path, x) == before).all()
+    before = run_graph(model, x)
+    quantise_weights(model, 4)
+    assert operators(model) == ["MatMul"]
+    assert (run_graph(model, x) == before).all()
+
+
+def test_a_table_that_is_read_twice_is_stored_once() -> None:
+    nodes = [
+        make_node("Gather", ["w", "x"], ["a"]),
+        make_node("Gather", ["w", "x"], ["b"]),
+        make_node("Add", ["a", "b"], ["y"]),
+    ]
+    table = normal(50, 64)
+    model = graph_of(nodes, {"w": table})
+    quantise_weights(model, 8)
+    assert sorted(model.graph.initializers) == ["w.codes", "w.scales"]
+    ids = np.array([0, 49], dtype=np.int64)
+    expected = 2 * quantise(table, 8, 64).values(64)[ids]
+    np.testing.assert_allclose(run_graph(model, ids), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("columns", "beside"), [(500, False), (600, True)])
+def test_weights_above_a_mebibyte_go_to_a_file_beside_the_graph(
+    tmp_path: Path, columns: int, beside: bool
+) -> None:
+    matrix = normal(512, columns)
+    model = graph_of([make_node("MatMul", ["x", "w"], ["y"])], {"w": matrix})
+    save(model, tmp_path / "graph.onnx")
+    expected = {"graph.onnx", "graph.onnx.data"} if beside else {"graph.onnx"}
+    assert {file.name for file in tmp_path.iterdir()} == expected
+    (tensor,) = onnx.load(tmp_path / "graph.onnx").graph.initializer
+    assert (numpy_helper.to_array(tensor) == matrix).all()
 
 
 # The plan
@@ -237,7 +262,7 @@ def test_small_products_are_left_alone(tmp_path: Path, rows: int, columns: int) 
     ],
 )
 def test_good_plans(text: str, expected: dict[str, str]) -> None:
-    plan = PrecisionPlan.parse(text)
+    plan = PrecisionPlan.parse(text, FLOAT_GRAPHS)
     assert {graph: plan.of(graph) for graph in expected} == expected
 
 
@@ -259,13 +284,13 @@ def test_good_plans(text: str, expected: dict[str, str]) -> None:
 )
 def test_bad_plans(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        PrecisionPlan.parse(text)
+        PrecisionPlan.parse(text, FLOAT_GRAPHS)
 
 
 def test_a_plan_for_a_graph_that_is_not_made_is_refused() -> None:
     for text, graph in (("int8,thinkr=int4", "thinkr"), ("int8;thinker=int4", "int8;thinker")):
         with pytest.raises(InputError, match=f"no graph '{graph}' is exported; expected thinker, vision"):
-            PrecisionPlan.parse(text).check(["thinker", "vision"])
+            PrecisionPlan.parse(text, FLOAT_GRAPHS).check(["thinker", "vision"])
 
 
 # Bundles
@@ -398,16 +423,15 @@ def test_float16_computes_in_float32_with_the_rounded_weights(
 
 def test_float16_weights_are_half_and_widened(tmp_path: Path) -> None:
     matrix = normal(512, 600)
-    path = tmp_path / "graph.onnx"
-    write_graph(path, [make_node("MatMul", ["x", "w"], ["y"])], {"w": matrix})
-    before = path.stat().st_size
-    halve_file(path)
-    assert path.stat().st_size < 0.51 * before
-    (tensor,) = onnx.load(path).graph.initializer
-    assert tensor.data_type == TensorProto.FLOAT16
+    model = graph_of([make_node("MatMul", ["x", "w"], ["y"])], {"w": matrix})
+    halve(model)
+    (weight,) = model.graph.initializers.values()
+    assert weight.dtype == ir.DataType.FLOAT16 and weight.shape == matrix.shape
+    save(model, tmp_path / "graph.onnx")
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 0.51 * matrix.nbytes
     x = normal(3, 512, seed=1)
     expected = x @ matrix.astype(np.float16).astype(np.float32)
-    np.testing.assert_allclose(run_graph(path, x), expected, atol=1e-4)
+    np.testing.assert_allclose(run_graph(model, x), expected, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -81,16 +81,14 @@ def test_architectures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("merged", [False, True])
 def test_stages_left_out(tmp_path: Path, merged: bool) -> None:
-    path = write_random_set(
-        tmp_path / "a", "micro", with_vision=False, with_audio=False, with_talker=False, merged=merged
-    )
+    path = write_random_set(tmp_path / "a", "micro", without=("vision", "audio", "talker"), merged=merged)
     modules = load(path)
     assert [stage for stage in STAGES if getattr(modules, stage) is not None] == ["thinker"]
     assert len(modules.notes) == 3
 
 
 def test_half_precision_and_no_vocoder(tmp_path: Path, plain: Modules) -> None:
-    modules = load(write_random_set(tmp_path / "a", "micro", dtype=torch.bfloat16, with_vocoder=False))
+    modules = load(write_random_set(tmp_path / "a", "micro", dtype=torch.bfloat16, without=("vocoder",)))
     assert modules.vocoder is None and modules.thinker is not None and plain.thinker is not None
     kept = plain.thinker.lm_head.weight.bfloat16().float()
     torch.testing.assert_close(modules.thinker.lm_head.weight.data, kept.data)

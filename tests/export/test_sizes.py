@@ -10,16 +10,21 @@ import torch
 from torch import nn
 
 from muomni.errors import CheckpointError
-from muomni_export.checkpoint.checkpoint_set import StageWeights
 from muomni_export.modules.audio_encoder import AudioEncoder, AudioSizes
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.talker import Talker, TalkerSizes
 from muomni_export.modules.thinker import Thinker, ThinkerSizes
 from muomni_export.modules.vision import VisionEncoder, VisionSizes
 from muomni_export.modules.vocoder import Vocoder, VocoderSizes
-from muomni_export.stages.sizes import audio_front_end, audio_sizes, thinker_sizes, vision_sizes
-from muomni_export.stages.talker_sizes import talker_sizes
-from muomni_export.stages.vocoder_sizes import SpeechFrontEnd, speech_front_end, vocoder_sizes
+from muomni_export.notes import Note
+from muomni_export.stages.audio import audio_sizes
+from muomni_export.stages.audio import front_end as audio_front_end
+from muomni_export.stages.talker.sizes import talker_sizes
+from muomni_export.stages.thinker import thinker_sizes
+from muomni_export.stages.vision import vision_sizes
+from muomni_export.stages.vocoder.hifigan import vocoder_sizes
+from muomni_export.stages.vocoder.stage import SpeechFrontEnd, speech_front_end
+from muomni_export.stages.weights import StageWeights
 
 DECODER = DecoderSizes(width=64, layers=2, heads=4, kv_heads=2, hidden=96)
 AUDIO = AudioSizes(mel_bins=128, downsampling=8, channels=4, width=24, layers=1, heads=3, hidden=32)
@@ -35,6 +40,10 @@ VOCODER_CONFIG = {
 def weights(module: nn.Module, **config: Any) -> StageWeights:
     source = Path("run/stage.pt")
     return StageWeights(dict(module.state_dict()), config, source, "model.", {}, Path("configs/stage.json"))
+
+
+def texts(notes: list[Note]) -> list[str]:
+    return [str(note) for note in notes]
 
 
 @pytest.mark.parametrize(
@@ -55,13 +64,13 @@ def test_decoders(decoder: DecoderSizes) -> None:
         "num_experts_per_tok": decoder.experts_per_token,
         "rope_theta": decoder.rope_theta,
     }
-    notes: list[str] = []
+    notes: list[Note] = []
     assert thinker_sizes(weights(Thinker(sizes), **said), 128, notes) == sizes
     assert notes == []
 
 
 def test_tensors_win_over_the_config_with_a_note() -> None:
-    notes: list[str] = []
+    notes: list[Note] = []
     said = weights(
         Thinker(ThinkerSizes(DECODER, 50, 128)),
         n_heads=4,
@@ -75,8 +84,8 @@ def test_tensors_win_over_the_config_with_a_note() -> None:
         use_moe=True,
     )
     assert thinker_sizes(said, 128, notes).decoder == DECODER
-    assert "thinker: n_layers is 9 in the config, 2 in the tensors; used 2" in notes
-    named = {note.split()[1] for note in notes}
+    assert "thinker: n_layers is 9 in the config, 2 in the tensors; used 2" in texts(notes)
+    named = {note.split()[1] for note in texts(notes)}
     assert named == {
         "n_layers",
         "d_model",
@@ -90,10 +99,10 @@ def test_tensors_win_over_the_config_with_a_note() -> None:
 
 
 def test_heads_of_the_reference_only_at_its_width() -> None:
-    notes: list[str] = []
+    notes: list[Note] = []
     tiny = ThinkerSizes(DecoderSizes(256, 1, 4, 2, 8), 50, 512)
     assert thinker_sizes(weights(Thinker(tiny)), 512, notes) == tiny
-    assert notes == ["thinker: n_heads is not in the config; used the reference's 4"]
+    assert texts(notes) == ["thinker: n_heads is not in the config; used the reference's 4"]
     with pytest.raises(CheckpointError, match=r"configs/stage.json: n_heads is missing.*width 64.*--config"):
         thinker_sizes(weights(Thinker(ThinkerSizes(DECODER, 50, 128))), 128, [])
 
@@ -123,9 +132,9 @@ def test_key_heads_must_divide_the_heads() -> None:
 
 def test_experts_per_token() -> None:
     made = Thinker(ThinkerSizes(DecoderSizes(64, 1, 4, 2, 96, experts=3), 50, 128))
-    notes: list[str] = []
+    notes: list[Note] = []
     assert thinker_sizes(weights(made, n_heads=4), 128, notes).decoder.experts_per_token == 2
-    assert notes == ["thinker: num_experts_per_tok is not in the config; used the reference's 2"]
+    assert texts(notes) == ["thinker: num_experts_per_tok is not in the config; used the reference's 2"]
     with pytest.raises(CheckpointError, match="at most the 3 experts there are, got 4"):
         thinker_sizes(weights(made, n_heads=4, num_experts_per_tok=4), 128, [])
 
@@ -141,7 +150,7 @@ def test_experts_per_token() -> None:
     ],
 )
 def test_frame_rate(said: dict[str, Any], rate: float, noted: bool) -> None:
-    notes: list[str] = []
+    notes: list[Note] = []
     talker = Talker(TalkerSizes(DECODER, 32, 12.5))
     assert talker_sizes(weights(talker, n_heads=4, **said), notes).frame_rate_hz == rate
     assert bool(notes) == noted
@@ -154,9 +163,9 @@ def test_frame_rate_must_be_a_positive_number(value: Any) -> None:
 
 
 def test_vision() -> None:
-    notes: list[str] = []
+    notes: list[Note] = []
     assert vision_sizes(weights(VisionEncoder(VISION), n_heads=2, img_size=224, patch=16), notes) == VISION
-    assert notes == ["vision: img_size is 224 in the config, 48 in the tensors; used 48"]
+    assert texts(notes) == ["vision: img_size is 224 in the config, 48 in the tensors; used 48"]
 
 
 def test_vision_positions_make_a_square() -> None:
@@ -170,7 +179,7 @@ def test_vision_positions_make_a_square() -> None:
 @pytest.mark.parametrize("mel_bins", [80, 128])
 def test_audio(downsampling: int, mel_bins: int) -> None:
     sizes = AudioSizes(mel_bins, downsampling, 4, 24, 2, 3, 32)
-    notes: list[str] = []
+    notes: list[Note] = []
     assert audio_sizes(weights(AudioEncoder(sizes), n_heads=3, downsample_time=8), notes) == sizes
     assert bool(notes) == (downsampling == 4)
 
@@ -189,15 +198,17 @@ def test_audio_front_end() -> None:
 
 
 def test_vocoder() -> None:
-    notes: list[str] = []
+    notes: list[Note] = []
     assert vocoder_sizes(weights(Vocoder(VOCODER), **VOCODER_CONFIG), notes) == VOCODER
     assert notes == []
 
 
 def test_vocoder_without_a_config_takes_hifigans() -> None:
-    notes: list[str] = []
+    notes: list[Note] = []
     assert vocoder_sizes(weights(Vocoder(VOCODER)), notes) == VOCODER
-    assert [note.split()[1] for note in notes] == ["upsample_rates", "resblock_dilation_sizes"]
+    assert texts(notes) == [
+        "vocoder: resblock_dilation_sizes is not in the config; used the reference's [[1, 3, 5], [1, 3, 5]]"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +229,24 @@ def test_vocoder_config_that_does_not_fit(said: dict[str, Any], message: str) ->
         vocoder_sizes(weights(Vocoder(VOCODER), **{**VOCODER_CONFIG, **said}), [])
 
 
+def test_two_dilated_convolutions_are_the_references() -> None:
+    two = VocoderSizes(128, 32, (8, 8, 2, 2), (16, 16, 4, 4), (3, 5), ((1, 2),) * 2)
+    notes: list[Note] = []
+    assert vocoder_sizes(weights(Vocoder(two)), notes) == two
+    assert [note.code for note in notes] == ["default_used"]
+
+
+@pytest.mark.parametrize(("hop", "noted"), [(64, False), (None, True)])
+def test_rates_are_half_of_each_kernel_and_a_known_hop_confirms_them(hop: int | None, noted: bool) -> None:
+    other = VocoderSizes(128, 32, (8, 4, 2), (16, 8, 4), (3,), ((1, 2),))
+    notes: list[Note] = []
+    said = {"resblock_dilation_sizes": [[1, 2]]} | ({} if hop is None else {"hop_length": hop})
+    assert vocoder_sizes(weights(Vocoder(other), **said), notes) == other
+    assert [note.values["key"] for note in notes] == (["upsample_rates"] if noted else [])
+
+
 def test_dilations_cannot_be_guessed() -> None:
-    two = VocoderSizes(128, 32, (8, 8, 2, 2), (16, 16, 4, 4), (3,), ((1, 2),))
+    two = VocoderSizes(128, 32, (8, 8, 2, 2), (16, 16, 4, 4), (3,), ((1, 2, 4, 8),))
     with pytest.raises(CheckpointError, match="resblock_dilation_sizes is missing"):
         vocoder_sizes(weights(Vocoder(two)), [])
 

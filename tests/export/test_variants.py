@@ -23,7 +23,7 @@ from torch.nn import functional as F
 import muomni
 import muomni.media.image
 from muomni.errors import StageError
-from muomni.models.vocoder import normalise
+from muomni.models.vocoder import normalise_mel
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import Modules, load_modules
 from muomni_export.export import export_bundle
@@ -68,7 +68,7 @@ VARIANTS = [
     Variant(
         "fused qkv, GELU, 4x audio, Griffin-Lim, patch 8, bare files",
         sizes(image_size=24, patch=8),
-        {"gqa": False, "activation": "gelu", "downsampling": 4, "with_vocoder": False, "bare": True},
+        {"gqa": False, "activation": "gelu", "downsampling": 4, "without": ("vocoder",), "bare": True},
     ),
     Variant(
         "experts of SwiGLU, old audio attention, compiled, step files, weight norm, 3 heads over 1",
@@ -218,7 +218,7 @@ def test_the_variant_is_what_its_name_says(case: Case) -> None:
     assert decoder.activation == options.get("activation", "swiglu")
     assert decoder.experts == options.get("experts", 0)
     assert modules.audio.sizes.downsampling == (options.get("downsampling") or 8)
-    assert (modules.vocoder is not None) == options.get("with_vocoder", True)
+    assert (modules.vocoder is not None) == ("vocoder" not in options.get("without", ()))
     assert modules.vision.sizes == wanted.vision
     assert decoder.head_size == wanted.thinker.decoder.head_size
 
@@ -283,8 +283,8 @@ def test_speech_is_the_references(case: Case) -> None:
         assert np.abs(speech.samples).max() == pytest.approx(0.95, abs=1e-3)
     else:
         with torch.no_grad():
-            expected = modules.vocoder(torch.from_numpy(normalise(mel))[None])[0].numpy()
-        assert np.abs(omni.vocoder.samples(normalise(mel)) - expected).max() < CLOSE
+            expected = modules.vocoder(torch.from_numpy(normalise_mel(mel))[None])[0].numpy()
+        assert np.abs(omni.vocoder.samples(normalise_mel(mel)) - expected).max() < CLOSE
 
 
 def test_a_batch_is_the_references_too(case: Case) -> None:
@@ -368,4 +368,4 @@ def test_a_talker_folder_makes_a_bundle_that_speaks(stage_folders: Path, tmp_pat
         base, residual = modules.talker(modules.talker.embed(codes))
     assert base[0, 1:].argmax(-1).tolist() == frames[:, 0].tolist()
     assert residual[0, 1:].argmax(-1).tolist() == frames[:, 1].tolist()
-    assert len(omni.vocoder.samples(normalise(omni.codec.decode(frames)))) == 6 * 256
+    assert len(omni.vocoder.samples(normalise_mel(omni.codec.decode(frames)))) == 6 * 256

@@ -22,8 +22,8 @@ from onnx import numpy_helper
 from muomni.errors import BundleError, ManifestError, MissingPackageError, ParityError
 from muomni_export.export import export_bundle
 from muomni_export.parity.replay import difference, read_recording, write_recording
-from muomni_export.parity.verify import verify_bundle
 from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
+from muomni_export.verify import verify_bundle
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,8 +41,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("set") / "a", seed=1)
 
 
-def write_set(folder: Path, seed: int, **options: Any) -> Path:
-    return write_random_set(folder, "micro", seed, with_audio=False, with_talker=False, **options)
+def write_set(folder: Path, seed: int, without: tuple[str, ...] = (), **options: Any) -> Path:
+    return write_random_set(folder, "micro", seed, without=("audio", "talker", *without), **options)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,10 @@ def test_weights_that_hardly_differ_pass(bundle: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"seed": 2}, "thinker: differs by"), ({"seed": 1, "with_vision": False}, "vision: nothing to compare")],
+    [
+        ({"seed": 2}, "thinker: differs by"),
+        ({"seed": 1, "without": ("vision",)}, "vision: nothing to compare"),
+    ],
     ids=["other weights", "fewer stages"],
 )
 def test_another_checkpoint_is_not_its_own(
@@ -162,7 +165,7 @@ def test_another_checkpoint_is_not_its_own(
 def test_a_checkpoint_of_other_sizes_is_said_to_be_another(exported: Path, tmp_path: Path) -> None:
     micro = set_sizes("micro")
     sizes = replace(micro, thinker=replace(micro.thinker, vocabulary=700))
-    other = write_random_set(tmp_path / "other", sizes, with_audio=False, with_talker=False)
+    other = write_random_set(tmp_path / "other", sizes, without=("audio", "talker"))
     with pytest.raises(ParityError, match=r"thinker: .* parameters in the bundle, .* another checkpoint"):
         verify_bundle(exported, other)
 
@@ -216,14 +219,14 @@ for name in ("torch", "onnx", "onnxscript", "onnx_ir", "librosa", "safetensors",
 """
 VERIFY = """
 from pathlib import Path
-from muomni_export.parity.verify import verify_bundle
+from muomni_export.verify import verify_bundle
 for row in verify_bundle(Path(sys.argv[1])):
     print(row.graph)
 """
 AGAINST = """
 from pathlib import Path
 from muomni.errors import MissingPackageError
-from muomni_export.parity.verify import verify_bundle
+from muomni_export.verify import verify_bundle
 try:
     verify_bundle(Path(sys.argv[1]), Path("checkpoint"))
 except MissingPackageError as error:
@@ -249,7 +252,6 @@ def test_comparing_with_a_checkpoint_without_torch_says_what_to_install(exported
 
 
 def test_a_missing_package_is_an_error_of_ours(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "muomni_export.stages.build", raising=False)
     monkeypatch.setitem(sys.modules, "muomni_export.checkpoint.checkpoint_set", None)
     with pytest.raises(MissingPackageError, match="comparing with torch needs"):
         verify_bundle(exported, Path("checkpoint"))

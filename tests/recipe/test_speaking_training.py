@@ -15,8 +15,8 @@ from muomni.speech.phonemes import Phonemes
 from muomni.speech.pointer import Chooser
 from muomni.speech.text_pointer import TextPointer
 from muomni_export.modules.decoder import DecoderSizes
-from muomni_export.modules.letters import LettersSizes, LettersToSounds
-from muomni_export.modules.talker import SpokenTextSizes, Talker, TalkerSizes
+from muomni_export.modules.phonemizer import Phonemizer, PhonemizerSizes
+from muomni_export.modules.talker import TalkerSizes, TextSizes, TextTalker
 from recipe.speaking import codec, discriminators, state, talker
 from recipe.speaking.corpus import Example, collate
 from recipe.speaking.speak import TorchGraphs, frames_of
@@ -38,17 +38,17 @@ def sampler(seed: int) -> Chooser:
     return Sampler(SamplingOptions(temperature=1.0, seed=seed)).pick
 
 
-def small_talker() -> Talker:
+def small_talker() -> TextTalker:
     torch.manual_seed(0)
-    sizes = SpokenTextSizes(PHONEMES.size, kernel=3, dilations=(1, 2), elapsed=8)
-    model = Talker(TalkerSizes(DECODER, 16, 62.5, sizes))
+    sizes = TextSizes(PHONEMES.size, kernel=3, dilations=(1, 2), elapsed=8)
+    model = TextTalker(TalkerSizes(DECODER, 16, 62.5, sizes))
     torch.nn.init.normal_(model.base_to_res.weight)
     return model
 
 
 def small_graphs() -> TorchGraphs:
     torch.manual_seed(1)
-    return TorchGraphs(LettersToSounds(LettersSizes(DECODER, SIZE, SLOTS, 4)), small_talker())
+    return TorchGraphs(Phonemizer(PhonemizerSizes(DECODER, SIZE, SLOTS, 4)), small_talker())
 
 
 def examples() -> list[Example]:
@@ -94,7 +94,7 @@ def test_the_loop_computes_what_training_computes() -> None:
     """Greedy frames of the loop are the likeliest codes of the training forward over the same frames."""
     model = small_talker()
     sounds = [1, 6, 7, 9, 2]
-    frames = frames_of(TorchGraphs(LettersToSounds(LettersSizes(DECODER, SIZE, SLOTS, 4)), model), sounds)
+    frames = frames_of(TorchGraphs(Phonemizer(PhonemizerSizes(DECODER, SIZE, SLOTS, 4)), model), sounds)
     steps: list[tuple[object, float, int]] = []
     graphs = small_graphs()
     inner = graphs.start
@@ -117,8 +117,8 @@ def test_the_loop_computes_what_training_computes() -> None:
     pointer, elapsed, _ = talker.pointers(torch.from_numpy(lengths)[None])
     vectors = model.context(talker.pad_sounds(torch.tensor([sounds]), model.sizes.text.reach))
     codes = torch.tensor([frames])
-    embedded = model.embed_spoken(codes[:, :-1], vectors[:, pointer[0]], elapsed)
-    base, residual, advance = model.speak(embedded)
+    embedded = model.embed_at_pointer(codes[:, :-1], vectors[:, pointer[0]], elapsed)
+    base, residual, advance = model.predict(embedded)
     assert base[0].argmax(-1).tolist() == [f[0] for f in frames]
     assert (residual + model.base_to_res(codes[..., 0]))[0].argmax(-1).tolist() == [f[1] for f in frames]
     assert np.allclose(advance[0].detach().numpy(), [s[1] for s in steps], atol=1e-4)

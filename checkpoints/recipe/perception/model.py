@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from muomni_export.modules.audio_encoder import AudioEncoder, AudioSizes
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.thinker import Thinker, ThinkerSizes
-from muomni_export.modules.vision import VisionEncoder, VisionSizes
-from muomni_export.stages.graphs import image_features
+from muomni_export.modules.vision import VisionEncoder, VisionSizes, image_features
 from recipe.tokenizer import VOCABULARY_SIZE
 from recipe.voices import SOUNDS
 from recipe.world.lexicon import COLOURS, SHAPES

@@ -23,7 +23,7 @@ from muomni.speech.phonemes import Phonemes
 from muomni.speech.pointer import best
 from muomni.speech.text_pointer import TextPointer
 from muomni_export.modules.codec import Codec, CodecSizes
-from muomni_export.modules.letters import LettersToSounds
+from muomni_export.modules.phonemizer import Phonemizer
 from recipe import DEFAULT_STATE
 from recipe.seeds import Split
 from recipe.teachers.kokoro_phonemes import SPACE, pieces
@@ -160,7 +160,7 @@ def load_graphs(folder: Path) -> TorchGraphs:
     weights, config = averaged(folder / "talker.pt")
     speaker = talker.from_config(config)
     speaker.load_state_dict(weights)
-    to_phonemes = LettersToSounds(letters.sizes(1 + len(load_phonemes(folder).symbols)))
+    to_phonemes = Phonemizer(letters.sizes(1 + len(load_phonemes(folder).symbols)))
     if (folder / "letters.pt").is_file():
         to_phonemes.load_state_dict(averaged(folder / "letters.pt")[0])
     return TorchGraphs(to_phonemes, speaker)

@@ -20,7 +20,7 @@ from muomni.speech.letters import BLANK, PADDING, SIZE, SLOTS, collapse, windows
 from muomni.speech.normalise import MARKS
 from muomni.speech.phonemes import Phonemes
 from muomni_export.modules.decoder import DecoderSizes
-from muomni_export.modules.letters import LettersSizes, LettersToSounds
+from muomni_export.modules.phonemizer import Phonemizer, PhonemizerSizes
 from recipe.seeds import Split
 from recipe.teachers.kokoro_phonemes import NOT_IN_IPA
 
@@ -39,10 +39,10 @@ FAST = Voice(words_per_minute=450)
 LOG_EVERY, EVALUATE_EVERY = 100, 500
 
 
-def sizes(symbols: int) -> LettersSizes:
+def sizes(symbols: int) -> PhonemizerSizes:
     """1 million parameters."""
     decoder = DecoderSizes(width=192, layers=3, heads=6, kv_heads=3, hidden=384)
-    return LettersSizes(decoder, SIZE, SLOTS, symbols)
+    return PhonemizerSizes(decoder, SIZE, SLOTS, symbols)
 
 
 @dataclass(frozen=True)
@@ -118,14 +118,14 @@ def slots_of(logits: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     return logits.gather(1, index).flatten(1, 2), lengths * SLOTS
 
 
-def loss(model: LettersToSounds, batch_: list[Word]) -> Tensor:
+def loss(model: Phonemizer, batch_: list[Word]) -> Tensor:
     """CTC, nats a word. Words that stand together in the batch are padded together."""
     size = -(-len(batch_) // GROUPS)
     groups = [batch_[i : i + size] for i in range(0, len(batch_), size)]
     return torch.stack([group_loss(model, group) for group in groups]).sum() / len(batch_)
 
 
-def group_loss(model: LettersToSounds, batch_: list[Word]) -> Tensor:
+def group_loss(model: Phonemizer, batch_: list[Word]) -> Tensor:
     letters, own = collate(batch_)
     logits, lengths = slots_of(model(letters, letters != PADDING), own)
     targets = torch.tensor([s for w in batch_ for s in w.symbols])
@@ -138,14 +138,14 @@ def group_loss(model: LettersToSounds, batch_: list[Word]) -> Tensor:
 
 
 @torch.no_grad()
-def spell(model: LettersToSounds, batch_: list[Word]) -> list[list[int]]:
+def spell(model: Phonemizer, batch_: list[Word]) -> list[list[int]]:
     letters, own = collate(batch_)
     logits, lengths = slots_of(model(letters, letters != PADDING), own)
     best = logits.argmax(dim=-1).numpy()
     return [collapse(row[: int(n)]) for row, n in zip(best, lengths, strict=True)]
 
 
-def accuracy(model: LettersToSounds, batch_: list[Word]) -> float:
+def accuracy(model: Phonemizer, batch_: list[Word]) -> float:
     heard = spell(model, batch_)
     return float(np.mean([h == w.symbols for h, w in zip(heard, batch_, strict=True)]))
 
@@ -153,7 +153,7 @@ def accuracy(model: LettersToSounds, batch_: list[Word]) -> float:
 def train(folder: Path, phonemes: Phonemes, steps: int, seed: int = 0) -> None:
     """Train, or go on, up to so many steps."""
     torch.manual_seed(seed)
-    model = LettersToSounds(sizes(1 + len(phonemes.symbols)))
+    model = Phonemizer(sizes(1 + len(phonemes.symbols)))
     run = Run(folder / "letters.pt", model, LEARNING_RATE, steps, asdict(model.sizes))
     run.stop_when_asked()
     espeak = Espeak(FAST)
@@ -172,7 +172,7 @@ def train(folder: Path, phonemes: Phonemes, steps: int, seed: int = 0) -> None:
             values = {"loss": round(total, 4), "words_per_s": round(said / (time.monotonic() - began))}
             total = 0.0
             if run.step % EVALUATE_EVERY == 0:
-                averaged = LettersToSounds(model.sizes)
+                averaged = Phonemizer(model.sizes)
                 averaged.load_state_dict(run.average.weights)
                 values |= {"closed": round(accuracy(averaged, closed), 4)}
                 values |= {"unseen": round(accuracy(averaged, unseen), 4)}

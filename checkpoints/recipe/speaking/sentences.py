@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from muomni.speech.normalise import integer, normalise
+from muomni.speech.normalise import normalise
+from muomni.speech.numbers import integer
 from recipe.seeds import Split, generator, is_training
 from recipe.world import lexicon
 from recipe.world.dialogue import conversation

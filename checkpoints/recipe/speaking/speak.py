@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from muomni.speech.pointer import Chooser, Frame, Graphs, Pointer, Step, best
 from muomni_export.modules.codec import Codec
 from muomni_export.modules.decoder import CachedAttend
-from muomni_export.modules.letters import LettersToSounds
-from muomni_export.modules.talker import Talker
+from muomni_export.modules.phonemizer import Phonemizer
+from muomni_export.modules.talker import TextTalker
 
 
 @torch.no_grad()
@@ -38,7 +38,7 @@ def frames_of(
 class TorchGraphs:
     """:class:`muomni.speech.pointer.Graphs` by torch modules."""
 
-    def __init__(self, letters: LettersToSounds, talker: Talker) -> None:
+    def __init__(self, letters: Phonemizer, talker: TextTalker) -> None:
         assert talker.sizes.text is not None
         self._letters, self._talker = letters.eval(), talker.eval()
         self.reach = talker.sizes.text.reach
@@ -65,10 +65,10 @@ class TorchGraphs:
             before = torch.zeros(1, 0, 2, dtype=torch.long)
             if codes is not None:
                 before = torch.tensor([[codes]])
-            embedded = talker.embed_spoken(
+            embedded = talker.embed_at_pointer(
                 before, torch.from_numpy(vector)[None, None], torch.tensor([[elapsed]]), first=codes is None
             )
-            base, residual, advance = talker.speak(embedded, attend)
+            base, residual, advance = talker.predict(embedded, attend)
             return base[0, 0].numpy(), residual[0, 0].numpy(), float(advance[0, 0])
 
         return step

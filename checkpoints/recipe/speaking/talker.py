@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from muomni_export.modules.decoder import DecoderSizes
-from muomni_export.modules.talker import PADDING, SpokenTextSizes, Talker, TalkerSizes
+from muomni_export.modules.talker import PADDING, TalkerSizes, TextSizes, TextTalker
 
 from .corpus import Corpus, collate
 from .mel import SPEC
@@ -27,18 +27,18 @@ LOG_EVERY = 100
 
 
 def sizes(sounds: int, codebook_size: int) -> TalkerSizes:
-    """2.5 million parameters, of which a frame computes 2."""
+    """4.1 million parameters with codebooks of 1024, of which a frame computes 2.5."""
     decoder = DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=512)
-    return TalkerSizes(decoder, codebook_size, SPEC.frame_rate_hz, SpokenTextSizes(sounds))
+    return TalkerSizes(decoder, codebook_size, SPEC.frame_rate_hz, TextSizes(sounds))
 
 
-def from_config(config: dict[str, Any]) -> Talker:
+def from_config(config: dict[str, Any]) -> TextTalker:
     """The Talker that a saved config describes."""
     text = dict(config["text"])
     text["dilations"] = tuple(text["dilations"])
     decoder = DecoderSizes(**config["decoder"])
-    return Talker(
-        TalkerSizes(decoder, config["codebook_size"], config["frame_rate_hz"], SpokenTextSizes(**text))
+    return TextTalker(
+        TalkerSizes(decoder, config["codebook_size"], config["frame_rate_hz"], TextSizes(**text))
     )
 
 
@@ -60,7 +60,11 @@ def pad_sounds(sounds: Tensor, reach: int) -> Tensor:
 
 
 def losses(
-    talker: Talker, codes: Tensor, sounds: Tensor, frames: Tensor, generator: torch.Generator | None = None
+    talker: TextTalker,
+    codes: Tensor,
+    sounds: Tensor,
+    frames: Tensor,
+    generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """Cross entropies a frame, in nats; with a generator, the previous codes are noisy."""
     text = talker.sizes.text
@@ -74,7 +78,7 @@ def losses(
         noisy = torch.rand(before.shape, generator=generator) < share
         random = torch.randint(talker.sizes.codebook_size, before.shape, generator=generator)
         before = torch.where(noisy, random, before)
-    base, residual, advance = talker.speak(talker.embed_spoken(before, at_pointer, elapsed))
+    base, residual, advance = talker.predict(talker.embed_at_pointer(before, at_pointer, elapsed))
     real = codes[..., 0] >= 0
     target = codes[real]
     residual_logits = residual[real].float() + talker.base_to_res(target[:, 0]).float()
@@ -86,7 +90,7 @@ def losses(
 
 
 @torch.no_grad()
-def evaluate(talker: Talker, corpus: Corpus, frames: int = 20_000) -> dict[str, float]:
+def evaluate(talker: TextTalker, corpus: Corpus, frames: int = 20_000) -> dict[str, float]:
     """Losses on the first sentences of a corpus, without noise."""
     items: list[int] = []
     total = 0
@@ -102,7 +106,7 @@ def evaluate(talker: Talker, corpus: Corpus, frames: int = 20_000) -> dict[str, 
 def train(folder: Path, sounds: int, codebook_size: int, steps: int, seed: int = 0) -> None:
     """Train, or go on, up to so many steps."""
     torch.manual_seed(seed)
-    talker = Talker(sizes(sounds, codebook_size))
+    talker = TextTalker(sizes(sounds, codebook_size))
     run = Run(folder / "talker.pt", talker, LEARNING_RATE, steps, asdict(talker.sizes))
     run.stop_when_asked()
     corpus, dev = Corpus(folder / "corpus", "train"), Corpus(folder / "corpus", "dev")
@@ -120,7 +124,7 @@ def train(folder: Path, sounds: int, codebook_size: int, steps: int, seed: int =
             values = {k: round(v.item(), 4) for k, v in parts.items()}
             rate = round(heard / (time.monotonic() - began))
             if run.step % (5 * LOG_EVERY) == 0:
-                averaged = Talker(talker.sizes)
+                averaged = TextTalker(talker.sizes)
                 averaged.load_state_dict(run.average.weights)
                 values |= evaluate(averaged, dev)
             run.log(**values, frames_per_s=rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muomni.speech.normalise import TENS, UNITS
+from muomni.speech.numbers import cardinal
 
 
 def words(text: str) -> list[str]:
@@ -14,12 +14,7 @@ def number_words(n: int) -> str:
     """The English name of -99…100: 21 -> "twenty-one", -3 -> "minus three"."""
     if n < 0:
         return f"minus {number_words(-n)}"
-    if n < 20:
-        return UNITS[n]
-    if n == 100:
-        return "one hundred"
-    tens, unit = TENS[n // 10 - 2], n % 10
-    return f"{tens}-{UNITS[unit]}" if unit else tens
+    return cardinal(n) if n == 100 else cardinal(n).replace(" ", "-")
 
 
 ORDINALS = words("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth")

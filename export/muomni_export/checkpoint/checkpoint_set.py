@@ -3,77 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from muomni.errors import CheckpointError
+from muomni_export.stages.registry import STAGES, state_dicts
+from muomni_export.stages.stage import StageExport
+from muomni_export.stages.weights import CheckpointSet, StageWeights
 
-from .configs import Config
-from .layouts import (
-    FILE_PARTS,
-    MERGED_PARTS,
-    NEEDS,
-    Parts,
-    names_of,
-    read_merged,
-    read_omni,
-    read_stage,
-    torch_sections,
-)
+from .catalogue import part_names
+from .layouts import Parts, names_of, read_merged, read_omni, read_stage
 from .locate import Located, locate
-from .state_dict import Section, canonical_state, strip_wrappers
+from .selection import Selection
+from .state_dict import canonical_state
 
-PART_NAMES = {stage: part for parts in (*FILE_PARTS.values(), MERGED_PARTS) for part, stage in parts.items()}
-SOUND_CONTEXT = "context."  # names only a Talker has that is told what to say
-LETTERS_FILE, INVENTORY_FILE = "letters.pt", "sounds.json"
-TOLD = "a Talker that is told what to say"
+EVERYTHING = Selection()
 
 
-@dataclass(frozen=True)
-class StageWeights:
-    """One stage: float32 weights under the names of its module, and its config.
-
-    ``prefix`` is what the file puts before a name; ``stored_names`` has each tensor's full name in the file.
-    """
-
-    state: dict[str, Tensor]
-    config: dict[str, Any]
-    source: Path
-    prefix: str
-    stored_names: Mapping[str, str] = field(default_factory=dict)
-    config_source: Path | None = None
-
-    def stored(self, name: str) -> str:
-        """The name a tensor has, or would have, in the file."""
-        return self.stored_names.get(name, self.prefix + name)
-
-
-@dataclass(frozen=True)
-class CheckpointSet:
-    """All that was found.
-
-    ``stages`` has some of: thinker, vision, vision_projector, audio, audio_projector, talker, letters, codec,
-    vocoder. ``inventory`` names the sounds that a Talker which is told what to say knows; None for others.
-    ``context_length`` is in positions, 0 where there is no Thinker; ``root`` is the folder that was read.
-    """
-
-    stages: Mapping[str, StageWeights]
-    tokenizer: Path | None
-    context_length: int
-    notes: tuple[str, ...]
-    root: Path
-    inventory: Path | None = None
-
-
-def read_checkpoint(path: Path, config: Path | None = None) -> CheckpointSet:
+def read_checkpoint(
+    path: Path, config: Path | None = None, selection: Selection = EVERYTHING
+) -> CheckpointSet:
     """Find and read a checkpoint.
 
     Args:
         path: an ``omni_sft_*`` folder, a stage folder, a merged folder, a folder above or one of their files.
         config: a JSON file to read instead of the one found.
+        selection: which stages are read, and which of their weights.
 
     Raises:
         CheckpointError: a file that is missing, unreadable, unsafe or foreign, or weights of no use.
@@ -81,51 +35,69 @@ def read_checkpoint(path: Path, config: Path | None = None) -> CheckpointSet:
     found = locate(path)
     if config is not None:
         config = config.expanduser().absolute()
-    if found.kind == "ocr":
-        raise CheckpointError(f"{found.file}: OCR is not exported yet; export the omni folder beside it")
+    stage = next((stage for stage in STAGES if stage.name == found.kind), None)
+    if stage is not None and stage.load is None:
+        raise CheckpointError(
+            f"{found.file}: {stage.name.upper()} is not exported yet; export the omni folder beside it"
+        )
     reader = {"omni": read_omni, "merged": read_merged}.get(found.kind, read_stage)
     try:
-        return _assemble(found, reader(found, config))
+        return _assemble(found, reader(found, config, selection))
     except RecursionError as error:
         raise CheckpointError(f"{found.file}: nested too deeply for a checkpoint") from error
 
 
-def _add_reading(sections: dict[str, Section], configs: dict[str, Config]) -> Path | None:
-    """Letters to sounds and the list of sounds, beside a Talker that is told what to say; the list."""
-    folder = sections["talker"].file.parent
-    keys = (strip_wrappers(raw) for raw, _ in sections["talker"].entries.values())
-    if not any(key.startswith(SOUND_CONTEXT) for key in keys):
-        return None
-    letters, inventory = folder / LETTERS_FILE, folder / INVENTORY_FILE
-    if "letters" not in sections:
-        if not letters.is_file():
-            raise CheckpointError(f"{folder}: expected {LETTERS_FILE}, which {TOLD} needs; found none")
-        sections |= torch_sections(letters, "letters")
-    if not inventory.is_file():
-        raise CheckpointError(f"{folder}: expected {INVENTORY_FILE}, which {TOLD} needs; found none")
-    config, source = configs.get("talker", ({}, None))
-    own = config.get("letters")
-    configs["letters"] = (dict(own) if isinstance(own, Mapping) else {}, source)
-    return inventory
-
-
 def _assemble(found: Located, parts: Parts) -> CheckpointSet:
-    sections, configs = parts.sections, parts.configs
-    for stage, needed in NEEDS.items():
-        if stage in sections and needed not in sections and found.kind != stage:
+    sections = parts.sections
+    for needing in state_dicts():
+        needed = needing.needs
+        if needed and needing.name in sections and needed not in sections and found.kind != needing.name:
             own = {name: section for name, section in sections.items() if section.file == found.file}
             raise CheckpointError(
-                f"{found.file}: expected a part named {PART_NAMES[needed]} (the {stage} stage is of no use "
-                f"without it), got {names_of(own)}"
+                f"{found.file}: expected a part named {part_names(needed)[0]} (the {needing.name} stage is of no "
+                f"use without it), got {names_of(own)}; export the rest with --without {needing.name}"
             )
-    inventory = _add_reading(sections, configs) if "talker" in sections else None
-    stages = {}
-    for stage, section in sections.items():
-        state = canonical_state(section, stage)
-        config, source = configs.get(stage, ({}, None))
-        stages[stage] = StageWeights(
-            state.tensors, config, section.file, section.prefix, state.stored_names, source
+    weights: dict[str, StageWeights] = {}
+    files: dict[str, Path] = {}
+    for stage in STAGES:
+        _add_weights(weights, parts, stage)
+        if stage.name in weights and stage.companions is not None:
+            files |= _read_companions(parts, stage, weights[stage.name])
+            _add_weights(weights, parts, stage)
+    if parts.selection.weights == "ema" and not any(section.averaged for section in sections.values()):
+        raise CheckpointError(
+            f"{found.file}: expected averaged weights (a part named ema, model_ema or swa), found none; export "
+            "without --weights ema"
         )
-    return CheckpointSet(
-        stages, parts.tokenizer, parts.context_length, tuple(parts.notes), found.folder, inventory
-    )
+    notes = tuple(parts.notes)
+    return CheckpointSet(weights, files, parts.tokenizer, parts.context_length, notes, found.folder)
+
+
+def _add_weights(weights: dict[str, StageWeights], parts: Parts, stage: StageExport) -> None:
+    """The state dicts of a stage that were read and are not there yet."""
+    whole, source = parts.configs.get(stage.name, ({}, None))
+    for state_dict in stage.state_dicts:
+        if state_dict.name in weights or state_dict.name not in parts.sections:
+            continue
+        section = parts.sections[state_dict.name]
+        config = whole.get(state_dict.config_key) if state_dict.config_key else whole
+        own = dict(config) if isinstance(config, Mapping) else {}
+        state = canonical_state(section, state_dict.name)
+        weights[state_dict.name] = StageWeights(
+            state.tensors, own, section.file, section.prefix, state.stored_names, source
+        )
+
+
+def _read_companions(parts: Parts, stage: StageExport, main: StageWeights) -> Mapping[str, Path]:
+    """Read the weights that a stage needs from beside its own; the other files it needs."""
+    assert stage.companions is not None
+    needed = stage.companions(main.source.parent, main.state)
+    missing = {name: file for name, file in needed.state_dicts.items() if name not in parts.sections}
+    for file in (*missing.values(), *needed.files.values()):
+        if not file.is_file():
+            raise CheckpointError(
+                f"{file.parent}: expected {file.name}, which this {stage.name} needs; found none"
+            )
+    for name, file in missing.items():
+        parts.read(file, name)
+    return needed.files

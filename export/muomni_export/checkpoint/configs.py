@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from muomni.errors import CheckpointError
+from muomni_export.files import read_json
+from muomni_export.notes import Note
 
-from .files import read_json
 from .locate import find_config
 
 DEFAULT_CONTEXT_LENGTH = 512  # positions, the reference's
@@ -34,7 +35,7 @@ def whole_or_section(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def stage_config(
-    kind: str, config: Mapping[str, Any], config_path: Path | None, folder: Path, notes: list[str]
+    kind: str, config: Mapping[str, Any], config_path: Path | None, folder: Path, notes: list[Note]
 ) -> Config:
     """A stage's own JSON, updated by its section in the config of the set.
 
@@ -46,12 +47,12 @@ def stage_config(
     own = whole_or_section(read_json(own_path), kind) if own_path is not None else {}
     section = section_of(config, kind)
     if own_path is None and not section:
-        places = ", ".join(str(place) for place in dict.fromkeys(beside + looked))
-        notes.append(f"{kind}: no config found (looked at {places}); its sizes come from the tensors")
+        text = "no config found (looked at {places}); its sizes come from the tensors"
+        notes.append(Note("no_config", kind, text, {"places": tuple(dict.fromkeys(beside + looked))}))
     return own | section, config_path if section else own_path
 
 
-def context_length(configs: tuple[Mapping[str, Any], ...], source: Path, notes: list[str]) -> int:
+def context_length(configs: tuple[Mapping[str, Any], ...], source: Path, notes: list[Note]) -> int:
     """Positions the Thinker was last trained on: ``ctx_len`` of the set's config, else of the Thinker's.
 
     Raises:
@@ -59,12 +60,13 @@ def context_length(configs: tuple[Mapping[str, Any], ...], source: Path, notes: 
     """
     values = [config["ctx_len"] for config in configs if config.get("ctx_len") is not None]
     if not values:
-        notes.append(f"thinker: no ctx_len in {source.name}; used {DEFAULT_CONTEXT_LENGTH}")
+        used = {"file": source.name, "used": DEFAULT_CONTEXT_LENGTH}
+        notes.append(Note("default_used", "thinker", "no ctx_len in {file}; used {used}", used))
         return DEFAULT_CONTEXT_LENGTH
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise CheckpointError(f"{source}: ctx_len: expected a positive whole number, got {value!r}")
     if values[0] != values[-1]:
-        used, other = values[0], values[-1]
-        notes.append(f"thinker: ctx_len is {used} in the set's config, {other} in the Thinker's; used {used}")
+        text = "ctx_len is {used} in the set's config, {other} in the Thinker's; used {used}"
+        notes.append(Note("config_differs", "thinker", text, {"used": values[0], "other": values[-1]}))
     return int(values[0])

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from muomni.errors import CheckpointError
+from muomni_export.files import names_in
+from muomni_export.notes import Note
+from muomni_export.stages.registry import stage_named
 
-FILE_STEMS: Mapping[str, tuple[str, ...]] = {
-    "omni": ("omni",),
-    "thinker": ("thinker",),
-    "audio": ("audio_enc",),
-    "vision": ("vision",),
-    "talker": ("talker",),
-    "vocoder": ("vocoder", "hifigan"),
-    "ocr": ("ocr",),
-}
-"""Kind of folder -> names of its checkpoint file without ``.pt``, the preferred one first."""
+from .catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED, MERGED_PARTS, OMNI, kind_by_name, parts_of
+from .stage_files import ANY_STEMS, EXTENSIONS, find_stage_file, has_stage_file, is_named_for
+from .state_dict import strip_wrappers
 
-FOLDER_PREFIXES: Mapping[str, str] = {
-    "omni": "omni_sft",
-    "thinker": "thinker",
-    "audio": "audio_enc",
-    "vision": "vision",
-    "talker": "talker",
-    "vocoder": "vocoder",
-    "ocr": "ocr",
-}
-MERGED_FILE, TOKENIZER_FILE = "model.safetensors", "tokenizer.model"
+MERGED_STEMS = ("model", "muomni", "pytorch_model", OMNI)
+INDEX_SUFFIX = ".index.json"
+MERGED_FILES = tuple(
+    f"{stem}{extension}{suffix}"
+    for extension in (".safetensors", ".pt", ".pth", ".bin")
+    for suffix in ("", INDEX_SUFFIX)
+    for stem in MERGED_STEMS
+)
+"""Names of a file with all stages (or of the index of its shards), the preferred one first."""
+TOKENIZER_FILE = "tokenizer.model"
 EXPECTED_PATHS = (
-    "an omni_sft_* folder (omni.pt), a stage folder (thinker.pt, vision.pt, audio_enc.pt, talker.pt or "
-    "vocoder.pt) or a folder with model.safetensors"
+    "an omni_sft_* folder (omni.pt), a stage folder "
+    f"({', '.join(f'{stems[0]}.pt' for kind, stems in FILE_STEMS.items() if kind != OMNI)}) "
+    "or a folder with model.safetensors"
 )
 
 
@@ -59,45 +55,17 @@ def locate(path: Path) -> Located:
         folder = path.parent.resolve()
         return Located(_kind_of_file(path), folder, folder / path.name)
     folder = path.resolve()
+    merged = _merged_file(folder)
+    if merged is not None:
+        return Located(MERGED, folder, merged)
     kind = _kind_of_folder(folder)
     if kind is not None:
-        file = folder / MERGED_FILE if kind == "merged" else find_stage_file(folder, kind)
-        return Located(kind, folder, file)
+        return Located(kind, folder, find_stage_file(folder, kind))
     return locate(_omni_folder_below(folder))
 
 
-def find_stage_file(folder: Path, kind: str) -> Path:
-    """``<stage>.pt``, or the newest ``<stage>_step_<N>.pt`` by number.
-
-    Raises:
-        CheckpointError: neither is there.
-    """
-    for stem in FILE_STEMS[kind]:
-        if (folder / f"{stem}.pt").is_file():
-            return folder / f"{stem}.pt"
-        steps = {
-            int(match[1]): file
-            for file in folder.glob(f"{stem}_step_*.pt")
-            if (match := re.fullmatch(rf"{stem}_step_(\d+)\.pt", file.name)) and file.is_file()
-        }
-        if steps:
-            return steps[max(steps)]
-    looked = [f"{stem}{end}" for stem in FILE_STEMS[kind] for end in (".pt", "_step_<N>.pt")]
-    there = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-    found = ", ".join(there[:8]) or "nothing"
-    raise CheckpointError(f"{folder}: no {kind} checkpoint; expected {' or '.join(looked)}, found {found}")
-
-
-def has_stage_file(folder: Path, kind: str) -> bool:
-    try:
-        find_stage_file(folder, kind)
-    except CheckpointError:
-        return False
-    return True
-
-
 def find_named_stage(
-    kind: str, config: Mapping[str, Any], config_path: Path, folder: Path, notes: list[str]
+    kind: str, config: Mapping[str, Any], config_path: Path, folder: Path, notes: list[Note]
 ) -> Path | None:
     """The folder (or file) of a stage that ``<kind>_ckpt`` names, else a sibling of the omni folder.
 
@@ -109,7 +77,7 @@ def find_named_stage(
     """
     named = config.get(f"{kind}_ckpt")
     if named is None or named == "":
-        return _sibling(kind, folder, config_path)
+        return find_sibling(kind, folder, config_path)
     if not isinstance(named, str):
         raise CheckpointError(f"{config_path}: {kind}_ckpt: expected a path, got {named!r}")
     wanted = Path(named.replace("\\", "/"))
@@ -119,33 +87,38 @@ def find_named_stage(
     for place in dict.fromkeys((*places, sibling)):
         if place.exists():
             if place == sibling and place not in places:
-                notes.append(f"{kind}: {config_path.name} says {named}, which is not there; used {place}")
+                text = "{config} says {named}, which is not there; used {place}"
+                values = {"config": config_path.name, "named": wanted, "place": place}
+                notes.append(Note("stage_moved", kind, text, values))
             return place.resolve() if place.is_dir() else place
-    looked = ", ".join(str(place) for place in dict.fromkeys((*places, sibling)))
-    raise CheckpointError(
-        f"{config_path}: {kind}_ckpt names {named}, which does not exist; looked at {looked}. Copy the "
-        f"folder there, or take {kind}_ckpt out of the config to export without it"
-    )
+    looked = tuple(dict.fromkeys((*places, sibling)))
+    if kind == "thinker":
+        raise CheckpointError(
+            f"{config_path}: {kind}_ckpt names {named}, which does not exist; looked at "
+            f"{', '.join(map(str, looked))}. Copy the folder there"
+        )
+    text = "{config} names {named}, which does not exist (looked at {looked})"
+    values = {"config": config_path.name, "named": wanted, "looked": looked}
+    notes.append(Note("stage_missing", kind, text, values))
+    return None
 
 
-def find_vocoder(
+def find_beside(
+    kind: str,
     folders: Iterable[Path],
     config: Mapping[str, Any],
     config_path: Path | None,
     folder: Path,
-    notes: list[str],
+    notes: list[Note],
 ) -> Path | None:
-    """``vocoder_*`` beside the folder, else ``vocoder.pt`` or the older ``hifigan.pt`` in ``folders``."""
-    if config.get("vocoder_ckpt") and config_path is not None:
-        named = find_named_stage("vocoder", config, config_path, folder, notes)
+    """The file of a stage that goes with another: named in the config, in its own folder, else in ``folders``."""
+    if config.get(f"{kind}_ckpt") and config_path is not None:
+        named = find_named_stage(kind, config, config_path, folder, notes)
         if named is not None:
-            return named if named.is_file() else find_stage_file(named, "vocoder")
-    sibling = _sibling("vocoder", folder, config_path)
+            return named if named.is_file() else find_stage_file(named, kind)
+    sibling = find_sibling(kind, folder, config_path)
     places = ([sibling] if sibling else []) + list(folders)
-    for place in places:
-        if has_stage_file(place, "vocoder"):
-            return find_stage_file(place, "vocoder")
-    return None
+    return next((find_stage_file(place, kind) for place in places if has_stage_file(place, kind)), None)
 
 
 def find_config(folder: Path) -> tuple[Path | None, list[Path]]:
@@ -182,25 +155,43 @@ def find_tokenizer(folders: Iterable[Path]) -> Path:
 
 
 def _kind_of_file(path: Path) -> str:
-    if path.suffix == ".safetensors":
-        return "merged"
+    if path.name in MERGED_FILES and _is_merged(path):
+        return MERGED
     for kind, stems in FILE_STEMS.items():
         for stem in stems:
-            if re.fullmatch(rf"{stem}(_step_\d+)?\.pt", path.name):
+            if is_named_for(path, stem):
                 return kind
+    by_name = kind_by_name(path.resolve().parent)
+    if path.suffix in EXTENSIONS and path.stem in ANY_STEMS and by_name is not None:
+        return by_name
+    if path.suffix == ".safetensors":
+        return MERGED
     raise CheckpointError(f"{path}: not the name of a checkpoint file; expected {EXPECTED_PATHS}")
+
+
+def _merged_file(folder: Path) -> Path | None:
+    """The file with all stages in a folder, or the index of its shards."""
+    places = (folder / name for name in MERGED_FILES)
+    return next((place for place in places if place.is_file() and _is_merged(place)), None)
+
+
+def _is_merged(file: Path) -> bool:
+    """Whether a file with such a name has all stages, and not one (or those of omni.pt)."""
+    kind = kind_by_name(file.resolve().parent)
+    if kind is None and not file.name.startswith(OMNI):
+        return True
+    first = {strip_wrappers(name).partition(".")[0] for name in names_in(file)}
+    return bool(first & MERGED_PARTS.keys() - parts_of(kind or OMNI).keys())
 
 
 def _kind_of_folder(folder: Path) -> str | None:
     """By the files in the folder, then by its name; None where neither says."""
-    if (folder / MERGED_FILE).is_file():
-        return "merged"
-    by_name = next((k for k, prefix in FOLDER_PREFIXES.items() if folder.name.startswith(prefix)), None)
+    by_name = kind_by_name(folder)
     inside = [kind for kind in FILE_STEMS if has_stage_file(folder, kind)]
-    if "omni" in inside:
-        return "omni"
-    if len(inside) > 1 and "vocoder" in inside:
-        inside.remove("vocoder")  # hifigan.pt lies beside the Talker in older sets
+    # Of a vocoder beside the Talker, as in older sets, the folder is the Talker's.
+    inside = [kind for kind in inside if kind == OMNI or stage_named(kind).goes_with not in inside]
+    if OMNI in inside:
+        return OMNI
     if len(inside) == 1:
         return inside[0]
     if by_name in inside or not inside:
@@ -224,7 +215,7 @@ def _omni_folder_below(folder: Path) -> Path:
     raise CheckpointError(f"{folder}: no checkpoint here: expected {EXPECTED_PATHS}, found {there}")
 
 
-def _sibling(kind: str, folder: Path, config_path: Path | None) -> Path | None:
+def find_sibling(kind: str, folder: Path, config_path: Path | None) -> Path | None:
     """``<kind>_<suffix>`` beside a folder ``…_<suffix>``, else the only ``<kind>_*``."""
     prefix = FOLDER_PREFIXES[kind]
     found = sorted(p for p in folder.parent.glob(f"{prefix}_*") if p.is_dir() and p != folder)

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from muomni.errors import CheckpointError
 
-COMPILED = "_orig_mod."  # torch.compile, anywhere in a key
-DATA_PARALLEL = "module."  # DistributedDataParallel, at the start
+WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?:\.|$)")
+"""What ``torch.compile``, FSDP and activation checkpointing put anywhere into a key."""
+OUTER_WRAPPERS = ("module.", "_forward_module.")
+"""What data-parallel training, averaging and Fabric put at its start."""
 
-GENERIC_WRAPPERS = ("model", "state_dict", "model_state_dict")
-TRAINING_ONLY = frozenset(
-    (
-        *("optimizer", "optimizer_state_dict", "optim", "optim_g", "optim_d", "opt", "opt_g", "opt_d"),
-        *("scheduler", "scheduler_state_dict", "scheduler_g", "scheduler_d", "sched", "sched_g", "sched_d"),
-        *("scaler", "scaler_state_dict", "grad_scaler", "step", "global_step", "epoch", "loss"),
-        *("rng", "rng_state", "cuda_rng_state", "config", "cfg", "args"),
-        *("head", "img_proj", "text_proj", "text_embed", "mpd", "msd", "char_to_idx", "idx_to_char"),
-    )
+GENERIC_WRAPPERS = (
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "module",
+    "model_state",
+    "net",
+    "weights",
+    "shadow",
+)
+"""Names under which the weights of a file may lie: of training scripts, Lightning, DeepSpeed."""
+AVERAGED = re.compile(
+    r"(?:ema|swa|averaged?)(?:_?(?:model|weights|params|state_dict|state))*"
+    r"|(?:model|state_dict|model_state_dict|module)_(?:ema|swa|averaged?)|(?:model_)?(?:ema|swa)_model_state_dict"
+)
+"""Names of averages of the weights over training (EMA, SWA) beside them."""
+AVERAGED_MODEL = "n_averaged"  # what torch.optim.swa_utils.AveragedModel has beside the weights
+TRAINING_ONLY = re.compile(
+    r"optim\w*|opt(?:_\w+)?|\w*sched\w*|\w*scaler\w*|\w*rng\w*|\w*random_state\w*|\w*step|epoch|\w*loss\w*|\w*metric\w*"
+    r"|config|cfg|args|hparams|hyper_parameters|callbacks|loops|amp|sampler|data\w*loader\w*|n_averaged|num_updates"
+    r"|ds_config|ds_version|param_shapes|buffer_names|frozen_param_\w+|shared_params|lr|criterion"
+    r"|head|img_proj|text_proj|text_embed|mpd|msd|char_to_idx|idx_to_char"
 )
 """Parts of a training run that the exported model does not need."""
 
@@ -42,11 +57,17 @@ WEIGHT_NORM = re.compile(
 
 @dataclass(frozen=True)
 class Section:
-    """The part of a file that one stage is made of: name in the file -> (name in the stage, value)."""
+    """The part of a file that one state dict is: name in the file -> (name in the module, value)."""
 
     file: Path
     prefix: str
     entries: Mapping[str, tuple[str, Any]]
+    averaged: bool = False
+    """Whether these are averages over training."""
+
+
+Choice = Literal["model", "ema"]
+"""Which weights of a file to take where it has both: those of the last step, or their averages over training."""
 
 
 @dataclass(frozen=True)
@@ -58,24 +79,58 @@ class State:
 
 
 def strip_wrappers(key: str) -> str:
-    """Drop what ``torch.compile`` and data-parallel training put into a key."""
-    key = key.replace(COMPILED, "")
-    while key.startswith(DATA_PARALLEL):
-        key = key.removeprefix(DATA_PARALLEL)
+    """Drop what ``torch.compile`` and parallel training put into a key."""
+    key = WRAPPERS.sub("", key)
+    while key.startswith(OUTER_WRAPPERS):
+        key = key.partition(".")[2]
     return key
 
 
 def split_sections(
-    file: Path, payload: Mapping[str, Any], names: Mapping[str, str], bare: str | None, prefix: str = ""
+    file: Path,
+    payload: Mapping[str, Any],
+    names: Mapping[str, str],
+    bare: str | None,
+    choice: Choice = "model",
 ) -> dict[str, Section]:
-    """Divide a file among its stages.
+    """Divide a file among its state dicts.
 
-    ``names`` maps the names a file may use (``"proj_a"``) to stages (``"audio_projector"``); a part may be a
-    nested dictionary or a prefix of flat keys. ``bare`` is the stage of a file that is a state dict itself.
+    ``names`` maps the names a file may use (``"proj_a"``) to state dicts (``"audio_projector"``); a part may be a
+    nested dictionary or a prefix of flat keys. ``bare`` is that of a file that is a state dict itself.
 
     Raises:
-        CheckpointError: a part that holds tensors and is neither a stage's nor known to be training-only.
+        CheckpointError: a part that holds tensors and is neither known nor of training only; averages were chosen
+            and there are none.
     """
+    averaged = {key: value for key, value in payload.items() if _is_averaged(key, value, names)}
+    if not averaged:
+        sections = _split(file, payload, names, bare, "")
+        if AVERAGED_MODEL not in payload:
+            return sections
+        return {name: replace(section, averaged=True) for name, section in sections.items()}
+    rest = {key: value for key, value in payload.items() if key not in averaged}
+    sections = _split(file, rest, names, bare, "")
+    if sections and choice == "model":
+        return sections
+    for key, value in averaged.items():
+        found = _split(file, value, names, bare, f"{key}.")
+        sections |= {name: replace(section, averaged=True) for name, section in found.items()}
+    return sections
+
+
+def has_averages(payload: Mapping[str, Any], names: Mapping[str, str]) -> bool:
+    """Whether averages lie in a file beside its weights."""
+    return any(_is_averaged(key, value, names) for key, value in payload.items())
+
+
+def _is_averaged(key: str, value: Any, names: Mapping[str, str]) -> bool:
+    named = key not in names and AVERAGED.fullmatch(key) is not None
+    return named and isinstance(value, Mapping) and _holds_tensors(value)
+
+
+def _split(
+    file: Path, payload: Mapping[str, Any], names: Mapping[str, str], bare: str | None, prefix: str
+) -> dict[str, Section]:
     parts: dict[str, dict[str, tuple[str, Any]]] = {}
     prefixes: dict[str, str] = {}
     rest: dict[str, Any] = {}
@@ -97,12 +152,42 @@ def split_sections(
             inner = rest.get(wrapper)
             if isinstance(inner, Mapping):
                 refuse_unknown(file, {k: v for k, v in rest.items() if k != wrapper}, names, prefix)
-                return split_sections(file, inner, names, bare, f"{prefix}{wrapper}.")
+                return _split(file, inner, names, bare, f"{prefix}{wrapper}.")
+        if inner := _without_common_prefix(rest):
+            return _split(file, inner, names, bare, prefix)
         if bare is not None and any(isinstance(value, Tensor) for value in rest.values()):
-            entries = {f"{prefix}{k}": (k, value) for k, value in rest.items() if _holds_tensors(value)}
-            return {bare: Section(file, prefix, entries)}
+            weights = {k: v for k, v in rest.items() if _holds_tensors(v) and not _is_of_training(k, v)}
+            return {bare: Section(file, prefix, {f"{prefix}{k}": (k, value) for k, value in weights.items()})}
     refuse_unknown(file, rest, names, prefix)
-    return {stage: Section(file, prefixes[stage], entries) for stage, entries in parts.items()}
+    return {name: Section(file, prefixes[name], _whole_module(entries)) for name, entries in parts.items()}
+
+
+def _without_common_prefix(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys without the name that all tensors begin with, which a trainer's own module put there; {} without one.
+
+    No module of a stage has all its tensors under one name.
+    """
+    tensors = [strip_wrappers(key) for key, value in payload.items() if isinstance(value, Tensor)]
+    tensors = [key for key in tensors if "." in key or not TRAINING_ONLY.fullmatch(key)]
+    first = {key.partition(".")[0] for key in tensors}
+    if len(tensors) < 2 or len(first) != 1 or not all("." in key for key in tensors):
+        return {}
+    return {strip_wrappers(key).partition(".")[2] or key: value for key, value in payload.items()}
+
+
+def _whole_module(entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """Entries of a part without the name that all of them begin with."""
+    inner = _without_common_prefix(dict(entries.values()))
+    if not inner:
+        return entries
+    return {
+        stored: (strip_wrappers(key).partition(".")[2] or key, value)
+        for stored, (key, value) in entries.items()
+    }
+
+
+def _is_of_training(key: str, value: Any) -> bool:
+    return not isinstance(value, Tensor) and TRAINING_ONLY.fullmatch(strip_wrappers(key)) is not None
 
 
 def refuse_unknown(file: Path, rest: Mapping[str, Any], names: Mapping[str, str], prefix: str) -> None:
@@ -110,7 +195,7 @@ def refuse_unknown(file: Path, rest: Mapping[str, Any], names: Mapping[str, str]
     unknown = [
         prefix + str(key)
         for key, value in rest.items()
-        if strip_wrappers(str(key)).partition(".")[0] not in TRAINING_ONLY and _holds_tensors(value)
+        if not TRAINING_ONLY.fullmatch(strip_wrappers(str(key)).partition(".")[0]) and _holds_tensors(value)
     ]
     if unknown:
         shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
@@ -142,7 +227,7 @@ def _relevant(section: Section) -> Iterator[tuple[str, str, Any]]:
     """Entries as (name in the file, name in the stage, value), without training-only parts and buffers."""
     for stored, (raw, value) in section.entries.items():
         key = strip_wrappers(raw)
-        if key.partition(".")[0] in TRAINING_ONLY or BUFFERS.search(key):
+        if TRAINING_ONLY.fullmatch(key.partition(".")[0]) or BUFFERS.search(key):
             continue
         yield stored, key, value
 
@@ -155,11 +240,11 @@ def _to_float32(file: Path, stored: str, value: Any) -> Tensor:
             f"{file}: {stored}: expected a dense floating-point tensor, got {value.dtype} ({value.layout}, "
             f"{value.device}); export from the unquantised checkpoint"
         )
-    claimed, there = value.numel() * value.element_size(), file.stat().st_size
+    claimed, there = value.numel() * value.element_size(), value.untyped_storage().nbytes()
     if claimed > there:  # a few stored bytes, expanded to any shape
         raise CheckpointError(
             f"{file}: {stored}: expected a stored tensor, got shape {tuple(value.shape)} ({claimed} bytes) "
-            f"in a file of {there} bytes"
+            f"of {there} stored bytes"
         )
     # A copy, so that nothing depends on the mapped file any more.
     out = value.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)

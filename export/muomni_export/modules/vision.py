@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -98,3 +99,15 @@ class VisionEncoder(nn.Module):
             x = block(x)
         x = self.norm(x)
         return x[:, :1], x[:, 1:]
+
+
+def image_features(cls: Tensor, grid: Tensor, pool: int) -> Tensor:
+    """What is projected of an image: cls (B, 1, d), or grid (B, side², d) averaged over ``pool`` patches a side.
+
+    Gives (B, 1, d), or (B, (side / pool)², d) row by row.
+    """
+    if pool == 0:
+        return cls  # the reference's choice
+    side = isqrt(grid.shape[1])
+    square = grid.transpose(1, 2).reshape(grid.shape[0], grid.shape[2], side, side)
+    return F.avg_pool2d(square, pool).flatten(2).transpose(1, 2)

@@ -8,18 +8,15 @@ candidates; other logits keep the error of 4 bits. Of 8-bit weights the whole he
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
-from onnx.helper import make_node
+import onnx_ir as ir
 
 from muomni.errors import MuomniError
 
 from .attention import CONTRIB_DOMAIN
-from .quantize import INT8_ACCURACY_LEVEL, block_size, pack, quantise
-from .trace import save_model
+from .quantize import constant, float_values, product
 
 # Measured with random weights, where logits are closest together: 32 were always enough, and 64 cost 15 us more of
 # the 1500 that a float32 head of 32,000 tokens takes (benchmarks/README.md).
@@ -27,8 +24,8 @@ CANDIDATES = 64
 DRAFT_BITS = 4
 
 
-def add_draft_head(path: Path, candidates: int) -> None:
-    """Rewrite a float32 Thinker graph in place.
+def add_draft_head(model: ir.Model, candidates: int) -> None:
+    """Give a float32 Thinker graph a head that drafts.
 
     Args:
         candidates: logits that are computed exactly, at most the vocabulary.
@@ -36,50 +33,31 @@ def add_draft_head(path: Path, candidates: int) -> None:
     Raises:
         MuomniError: the graph does not end in a product with a weight.
     """
-    model = onnx.load(path)
     graph = model.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    head = next((node for node in graph.node if "logits" in node.output), None)
-    transposed = head is not None and any(a.name == "transB" and a.i == 1 for a in head.attribute)
-    if head is None or head.op_type != "Gemm" or not transposed or head.input[1] not in weights:
-        found = "nothing" if head is None else f"{head.op_type}({', '.join(head.input)})"
+    head = next((value.producer() for value in graph.outputs if value.name == "logits"), None)
+    rows = None
+    if head is not None and head.op_type == "Gemm" and head.attributes.get_int("transB", 0) == 1:
+        hidden, table, *bias = head.inputs
+        rows = None if bias else float_values(table)  # (V, D)
+    if head is None or rows is None or hidden is None or table is None:
+        found = head and f"{head.op_type}({', '.join(str(v and v.name) for v in head.inputs)})"
         raise MuomniError(
-            f"{path.stem}: expected logits = hidden · weightᵀ at the end of the graph, got {found}"
+            f"draft head: expected logits = hidden · weightᵀ without a bias at the graph's end, got {found}"
         )
-    if len(head.input) > 2:
-        raise MuomniError(f"{path.stem}: a head with a bias cannot be drafted")
-    hidden, table = head.input
-    rows = numpy_helper.to_array(weights[table]).astype(np.float32)  # (V, D)
-    block = block_size(rows.shape[1])
-    blocks = quantise(rows, DRAFT_BITS, block)
+    nodes = [product(graph, "draft", hidden, rows, DRAFT_BITS)]
+    draft = nodes[0].outputs[0]
 
-    def constant(name: str, value: np.ndarray) -> str:
-        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), f"draft.{name}"))
-        return f"draft.{name}"
+    def then(op: str, *inputs: ir.Value, outputs: int = 1, **attributes: int) -> Sequence[ir.Value]:
+        nodes.append(ir.node(op, inputs, attributes, num_outputs=outputs))
+        return nodes[-1].outputs
 
-    draft = make_node(
-        "MatMulNBits",
-        [hidden, constant("codes", pack(blocks)), constant("scales", blocks.scales)],
-        ["draft.logits"],
-        domain=CONTRIB_DOMAIN,
-        K=rows.shape[1],
-        N=len(rows),
-        bits=DRAFT_BITS,
-        block_size=block,
-        accuracy_level=INT8_ACCURACY_LEVEL,
-    )
-    count = constant("candidates", np.array([candidates], dtype=np.int64))
-    last = constant("last_axis", np.array([2], dtype=np.int64))
-    ranked = [
-        make_node("TopK", ["draft.logits", count], ["draft.best", "draft.ids"], axis=-1, sorted=0),
-        make_node("Gather", [table, "draft.ids"], ["draft.rows"], axis=0),  # (B, candidates, D)
-        make_node("Unsqueeze", [hidden, last], ["draft.column"]),  # (B, D, 1)
-        make_node("MatMul", ["draft.rows", "draft.column"], ["draft.exact_column"]),
-        make_node("Squeeze", ["draft.exact_column", last], ["draft.exact"]),
-        make_node("ScatterElements", ["draft.logits", "draft.ids", "draft.exact"], ["logits"], axis=-1),
-    ]
-    at = list(graph.node).index(head)
-    nodes = [*graph.node[:at], draft, *ranked, *graph.node[at + 1 :]]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    save_model(model, path)
+    last = constant(graph, "draft.last_axis", np.array([2], dtype=np.int64))
+    count = constant(graph, "draft.candidates", np.array([candidates], dtype=np.int64))
+    _, ids = then("TopK", draft, count, outputs=2, axis=-1, sorted=0)
+    (best_rows,) = then("Gather", table, ids, axis=0)  # (B, candidates, D)
+    (column,) = then("Unsqueeze", hidden, last)  # (B, D, 1)
+    (exact_column,) = then("MatMul", best_rows, column)
+    (exact,) = then("Squeeze", exact_column, last)
+    logits = then("ScatterElements", draft, ids, exact, axis=-1)
+    model.opset_imports.setdefault(CONTRIB_DOMAIN, 1)
+    ir.convenience.replace_nodes_and_values(graph, head, [head], nodes, head.outputs, logits)

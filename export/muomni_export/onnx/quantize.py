@@ -7,18 +7,15 @@ graph boundary stay float32, so that bundles of different precision are intercha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import numpy_helper
-from onnx.helper import make_node, make_opsetid
 
 from .attention import CONTRIB_DOMAIN
-from .trace import save_model
 
 # Larger blocks are faster and coarser: 128 was 1.3 times block 32 in decode speed, 256 no more than 1.1
 # times 128 (benchmarks/README.md).
@@ -31,7 +28,7 @@ SMALLEST_WEIGHT = 1024
 # Products with fewer outputs cost nothing, and among them are the routers of experts, whose rounding would
 # send tokens elsewhere.
 FEWEST_OUTPUTS = 65
-ROTARY_TABLES = "rotary."  # how muomni_export.stages.graphs names them
+ROTARY_TABLES = "rotary."  # how the graphs of the decoders name them
 # Shrinking the range of a block clips its largest weight and refines all others; the best factor is searched.
 RANGE_FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 
@@ -99,115 +96,110 @@ def pack(blocks: Blocks) -> NDArray[np.uint8]:
     return packed
 
 
-def quantise_file(path: Path, bits: int) -> None:
-    """Rewrite a graph with its products and embedding tables in ``bits`` (8 or 4).
+def quantise_weights(model: ir.Model, bits: int) -> None:
+    """Put a graph's products in ``bits`` (8 or 4), and its embedding tables in 8.
 
     Convolutions, norms and small weights stay float32.
     """
-    model = onnx.load(path)
-    _Rewriter(model, bits).rewrite()
-    save_model(model, path)
+    graph = model.graph
+    model.opset_imports.setdefault(CONTRIB_DOMAIN, 1)
+    for node in list(graph):
+        if node.op_type in ("MatMul", "Gemm") and (matrix := _matrix(node.inputs[1])) is not None:
+            x, weight, *bias = node.inputs
+            rows = matrix if node.attributes.get_int("transB", 0) else matrix.T  # (N, K)
+            if len(rows) < FEWEST_OUTPUTS:
+                continue
+            rounded = product(graph, _name(weight), x, rows, bits, bias)
+        elif node.op_type == "Gather" and (matrix := _matrix(node.inputs[0])) is not None:
+            rounded = _lookup(graph, _name(node.inputs[0]), node.inputs[1], matrix)
+        else:
+            continue
+        rounded.name = node.name
+        ir.convenience.replace_nodes_and_values(graph, node, [node], [rounded], node.outputs, rounded.outputs)
+    for name, weight in list(graph.initializers.items()):
+        if not weight.uses():
+            del graph.initializers[name]
 
 
-class _Rewriter:
-    def __init__(self, model: onnx.ModelProto, bits: int) -> None:
-        self.model, self.bits = model, bits
-        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.added: dict[str, onnx.TensorProto] = {}
-
-    def rewrite(self) -> None:
-        graph = self.model.graph
-        nodes = [self._node(node) for node in graph.node]
-        used = {name for node in nodes for name in node.input}
-        kept = [tensor for tensor in graph.initializer if tensor.name in used]
-        del graph.node[:], graph.initializer[:]
-        graph.node.extend(nodes)
-        graph.initializer.extend([*kept, *self.added.values()])
-        if all(opset.domain != CONTRIB_DOMAIN for opset in self.model.opset_import):
-            self.model.opset_import.append(make_opsetid(CONTRIB_DOMAIN, 1))
-
-    def _node(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        if node.op_type in ("MatMul", "Gemm") and (weight := self._weight(node.input[1])) is not None:
-            transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            rows = weight if transposed else weight.T  # (N, K)
-            return self._product(node, rows) if len(rows) >= FEWEST_OUTPUTS else node
-        if node.op_type == "Gather" and (table := self._weight(node.input[0])) is not None:
-            return self._lookup(node, table)
-        return node
-
-    def _weight(self, name: str) -> NDArray[np.float32] | None:
-        tensor = self.weights.get(name)
-        if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) != 2:
-            return None
-        array = numpy_helper.to_array(tensor)
-        return array if array.size >= SMALLEST_WEIGHT else None
-
-    def _product(self, node: onnx.NodeProto, rows: NDArray[np.float32]) -> onnx.NodeProto:
-        count, columns = rows.shape
-        block = block_size(columns)
-        blocks = quantise(np.ascontiguousarray(rows), self.bits, block)
-        name = node.input[1]
-        codes = self._add(f"{name}.codes", pack(blocks))
-        scales = self._add(f"{name}.scales", blocks.scales)
-        bias = list(node.input[2:3]) if node.op_type == "Gemm" else []
-        return make_node(
-            "MatMulNBits",
-            [node.input[0], codes, scales, *(["", "", *bias] if bias else [])],
-            list(node.output),
-            name=node.name,
-            domain=CONTRIB_DOMAIN,
-            K=columns,
-            N=count,
-            bits=self.bits,
-            block_size=block,
-            accuracy_level=INT8_ACCURACY_LEVEL,
-        )
-
-    def _lookup(self, node: onnx.NodeProto, table: NDArray[np.float32]) -> onnx.NodeProto:
-        columns = table.shape[1]
-        block = block_size(columns)
-        blocks = quantise(table, EMBEDDING_BITS, block)
-        name = node.input[0]
-        codes = self._add(f"{name}.codes", blocks.codes.reshape(len(table), -1)[:, :columns])
-        scales = self._add(f"{name}.scales", blocks.scales)
-        return make_node(
-            "GatherBlockQuantized",
-            [codes, node.input[1], scales],
-            list(node.output),
-            name=node.name,
-            domain=CONTRIB_DOMAIN,
-            bits=EMBEDDING_BITS,
-            block_size=block,
-            gather_axis=0,
-            quantize_axis=1,
-        )
-
-    def _add(self, name: str, array: NDArray[np.generic]) -> str:
-        self.added[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        return name
-
-
-def halve_file(path: Path) -> None:
+def halve(model: ir.Model) -> None:
     """Store a graph's float32 weights as float16 and widen them when the graph is loaded.
 
     Half the size on disk; the arithmetic stays float32 (the CPU has no float16 products, and the widening
     is folded away when the session is made).
     """
-    model = onnx.load(path)
-    casts: list[onnx.NodeProto] = []
-    for tensor in model.graph.initializer:
-        if tensor.name.startswith(ROTARY_TABLES):
+    graph = model.graph
+    first = graph[0]
+    for name, weight in list(graph.initializers.items()):
+        if name.startswith(ROTARY_TABLES):
             continue  # half precision is too coarse for the angles of far positions
-        if tensor.data_type == onnx.TensorProto.FLOAT and _elements(tensor.dims) >= SMALLEST_WEIGHT:
-            name = tensor.name
-            half = numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-            casts.append(make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *nodes])
-    save_model(model, path)
+        values = float_values(weight)
+        if values is not None and values.size >= SMALLEST_WEIGHT:
+            del graph.initializers[name]
+            half = constant(graph, f"{name}.half", values.astype(np.float16))
+            widened = ir.val(name, ir.DataType.FLOAT, values.shape)
+            graph.insert_before(first, ir.node("Cast", [half], {"to": widened.dtype}, outputs=[widened]))
+            weight.replace_all_uses_with(widened)
 
 
-def _elements(dims: Iterable[int]) -> int:
-    return int(np.prod(list(dims)))
+def float_values(value: ir.Value | None) -> NDArray[np.float32] | None:
+    """The numbers of a float32 initializer; None of anything else."""
+    tensor = value.const_value if value is not None and value.is_initializer() else None
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT:
+        return None
+    values: NDArray[np.float32] = tensor.numpy()
+    return values
+
+
+def product(
+    graph: ir.Graph,
+    name: str,
+    x: ir.Value | None,
+    rows: NDArray[np.float32],
+    bits: int,
+    bias: Sequence[ir.Value | None] = (),
+) -> ir.Node:
+    """``x · rowsᵀ`` with quantised rows (N, K), whose codes and scales become initializers under ``name``."""
+    count, columns = rows.shape
+    block = block_size(columns)
+    blocks = quantise(np.ascontiguousarray(rows), bits, block)
+    codes = constant(graph, f"{name}.codes", pack(blocks))
+    scales = constant(graph, f"{name}.scales", blocks.scales)
+    attributes = {
+        "K": columns,
+        "N": count,
+        "bits": bits,
+        "block_size": block,
+        "accuracy_level": INT8_ACCURACY_LEVEL,
+    }
+    inputs = [x, codes, scales, *([None, None, *bias] if bias else [])]
+    return ir.node("MatMulNBits", inputs, attributes, domain=CONTRIB_DOMAIN)
+
+
+def constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
+    """The initializer of that name: a new one, or, where a weight is used twice, the one it has."""
+    value = graph.initializers.get(name)
+    if value is None or value.shape != array.shape:
+        value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
+        graph.register_initializer(value)  # refuses a name that is taken
+    return value
+
+
+def _lookup(graph: ir.Graph, name: str, ids: ir.Value | None, table: NDArray[np.float32]) -> ir.Node:
+    columns = table.shape[1]
+    block = block_size(columns)
+    blocks = quantise(table, EMBEDDING_BITS, block)
+    codes = constant(graph, f"{name}.codes", blocks.codes.reshape(len(table), -1)[:, :columns])
+    scales = constant(graph, f"{name}.scales", blocks.scales)
+    attributes = {"bits": EMBEDDING_BITS, "block_size": block, "gather_axis": 0, "quantize_axis": 1}
+    return ir.node("GatherBlockQuantized", [codes, ids, scales], attributes, domain=CONTRIB_DOMAIN)
+
+
+def _matrix(value: ir.Value | None) -> NDArray[np.float32] | None:
+    """The numbers of a matrix that is worth quantising."""
+    values = float_values(value)
+    return values if values is not None and values.ndim == 2 and values.size >= SMALLEST_WEIGHT else None
+
+
+def _name(value: ir.Value | None) -> str:
+    assert value is not None and value.name is not None
+    return value.name

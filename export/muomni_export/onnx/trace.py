@@ -1,4 +1,4 @@
-"""From a graph module to an ONNX file."""
+"""From a graph module to an ONNX model in memory, and from there to its file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
+import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import nn
 
 from muomni.errors import MuomniError
+
+from .angles import narrow_angles
 
 OPSET = 23  # the first with RMSNormalization and Attention
 # More weight than this goes to a file beside the graph, which ONNX Runtime maps into memory: a Thinker of 20 MB
@@ -24,21 +27,19 @@ DynamicShapes = Any
 """What ``torch.export`` takes: for each input its named axes, nested as the inputs are."""
 
 
-def export_graph(
+def trace(
     module: nn.Module,
     arguments: tuple[Any, ...],
     dynamic_shapes: DynamicShapes,
     input_names: Sequence[str],
     output_names: Sequence[str],
-    path: Path,
-) -> None:
-    """Trace ``module`` on example arguments and write it as ONNX.
+) -> ir.Model:
+    """Trace ``module`` on example arguments, to be rewritten and saved.
 
     Args:
         arguments: example inputs; dynamic axes must be larger than 1.
         dynamic_shapes: see :data:`DynamicShapes`.
         input_names, output_names: flattened names, in order.
-        path: the ``.onnx`` file; weights above 1 MiB go to ``path + ".data"``.
 
     Raises:
         MuomniError: torch cannot export the module.
@@ -58,37 +59,30 @@ def export_graph(
             )
         except Exception as error:
             raise MuomniError(
-                f"{path.stem}: torch {torch.__version__} could not export this module: {error}"
+                f"torch {torch.__version__} could not export {type(module).__name__}: {error}"
             ) from error
     assert program is not None
-    _strip_metadata(program.model)
-    weight_bytes = sum(t.nbytes for t in module.state_dict().values())
-    program.save(str(path), external_data=weight_bytes > EXTERNAL_DATA_BYTES)
+    model: ir.Model = program.model
+    _strip_metadata(model)
+    narrow_angles(model)
+    return model
 
 
-def save_model(model: onnx.ModelProto, path: Path) -> None:
-    """Write a rewritten graph in place of the file it was read from, and of that file's external data."""
-    data = path.with_name(path.name + ".data")
-    data.unlink(missing_ok=True)  # onnx appends to a file that is there
-    weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    if weight_bytes > EXTERNAL_DATA_BYTES:
-        onnx.save_model(model, path, save_as_external_data=True, location=data.name)
-    else:
-        onnx.save_model(model, path)
+def save(model: ir.Model, path: Path) -> None:
+    """Write a graph; where its weights are above 1 MiB they go to ``path + ".data"``."""
+    weights = (value.const_value for value in model.graph.initializers.values())
+    weight_bytes = sum(weight.nbytes for weight in weights if weight is not None)
+    external = f"{path.name}.data" if weight_bytes > EXTERNAL_DATA_BYTES else None
+    ir.save(model, path, external_data=external)
 
 
-def _strip_metadata(model: Any) -> None:
+def _strip_metadata(model: ir.Model) -> None:
     """Drop what the tracer notes on every node: stack traces, with the paths of the exporting machine."""
+    ClearMetadataAndDocStringPass()(model)
     model.metadata_props.clear()
-    graphs = [model.graph, *model.functions.values()]
-    for graph in graphs:
-        graph.metadata_props.clear()
-        for node in graph.all_nodes():
-            node.metadata_props.clear()
-            node.doc_string = None
-            for value in node.outputs:
-                value.metadata_props.clear()
-    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+    graph = model.graph
+    made = (value for node in graph.all_nodes() for value in node.outputs)
+    for value in (*graph.inputs, *graph.initializers.values(), *made):
         value.metadata_props.clear()
 
 

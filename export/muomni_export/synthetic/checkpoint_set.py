@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from muomni.errors import InputError, OutputError
-from muomni_export.checkpoint.layouts import MERGED_PARTS
+from muomni_export.checkpoint.catalogue import FILE_STEMS, FOLDER_PREFIXES, MERGED_PARTS, OMNI
 from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.stages.registry import STAGES, state_dicts
 
 from .sizes import SetSizes, set_sizes
 from .tokenizer import tokenizer_model
@@ -37,10 +39,7 @@ def write_random_set(
     activation: Activation = "swiglu",
     experts: int = 0,
     downsampling: int | None = None,
-    with_vision: bool = True,
-    with_audio: bool = True,
-    with_talker: bool = True,
-    with_vocoder: bool = True,
+    without: Collection[str] = (),
     merged: bool = False,
     bare: bool = False,
     compiled: bool = False,
@@ -56,7 +55,7 @@ def write_random_set(
         gqa: as many key/value heads as the size says, else one for each head, in a fused projection.
         activation, experts: of the Thinker's and the Talker's MLP; of the Thinker's mixture (0: none).
         downsampling: 4 or 8, of the audio encoder; None keeps the size's.
-        with_vision, with_audio, with_talker, with_vocoder: leave a stage out.
+        without: stages that are left out, with what is of no use without them.
         merged: one ``model.safetensors`` with ``config.json`` in ``folder`` itself, which is returned.
         bare: single-stage files hold the state dict itself where the format allows it.
         compiled: keys with ``_orig_mod.``.
@@ -71,11 +70,7 @@ def write_random_set(
     """
     sizes = set_sizes(size) if isinstance(size, str) else size
     sizes = _varied(sizes, gqa, activation, experts, downsampling)
-    skipped = {
-        stage
-        for stage, there in (("vision", with_vision), ("audio", with_audio), ("talker", with_talker))
-        if not there
-    }
+    skipped = _skipped(without)
     states = random_states(sizes, seed)
     if old_audio_attention:
         states["audio"] = with_old_attention(states["audio"])
@@ -84,20 +79,40 @@ def write_random_set(
     for stage, state in states.items():
         prefix = "_orig_mod." if compiled else ""
         states[stage] = {prefix + name: tensor.to(dtype) for name, tensor in state.items()}
-    files = _merged_files(states, skipped) if merged else _stage_files(states, skipped, bare)
-    if with_vocoder and with_talker:
-        files["vocoder"] = {"generator": states["vocoder"], "mpd": {}, "msd": {}, **_run_state("opt_g")}
+    files, configs = _stage_files(states, skipped, bare), _configs(sizes, skipped)
 
     def write(target: Path) -> None:
         if merged:
-            _write_merged(target, files, _configs(sizes, skipped))
+            alone = {kind: file for kind, file in files.items() if kind not in {OMNI, *MERGED_PARTS.values()}}
+            _write_merged(target, _merged_file(states, skipped), alone, configs)
         else:
-            _write_stages(target, sizes.name, files, _configs(sizes, skipped), step_files)
+            _write_stages(target, sizes.name, files, configs, step_files)
         tokenizer = target if merged else target / "checkpoints" / f"thinker_{sizes.name}"
         (tokenizer / "tokenizer.model").write_bytes(tokenizer_model(sizes.thinker.vocabulary))
 
     _in_new_folder(folder, write)
     return folder if merged else folder / "checkpoints" / f"omni_sft_{sizes.name}"
+
+
+def _skipped(without: Collection[str]) -> set[str]:
+    """State dicts that are left out: of these stages, and of those that go with them.
+
+    Raises:
+        InputError: there is no such stage, or nothing would be left.
+    """
+    known = [stage.name for stage in STAGES if stage.synthetic is not None and stage.name != "thinker"]
+    for name in without:
+        if name not in known:
+            raise InputError(f"without: expected some of {', '.join(known)}, got {name!r}")
+    gone = set(without)
+    for stage in STAGES:
+        if stage.goes_with in gone:
+            gone.add(stage.name)
+        if stage.name in gone:
+            gone |= {part.name for part in stage.state_dicts} | (
+                {stage.main.needs} if stage.main.needs else set()
+            )
+    return gone
 
 
 def _varied(
@@ -117,136 +132,83 @@ def _varied(
     )
 
 
-def _run_state(optimizer: str = "optimizer") -> dict[str, Any]:
+def _run_state() -> dict[str, Any]:
     """What a training run saves beside its weights."""
-    return {optimizer: {"state": {}, "param_groups": [{"lr": 3e-4}]}, "step": STEPS[-1]}
+    state = {"optimizer": {"state": {}, "param_groups": [{"lr": 3e-4}]}, "scheduler": {"last_epoch": 9}}
+    return {**state, "step": STEPS[-1]}
 
 
 def _stage_files(states: dict[str, State], skipped: set[str], bare: bool) -> dict[str, dict[str, Any]]:
-    def with_run(parts: dict[str, Any]) -> dict[str, Any]:
-        return {**parts, **_run_state(), "scheduler": {"last_epoch": 9}}
+    """The content of each kind of file; ``bare``: the state dict itself where the format allows it."""
+    kept = {name: state for name, state in states.items() if name not in skipped}
+    files = {OMNI: _file_of(OMNI, kept) | _run_state()}
+    for stage in STAGES:
+        if stage.name not in kept or not stage.file_stems or stage.synthetic is None:
+            continue
+        parts = _file_of(stage.name, kept)
+        if OMNI in stage.main.files:  # as it was before fine-tuning
+            parts = {key: {n: 0.5 * tensor for n, tensor in part.items()} for key, part in parts.items()}
+        if bare and len(parts) == 1 and stage.goes_with is None:
+            files[stage.name] = next(iter(parts.values()))
+        else:
+            files[stage.name] = {**parts, **stage.synthetic.beside(), **_run_state()}
+    return files
 
-    def head(inputs: int) -> State:
-        return {"weight": torch.zeros(8, inputs), "bias": torch.zeros(8)}
 
-    def single(stage: str, parts: dict[str, Any]) -> dict[str, Any]:
-        return dict(states[stage]) if bare else with_run(parts)
+def _file_of(kind: str, states: dict[str, State]) -> dict[str, State]:
+    """The state dicts in a kind of file, under the names they have there."""
+    parts = [part for part in state_dicts() if kind in part.files and part.name in states]
+    return {part.files[kind][0]: states[part.name] for part in parts}
 
-    projectors = {
-        part: states[f"{stage}_projector"]
-        for part, stage in (("proj_a", "audio"), ("proj_v", "vision"))
-        if stage not in skipped
+
+def _merged_file(states: dict[str, State], skipped: set[str]) -> dict[str, Tensor]:
+    return {
+        f"{part.merged}.{name}": tensor.contiguous()
+        for part in state_dicts()
+        if part.merged and part.name in states and part.name not in skipped
+        for name, tensor in states[part.name].items()
     }
-    pretrained = {name: 0.5 * tensor for name, tensor in states["thinker"].items()}  # before fine-tuning
-    files = {
-        "omni": with_run({"thinker": states["thinker"], **projectors}),
-        "thinker": dict(pretrained) if bare else with_run({"model": pretrained}),
-        "vision": single("vision", {"vit": states["vision"], "img_proj": head(4), "text_proj": head(4)}),
-        "audio": single("audio", {"enc": states["audio"], "head": head(4)}),
-        "talker": with_run({"rvq": states["codec"], "talker": states["talker"]}),
-    }
-    return {stage: file for stage, file in files.items() if stage not in skipped}
-
-
-def _merged_files(states: dict[str, State], skipped: set[str]) -> dict[str, dict[str, Any]]:
-    left_out = skipped | {f"{stage}_projector" for stage in skipped} | {"vocoder"}
-    left_out |= {"codec"} if "talker" in skipped else set()
-    names = {stage: part for part, stage in MERGED_PARTS.items()}
-    whole = {
-        f"{names[stage]}.{name}": tensor.contiguous()
-        for stage, state in states.items()
-        if stage not in left_out
-        for name, tensor in state.items()
-    }
-    return {"merged": whole}
 
 
 def _configs(sizes: SetSizes, skipped: set[str]) -> dict[str, dict[str, Any]]:
-    """The JSON of every stage, and of the set without its paths."""
-    vision, audio, vocoder = sizes.vision, sizes.audio, sizes.vocoder
-    thinker = _decoder_config(sizes.thinker.decoder) | {
-        "vocab_size": sizes.thinker.vocabulary,
-        "ctx_len": sizes.thinker.context_length,
-    }
-    configs = {
-        "thinker": thinker,
-        "vision": {
-            "img_size": vision.image_size,
-            "patch": vision.patch,
-            **_encoder_config(vision.width, vision.layers, vision.heads, vision.hidden),
-        },
-        "audio": {
-            "mel_bins": audio.mel_bins,
-            "sample_rate": 16_000,
-            "frame_hop": 160,
-            "frame_win": 400,
-            "downsample_time": audio.downsampling,
-            **_encoder_config(audio.width, audio.layers, audio.heads, audio.hidden),
-        },
-        "talker": {
-            **_decoder_config(sizes.talker.decoder),
-            "codebooks": sizes.codec.codebooks,
-            "codebook_size": sizes.talker.codebook_size,
-            "frame_ms": 1000 / sizes.talker.frame_rate_hz,
-            "sample_rate": 16_000,
-            "n_mels": sizes.codec.mel_bins,
-        },
-        "vocoder": {
-            "sample_rate": 16_000,
-            "n_mels": vocoder.mel_bins,
-            "n_fft": 1024,
-            "hop_length": vocoder.hop_samples,
-            "upsample_initial_channel": vocoder.channels,
-            "upsample_rates": list(vocoder.upsampling),
-            "upsample_kernel_sizes": list(vocoder.upsampling_kernels),
-            "resblock_kernel_sizes": list(vocoder.kernels),
-            "resblock_dilation_sizes": [list(dilations) for dilations in vocoder.dilations],
-        },
-    }
-    return {stage: config for stage, config in configs.items() if stage not in skipped}
-
-
-def _encoder_config(width: int, layers: int, heads: int, hidden: int) -> dict[str, Any]:
-    return {"d_model": width, "n_layers": layers, "n_heads": heads, "d_ff": hidden}
-
-
-def _decoder_config(sizes: DecoderSizes) -> dict[str, Any]:
-    config = _encoder_config(sizes.width, sizes.layers, sizes.heads, sizes.hidden)
-    config |= {"rope_theta": sizes.rope_theta, "dropout": 0.1, "use_swiglu": sizes.activation == "swiglu"}
-    config |= {"use_gqa": not sizes.fused_qkv, "kv_groups": sizes.kv_heads, "use_moe": sizes.experts > 0}
-    if sizes.experts:
-        config |= {"num_experts": sizes.experts, "num_experts_per_tok": sizes.experts_per_token}
-    return config
+    """The JSON of every stage that has a file, and of the set without its paths."""
+    configs: dict[str, dict[str, Any]] = {}
+    for stage in STAGES:
+        if stage.name in skipped or stage.synthetic is None:
+            continue
+        owner = stage.name if stage.file_stems else next(iter(stage.main.files))
+        configs.setdefault(owner, {}).update(stage.synthetic.config(getattr(sizes, stage.name)))
+    return configs
 
 
 def _write_stages(
     target: Path, name: str, files: dict[str, dict[str, Any]], configs: dict[str, Any], step_files: bool
 ) -> None:
-    folders = {stage: f"{'audio_enc' if stage == 'audio' else stage}_{name}" for stage in files}
-    folders["omni"] = f"omni_sft_{name}"
-    named = ("thinker", "audio", "vision", "talker")
-    omni: dict[str, Any] = {f"{s}_ckpt": f"checkpoints/{folders[s]}" for s in named if s in files}
+    folders = {kind: f"{FOLDER_PREFIXES[kind]}_{name}" for kind in files}
+    named = [stage.name for stage in STAGES if stage.name in files and stage.goes_with is None]
+    omni: dict[str, Any] = {f"{kind}_ckpt": f"checkpoints/{folders[kind]}" for kind in named}
     omni |= {"ctx_len": configs["thinker"]["ctx_len"], "thinker": configs["thinker"]}
-    omni["save_dir"] = f"checkpoints/{folders['omni']}"
-    for stage, file in files.items():
-        folder = target / "checkpoints" / folders[stage]
+    omni["save_dir"] = f"checkpoints/{folders[OMNI]}"
+    for kind, file in files.items():
+        folder = target / "checkpoints" / folders[kind]
         folder.mkdir(parents=True)
-        stem = "audio_enc" if stage == "audio" else stage
+        stem = FILE_STEMS[kind][0]
         if step_files:
             torch.save({"step": STEPS[0]}, folder / f"{stem}_step_{STEPS[0]}.pt")
             torch.save(file, folder / f"{stem}_step_{STEPS[1]}.pt")
         else:
             torch.save(file, folder / f"{stem}.pt")
-        _write_json(
-            target / "configs" / f"{folders[stage]}.json", omni if stage == "omni" else configs[stage]
-        )
+        _write_json(target / "configs" / f"{folders[kind]}.json", omni if kind == OMNI else configs[kind])
 
 
-def _write_merged(target: Path, files: dict[str, dict[str, Any]], configs: dict[str, Any]) -> None:
-    save_file(files["merged"], target / "model.safetensors")
+def _write_merged(
+    target: Path, tensors: dict[str, Tensor], files: dict[str, dict[str, Any]], configs: dict[str, Any]
+) -> None:
+    """``files`` are those of stages that a merged file does not hold."""
+    save_file(tensors, target / "model.safetensors")
     _write_json(target / "config.json", configs)
-    if "vocoder" in files:
-        torch.save(files["vocoder"], target / "vocoder.pt")
+    for kind, file in files.items():
+        torch.save(file, target / f"{FILE_STEMS[kind][0]}.pt")
 
 
 def _write_json(path: Path, value: Any) -> None:

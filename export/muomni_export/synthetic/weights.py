@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod, sqrt
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from muomni_export.modules.audio_encoder import AudioEncoder
-from muomni_export.modules.codec import Codec
-from muomni_export.modules.talker import Talker
-from muomni_export.modules.thinker import Thinker
-from muomni_export.modules.vision import VisionEncoder
-from muomni_export.modules.vocoder import Vocoder
+from muomni_export.stages.registry import STAGES
 
 from .sizes import SetSizes
 
@@ -23,24 +17,19 @@ State = dict[str, Tensor]
 
 
 def random_states(sizes: SetSizes, seed: int) -> dict[str, State]:
-    """A state dict per stage, deterministic for a seed whatever else is asked for."""
+    """Every state dict by its name, deterministic for a seed whatever else is asked for."""
     width = sizes.thinker.decoder.width
-    makers: dict[str, Callable[[], nn.Module]] = {
-        "thinker": lambda: Thinker(sizes.thinker),
-        "vision": lambda: VisionEncoder(sizes.vision),
-        "audio": lambda: AudioEncoder(sizes.audio),
-        "talker": lambda: Talker(sizes.talker),
-        "codec": lambda: Codec(sizes.codec),
-        "vocoder": lambda: Vocoder(sizes.vocoder),
-        "audio_projector": lambda: nn.Linear(sizes.audio.width, width),
-        "vision_projector": lambda: nn.Linear(sizes.vision.width, width),
-    }
+    shapes: dict[str, dict[str, torch.Size]] = {}
+    with torch.device("meta"):
+        for stage in STAGES:
+            made = stage.synthetic.modules(getattr(sizes, stage.name), width) if stage.synthetic else {}
+            for name, module in made.items():
+                shapes[name] = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    mains = [stage.name for stage in STAGES if stage.name in shapes]
     states = {}
-    for i, (stage, make) in enumerate(makers.items()):
-        with torch.device("meta"):
-            shapes = {name: tensor.shape for name, tensor in make().state_dict().items()}
+    for i, name in enumerate((*mains, *sorted(shapes.keys() - set(mains)))):
         generator = torch.Generator().manual_seed(1_000_003 * seed + i)
-        states[stage] = {name: _random(name, shape, generator) for name, shape in shapes.items()}
+        states[name] = {key: _random(key, shape, generator) for key, shape in shapes[name].items()}
     return states
 
 

@@ -112,12 +112,12 @@ def measure_stages(omni: Omni, rounds: int) -> dict[str, Any]:
 def measure_requests(omni: Omni, rounds: int) -> dict[str, dict[str, Any]]:
     """Whole requests with warm sessions: milliseconds to the first token and to the first audio, by prompt."""
     manifest = omni.manifest
-    inputs: dict[str, dict[str, Any]] = {"text": {"text": "What is this?"}}
+    inputs: dict[str, dict[str, Any]] = {"text": {}}
     if can_see(manifest):
-        inputs["image"] = {"text": "What is this?", "images": [example_image()]}
+        inputs["image"] = {"images": [example_image()]}
     if can_hear(manifest):
         audio = example_audio(16_000 if manifest.audio is None else manifest.audio.mel.sample_rate_hz, 2.0)
-        inputs["audio"] = {"text": "What is this?", "audio": audio}
+        inputs["audio"] = {"audio": audio}
     speaks = can_speak(manifest)
     samples: dict[str, dict[str, list[float]]] = {
         name: {"first_token": [], "first_audio": []} for name in inputs
@@ -127,6 +127,7 @@ def measure_requests(omni: Omni, rounds: int) -> dict[str, dict[str, Any]]:
             heard: list[float] = []
             start = time.perf_counter()
             reply = omni.generate(
+                "What is this?",
                 **options,
                 max_new_tokens=REPLY_TOKENS,
                 speech=speaks,

@@ -144,7 +144,12 @@ class SourceEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything the runtime knows of a bundle."""
+    """Everything the runtime knows of a bundle.
+
+    Example:
+        >>> omni.manifest.thinker.context_length, omni.manifest.graphs["thinker"].precision
+        (384, 'int8')
+    """
 
     schema_version: str
     """``major.minor``, see :mod:`muomni.bundle.versions`."""

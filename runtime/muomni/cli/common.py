@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,8 @@ def new_app() -> typer.Typer:
 def start(app: typer.Typer, command: str, arguments: Sequence[str] | None) -> None:
     """Run the application and leave with its exit code (always raises SystemExit)."""
     fill_closed_streams()
+    # Pillow warns of damaged metadata; what matters of them is said in a note.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     # What cannot be decoded is judged where it is used, and what cannot be encoded (a file name, an old
     # terminal) is escaped; neither must end the command.
     for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):

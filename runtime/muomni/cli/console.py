@@ -152,6 +152,7 @@ def speech_object(speech: Speech, place: str | None) -> dict[str, Any]:
         "seconds": speech.seconds,
         "codes": speech.codes.tolist(),
         "cut_phonemes": speech.cut_phonemes,
+        "notes": list(speech.notes),
     }
 
 

@@ -32,4 +32,6 @@ def say_text(session: Session, text: str, options: SpeechOptions, audio_out: Pat
     place = target.write(speech, session.console)
     if session.as_json:
         session.console.answer_json(speech_object(speech, place))
+    for note in speech.notes:
+        session.console.note(f"note: {note}")
     session.console.note(device_line(session.device, omni.providers, omni.threads))

@@ -10,7 +10,7 @@ from muomni.errors import ExecutionError, MuomniError
 from muomni.events import Failed, Finished
 from muomni.models.registry import Models
 from muomni.replies import Reply
-from muomni.requests import Request
+from muomni.requests import Request, as_request
 
 from .engine import Engine
 from .prefix_cache import PrefixCache
@@ -69,7 +69,7 @@ class Ahead:
 
 
 def answer_all(
-    models: Models, requests: Iterable[Request], slots: int, prefixes: PrefixCache | None
+    models: Models, requests: Iterable[Request | str], slots: int, prefixes: PrefixCache | None
 ) -> Iterator[tuple[int, Result]]:
     """Replies, or the errors of requests that could not be answered, with their index, as they are finished.
 
@@ -88,11 +88,12 @@ def answer_all(
                 if (taken := next(todo, None)) is None:
                     more = False
                     break
-                index, request = taken
-                if request.has_media:
-                    ahead.put(index, request)
-                    continue
+                index, given = taken
                 try:
+                    request = as_request(given)
+                    if request.has_media:
+                        ahead.put(index, request)
+                        continue
                     running[engine.add(request, stream_text=False)] = index
                 except MuomniError as error:
                     yield index, error

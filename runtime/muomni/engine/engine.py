@@ -28,13 +28,10 @@ from muomni.requests import Request
 
 from .prefix_cache import PrefixCache
 from .prompt import Prompt, fit, prepare
-from .segments import Segment, cut, feed
+from .segments import PREFILL_CHUNK, Segment, cut, feed
 from .sequence import Sequence
 from .timings import Timings
 
-PREFILL_CHUNK = 128
-"""Positions of prompts that are computed between two steps of the others. Chunks begin at multiples of this, so
-that the same prompt is cut at the same places whatever part of it was there already."""
 FRAMES_WHILE_WRITING, FRAMES_ALONE = 4, 8
 """Talker frames of a sequence in one step: few while its text goes on and something is heard already, so that
 neither the text nor other sequences wait long."""

@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from muomni.ort.kv_cache import KVCache
 
-from .segments import Segment, keys_of
+from .segments import PREFILL_CHUNK, Segment, keys_of
 
 PREFIX_CACHE_BYTES = 64 << 20
 SHORTEST_PREFIX = 32
 """Positions; fewer are computed about as fast as they are looked up and copied."""
-PREFIX_STEP = LEAST_COMPUTED = 2
-"""A match is cut to a multiple of this, and so many positions at least are computed. ONNX Runtime's matrix kernels take
-positions in pairs, round an odd last one otherwise, and a lone one otherwise again (in the last bit). So cut, what is
-restored and what is computed are the bits of a prompt that is computed whole (benchmarks/README.md)."""
+LEAST_COMPUTED = 2
+"""Positions at the end of a prompt that are computed in any case."""
+KERNEL_BLOCK = 64
+"""ONNX Runtime's matrix kernels take positions in pairs and in blocks of so many, and round a lone last one otherwise
+(in the last bit). A prompt is restored so far that what is left to compute ends as the whole would have: it then has
+the same bits on every processor that was tried (benchmarks/README.md), and the same but for the last bit on any."""
 
 
 @dataclass(frozen=True, eq=False)  # one is another only if it is the same
@@ -65,7 +67,7 @@ class PrefixCache:
                 shared = _shared(entry.keys, keys[:-LEAST_COMPUTED])
                 if shared > length:
                     best, length = entry, shared
-            length -= length % PREFIX_STEP
+            length = restorable(length, len(keys))
             if best is None or length < SHORTEST_PREFIX:
                 return 0
             self._entries.remove(best)
@@ -98,6 +100,21 @@ class PrefixCache:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
+
+
+def restorable(known: int, positions: int) -> int:
+    """How many of ``known`` positions at the beginning of a prompt are restored.
+
+    Example:
+        >>> restorable(79, 100)
+        78
+    """
+    begin = (positions - 1) // PREFILL_CHUNK * PREFILL_CHUNK  # of its last chunk
+    ends_alone = (positions - begin) % KERNEL_BLOCK == 1
+    length = known - known % 2
+    while length > begin and ((positions - length) % KERNEL_BLOCK == 1) != ends_alone:
+        length -= 2
+    return length
 
 
 def _shared(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:

@@ -153,12 +153,13 @@ def _own(request: Request, text: str, models: Models, timings: Timings) -> Promp
     # The order is the reference's: image, video, audio.
     if request.images:
         with timings.measure("vision"):
-            seen.append(models.vision().embed(request.images))
+            seen.append(models.vision().embed(request.images, notes))
     if request.video is not None:
         from muomni.media.video import load_frames  # a text chat needs none of it
 
         with timings.measure("video"):
-            pictures = load_frames(request.video, frames)
+            size = models.vision().stage.image_size
+            pictures = load_frames(request.video, frames, size=size, notes=notes)
         with timings.measure("vision"):
             seen.append(models.vision().embed(pictures))
     image_tokens = sum(map(len, seen))
@@ -241,17 +242,23 @@ def _hear(request: Request, models: Models, notes: list[str]) -> NDArray[np.floa
     limit = encoder.stage.max_embeddings
     if limit == 0:
         raise StageError("this bundle's audio encoder has no projector, so audio cannot enter a prompt")
+    from muomni.media.audio import duration_seconds  # a text chat needs none of it
+
     assert request.audio is not None
-    samples = encoder.load(request.audio)
-    count = encoder.embeddings_of(len(samples))
-    if count > limit:
-        took, fits = encoder.seconds(count), encoder.seconds(limit)
+    fits = encoder.seconds(limit)
+    took = duration_seconds(request.audio)
+    samples = None
+    if request.truncate or took is None or took <= fits:
+        samples = encoder.load(request.audio, max_seconds=fits, notes=notes)
+    if samples is None or encoder.embeddings_of(len(samples)) > limit:
+        lasts = f"more than {fits:.1f}" if took is None else f"{took:.1f}"
         if not request.truncate:
             raise ContextError(
-                f"the audio lasts {took:.1f} s ({count} embeddings); a prompt holds {fits:.1f} s ({limit}, a quarter "
-                "of the context); cut it, or allow it with --truncate (truncate=True), which keeps the start"
+                f"the audio lasts {lasts} s; a prompt holds {fits:.1f} s ({limit} embeddings, a quarter of the "
+                "context); cut it, or allow it with --truncate (truncate=True), which keeps the start"
             )
-        notes.append(f"the audio was shortened to its first {fits:.1f} of {took:.1f} s")
-    embeds = encoder.encode_samples(samples).embeds
+        notes.append(f"the audio was shortened to its first {fits:.1f} of {lasts} s")
+    assert samples is not None
+    embeds = encoder.encode_samples(samples[: encoder.samples_of(limit)]).embeds
     assert embeds is not None
-    return embeds[:limit]
+    return embeds

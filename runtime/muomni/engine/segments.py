@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from muomni.models.thinker import Thinker
 from muomni.ort.kv_cache import KVCache
 
+PREFILL_CHUNK = 128
+"""Positions of prompts that are computed between two steps of the others. Chunks begin at multiples of this, so
+that the same prompt is cut at the same places whatever part of it was there already."""
+
 Segment = list[int] | NDArray[np.float32]
 """Neighbouring positions: ids, or media embeddings (M, D)."""
 

@@ -43,6 +43,11 @@ class FrameSource(Protocol):
     @property
     def cut_phonemes(self) -> int: ...
 
+    @property
+    def notes(self) -> list[str]:
+        """What the listener should know about the text."""
+        ...
+
     def push(self, text: str) -> None: ...
 
     def finish(self) -> None: ...
@@ -55,15 +60,21 @@ class FrameSource(Protocol):
 class ReferenceSpeech:
     """Frames of a Talker that reads no text: as many as the text would take to read.
 
-    Raises (when the first frame is drawn):
+    Raises (when made):
         ContextError: more frames than the Talker's context.
     """
 
     cut_phonemes = 0
 
+    @property
+    def notes(self) -> list[str]:
+        return []
+
     def __init__(self, models: Models, options: SpeechOptions) -> None:
         self.over = False
         self._talker, self._options = models.reference_talker(), options
+        if options.frames is not None:
+            self._talker.check(options.frames)
         self._characters = 0
         self._frames: Iterator[Frame] | None = None
         self._finished = False
@@ -189,11 +200,12 @@ class SpeechStream:
         """All of it so far."""
         codes = np.array(self._codes, dtype=np.int64).reshape(-1, self._codec.stage.codebooks)
         samples = np.concatenate(self._samples) if self._samples else np.zeros(0, dtype=np.float32)
-        return Speech(samples, self.sample_rate, codes, self._source.cut_phonemes)
+        return Speech(samples, self.sample_rate, codes, self._source.cut_phonemes, tuple(self.notes))
 
     def _end(self, cut: bool) -> NDArray[np.float32]:
         """The last samples."""
         self.over = True
+        self.notes += self._source.notes
         if cut:
             self.notes.append(f"the speech was cut after {len(self._codes)} frames")
         if not self._codes:

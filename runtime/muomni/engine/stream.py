@@ -13,6 +13,7 @@ from muomni.replies import Reply
 from .engine import Engine
 from .playback import OnAudio, Playback
 from .sequence import Sequence
+from .turn import Turn
 
 OnText = Callable[[str], None]
 """Takes the next piece of the reply's text."""
@@ -35,15 +36,8 @@ class Stream(Iterator[Event]):
         ...         case muomni.Finished(reply): print(reply.timings)
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        start: Callable[[], Sequence],
-        on_finished: Callable[[Sequence, Reply], None] = lambda sequence, reply: None,
-        on_closed: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._engine, self._start = engine, start
-        self._on_finished, self._on_closed = on_finished, on_closed
+    def __init__(self, engine: Engine, turn: Turn, stream_text: bool = True) -> None:
+        self._engine, self._turn, self._streams_text = engine, turn, stream_text
         self._sequence: Sequence | None = None
         self._events: deque[Event] = deque()
         self._error: MuomniError | None = None
@@ -164,7 +158,8 @@ class Stream(Iterator[Event]):
         self._stepping = True
         try:
             if self._sequence is None:
-                self._sequence = self._start()
+                self._turn.prepare()
+                self._sequence = self._turn.join(self._engine, self._streams_text)
                 if self._cancel is not None:
                     self._sequence.cancel(self._cancel)
             self._events.extend(event for _, event in self._engine.step())
@@ -179,8 +174,7 @@ class Stream(Iterator[Event]):
     def _given(self, event: Event) -> Event:
         """An event on its way to the caller, who from now on knows of it."""
         if isinstance(event, Finished):
-            assert self._sequence is not None
-            self._on_finished(self._sequence, event.reply)
+            self._turn.remember(event.reply)
             self.reply = event.reply
             self._close()
         elif isinstance(event, Failed):
@@ -191,4 +185,4 @@ class Stream(Iterator[Event]):
     def _close(self) -> None:
         if not self._over:
             self._over = True
-            self._on_closed()
+            self._turn.release()

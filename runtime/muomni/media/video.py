@@ -1,36 +1,42 @@
 """Video: a few evenly spaced frames of a file, bytes or sequence of images.
 
-Containers (MP4, MKV, WebM, AVI, …) are decoded with PyAV, which the extra ``video`` brings; animated GIF, WebP
-and PNG with Pillow.
+Containers (MP4, MKV, WebM, AVI, …) are decoded with PyAV, which the extra ``video`` brings; animated GIF, WebP, PNG
+and AVIF with Pillow. What decodes is watched; only a file that stops short of what its header promises is refused.
 """
 
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.errors import InputError, MediaError, MissingPackageError
+from muomni.errors import InputError, MediaError
 
-from .image import MAX_PIXELS, ImageSource, load_image
-from .source import describe, open_source
-from .whole_sound import require_whole
-from .whole_video import READERS, require_whole_video
+from .image import ImageSource, explained, load_image
+from .pyav import decoded, import_av, opened, require_decoder
+from .pyav import packets as packets_of
+from .source import FILE_TYPES, FileSource, describe, open_source
+from .whole import gif_end, require_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    VideoSource = str | os.PathLike[str] | bytes | Sequence[ImageSource] | NDArray[Any]
+    VideoSource = FileSource | Sequence[ImageSource] | NDArray[Any]
 else:
     VideoSource = Any
 
 COVER_ART = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: the picture of a record, not a video
-CUT_SECONDS = 0.5  # durations in headers are rounded, by less than this
-MAX_FRAMES = 200_000  # an hour at 50 frames a second
+MAX_FRAMES = 200_000  # of a film: an hour at 50 frames a second
+MAX_COUNT = 4096  # of the frames that are taken
+MAX_FRAME_PIXELS = 8192 * 4320  # a decoder holds many frames at once
+MAX_TAKEN_PIXELS = 150_000_000  # of all frames that are taken, at 4 bytes each: 600 MB, four frames of 8K
+ANIMATION = rb"GIF8|\x89PNG|RIFF....WEBP|....ftypavi[fs]|\xff\xd8"
+PLAYED = ("GIF", "PNG", "WEBP", "JPEG", "AVIF")
+BROADCAST = ("mpegts", "mpeg")  # recorded from the air: they begin and end anywhere
 
 
 def frame_indices(total: int, count: int) -> list[int]:
@@ -41,31 +47,48 @@ def frame_indices(total: int, count: int) -> list[int]:
     return [i * total // (count + 1) for i in range(1, count + 1)]
 
 
-def load_frames(source: VideoSource, count: int = 4) -> list[Image]:
+def load_frames(
+    source: VideoSource, count: int = 4, *, size: int | None = None, notes: list[str] | None = None
+) -> list[Image]:
     """Evenly spaced frames of a video, as RGB images.
 
     Args:
         source: path or encoded bytes; a sequence of images (see :func:`muomni.media.image.load_image`), or an array
             (T, H, W, 3), all of whose frames count.
         count: frames to take.
+        size: resize each to this square as soon as it is decoded, as :func:`muomni.media.image.pixels` does: so that
+            many frames of a large film take little memory.
+        notes: what there is to tell is appended here.
 
     Raises:
-        InputError: ``count`` below 1.
-        MediaError: missing, empty, truncated or foreign files; no video in it; a still image.
+        InputError: ``count`` is no whole number from 1 to 4096.
+        MediaError: missing, empty, truncated or foreign files; no video in it; a still image; frames that are too
+            large, each or together.
         MissingPackageError: PyAV is needed and not installed; with the install line.
+
+    Example:
+        >>> [frame.size for frame in load_frames(np.zeros((9, 4, 6, 3), np.uint8), 2)]
+        [(6, 4), (6, 4)]
     """
-    if count < 1:
-        raise InputError(f"video frames: expected at least 1, got {count}")
-    if not isinstance(source, (str, os.PathLike, bytes)):
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
+        raise InputError(f"video frames: expected a whole number, got {count!r}")
+    if not 1 <= count <= MAX_COUNT:
+        raise InputError(
+            f"video frames: expected at least 1 and at most {MAX_COUNT}, got {count}; ask for fewer frames"
+        )
+    notes = [] if notes is None else notes
+    if not isinstance(source, FILE_TYPES):
         frames = _sequence(source)
-        return [load_image(frames[index]) for index in frame_indices(len(frames), count)]
+        chosen = frame_indices(len(frames), count)
+        images = {index: _small(load_image(frames[index], notes=notes), size) for index in set(chosen)}
+        return [images[index] for index in chosen]
     name = describe(source)
     with open_source(source, "video") as stream:
         head = stream.read(16)
         stream.seek(0)
-        if _is_picture(head):
-            return _from_animation(stream, head, name, count)
-        return _from_container(stream, name, count)
+        if re.match(ANIMATION, head, re.DOTALL) and not _is_motion_jpeg(head, stream):
+            return _from_animation(stream, name, count, size, notes)
+        return _from_container(stream, name, count, size, notes)
 
 
 def _sequence(source: Any) -> Sequence[Any]:
@@ -80,123 +103,123 @@ def _sequence(source: Any) -> Sequence[Any]:
     return frames
 
 
-def _is_picture(head: bytes) -> bool:
-    return head.startswith((b"GIF8", b"\x89PNG", b"\xff\xd8")) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
+def _small(image: Image, size: int | None) -> Image:
+    from PIL.Image import Resampling
+
+    return image if size is None else image.resize((size, size), Resampling.BILINEAR)
 
 
-def _from_animation(stream: BinaryIO, head: bytes, name: str, count: int) -> list[Image]:
+def _check_sizes(name: str, width: int, height: int, taken: int, size: int | None) -> None:
+    if width * height > MAX_FRAME_PIXELS:
+        raise MediaError(
+            f"{name}: frames of {width} x {height} pixels, at most {MAX_FRAME_PIXELS:,} in all; scale the video down"
+        )
+    if size is None and taken * width * height > MAX_TAKEN_PIXELS:
+        raise MediaError(
+            f"{name}: {taken} frames of {width} x {height} pixels do not fit in memory; ask for fewer frames "
+            "(--video-frames), or scale the video down"
+        )
+
+
+def _is_motion_jpeg(head: bytes, stream: BinaryIO) -> bool:
+    """Is this JPEG after JPEG? A photo may hold others too (MPF: previews, depth), and is a photo all the same."""
+    if not head.startswith(b"\xff\xd8"):
+        return False
+    data = stream.read()
+    stream.seek(0)
+    return b"\xff\xd9\xff\xd8\xff" in data and b"MPF\0" not in data
+
+
+def _from_animation(
+    stream: BinaryIO, name: str, count: int, size: int | None, notes: list[str]
+) -> list[Image]:
     from PIL import Image as PILImage
 
     data = stream.read()
-    # A GIF ends with a semicolon; without it Pillow would show the frames that are left and say nothing.
-    if head.startswith(b"GIF8") and not data.rstrip(b"\0").endswith(b";"):
-        raise MediaError(f"{name}: the animation is truncated")
-    try:
-        with PILImage.open(io.BytesIO(data)) as image:
-            total = getattr(image, "n_frames", 1)
-            if total < 2:
-                raise MediaError(f"{name}: a still image, expected a video; give it as an image (--image)")
-            if image.width * image.height > MAX_PIXELS:
-                raise MediaError(
-                    f"{name}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} in all"
-                )
-            frames = []
-            for index in frame_indices(total, count):
-                image.seek(index)
-                frames.append(load_image(image.convert("RGBA")))
-            return frames
-    except MediaError:
-        raise
-    except Exception as error:  # decoders raise OSError, EOFError, SyntaxError, struct.error and more
-        raise MediaError(f"{name}: the animation is damaged or truncated ({error})") from error
+    # Without its end mark Pillow shows the frames of a GIF that are left, and says nothing.
+    if data.startswith(b"GIF8"):
+        end = gif_end(data)
+        if end is None:
+            raise MediaError(f"{name}: the animation is truncated")
+        if end == len(data):
+            notes.append(f"{name}: it has no end mark, and may have been cut")
+    with explained(name, data[:64]), PILImage.open(io.BytesIO(data), formats=PLAYED) as image:
+        total = getattr(image, "n_frames", 1)
+        if total < 2 or image.format == "MPO":
+            raise MediaError(f"{name}: a still image, expected a video; give it as an image (--image)")
+        chosen = frame_indices(total, count)
+        _check_sizes(name, *image.size, len(set(chosen)), size)
+        frames = {}
+        for index in sorted(set(chosen)):
+            image.seek(index)
+            frames[index] = _small(load_image(image.convert("RGBA")), size)
+        return [frames[index] for index in chosen]
 
 
-def _from_container(stream: BinaryIO, name: str, count: int) -> list[Image]:
-    try:
-        import av
-    except ImportError as error:
-        raise MissingPackageError(
-            f'{name}: reading this video needs PyAV; install it with\n  pip install "muomni[video]"'
-        ) from error
-    require_whole(stream, name)  # AVI
-    require_whole_video(stream, name)
-    av.logging.set_level(None)  # ffmpeg's remarks would land on stderr beside our own
-    try:
-        promised, packets = _count_packets(av, stream, name)
-        if promised and packets < promised:
-            raise MediaError(
-                f"{name}: the video is truncated: its header promises {promised} frames, {packets} are there"
-            )
-        # Packets are nearly always frames. Decoding tells; only where they were not is it done again.
-        total, frames = _pick(av, stream, name, frame_indices(packets, count))
-        if total != packets:
-            if total == 0:
-                raise MediaError(f"{name}: no frame of the video can be decoded")
-            _, frames = _pick(av, stream, name, frame_indices(total, count))
-        return frames
-    except MemoryError as error:
-        raise MediaError(f"{name}: too little memory for this video; scale it down or cut it") from error
-    except (av.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, MediaError):
-            raise
-        raise MediaError(f"{name}: not a video, damaged or truncated ({error})") from error
+def _from_container(
+    stream: BinaryIO, name: str, count: int, size: int | None, notes: list[str]
+) -> list[Image]:
+    av = import_av(name, "video")
+    require_whole(stream, name)
+    packets = _count_packets(av, stream, name, notes)
+    # Packets are nearly always frames. Decoding tells; only where they were not (an edit list) is it done again.
+    found: list[str] = []
+    total, frames = _pick(av, stream, name, frame_indices(packets, count), size, found)
+    if total != packets:
+        if total == 0:
+            raise MediaError(f"{name}: no frame of the video can be decoded")
+        found = []
+        _, frames = _pick(av, stream, name, frame_indices(total, count), size, found)
+    notes.extend(found)
+    return frames
 
 
-def _open(av: Any, stream: BinaryIO) -> Any:
-    stream.seek(0)
-    return av.open(stream, options={"format_whitelist": READERS}, metadata_errors="replace")
-
-
-def _count_packets(av: Any, stream: BinaryIO, name: str) -> tuple[int, int]:
-    """Frames that the header promises (0: it does not say) and packets that are there."""
-    with _open(av, stream) as container:
-        video = _film(container, name)
-        if video.width * video.height > MAX_PIXELS:
-            raise MediaError(f"{name}: {video.width} x {video.height} pixels, at most {MAX_PIXELS:,} in all")
-        packets, end, cut = 0, 0.0, False
-        for packet in container.demux(video):
+def _count_packets(av: Any, stream: BinaryIO, name: str, notes: list[str]) -> int:
+    with opened(av, stream, name, "a video", "--video") as container:
+        packets, cut = 0, False
+        for packet in packets_of(av, container, _film(container, name), [], name):
             if packet.size > 0:
                 packets += 1
                 cut = packet.is_corrupt  # the last one is, where the file ends in its middle
-                end = max(end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
-        seconds = (container.duration or 0) / av.time_base
-        if cut:
+        if cut and container.format.name not in BROADCAST:
             raise MediaError(f"{name}: the video is truncated: the file ends in the middle of a frame")
-        # Matroska counts no frames, but knows how long it lasts; sound may last longer than the picture.
-        if len(container.streams) == 1 and packets and end < seconds - CUT_SECONDS:
-            raise MediaError(
-                f"{name}: the video is truncated: its header promises {seconds:.1f} s, {end:.1f} s are there"
-            )
+        if cut:
+            notes.append(f"{name}: it ends in the middle of a frame")
+        if packets == 1 and container.format.name == "mjpeg":
+            raise MediaError(f"{name}: a still image, expected a video; give it as an image (--image)")
         if not 0 < packets <= MAX_FRAMES:
             raise MediaError(f"{name}: expected 1 to {MAX_FRAMES} frames, got {packets}")
-        return int(video.frames), packets
+        return packets
 
 
 def _film(container: Any, name: str) -> Any:
     """The first video stream that is no cover art."""
     for stream in container.streams.video:
-        if not int(stream.disposition) & COVER_ART:
+        disposition = stream.disposition  # an enum.Flag up to PyAV 17.0, a whole number since
+        if not getattr(disposition, "value", disposition) & COVER_ART:
             return stream
     raise MediaError(f"{name}: no video in this file; if it is audio, give it as audio (--audio-in)")
 
 
-def _pick(av: Any, stream: BinaryIO, name: str, indices: list[int]) -> tuple[int, list[Image]]:
+def _pick(
+    av: Any, stream: BinaryIO, name: str, indices: list[int], size: int | None, notes: list[str]
+) -> tuple[int, list[Image]]:
     """Number of frames that decode, and the wanted ones that are among them, upright."""
     wanted = set(indices)
     found: dict[int, Image] = {}
     total = 0
-    for frame in _decode(av, stream, name):
-        if total in wanted:
-            found[total] = _upright(frame)
-        total += 1
-    return total, [found[index] for index in indices if index in found]
-
-
-def _decode(av: Any, stream: BinaryIO, name: str) -> Iterator[Any]:
-    with _open(av, stream) as container:
+    with opened(av, stream, name, "a video", "--video") as container:
         video = _film(container, name)
+        require_decoder(video, name)
+        _check_sizes(name, video.width, video.height, len(wanted), size)
         video.thread_type = "AUTO"
-        yield from container.decode(video)
+        video.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # a stream may change its size
+        for frame in decoded(av, container, video, notes, name):
+            if total in wanted:
+                _check_sizes(name, frame.width, frame.height, len(wanted), size)
+                found[total] = _small(_upright(frame), size)
+            total += 1
+    return total, [found[index] for index in indices if index in found]
 
 
 def _upright(frame: Any) -> Image:

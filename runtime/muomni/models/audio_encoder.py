@@ -22,6 +22,11 @@ class AudioFeatures:
         mel: mel power spectrogram (T, bins).
         features: encoder output (E, d), E = ceil(T / downsampling).
         embeds: what the Thinker reads (E, D); None without a projector.
+
+    Example:
+        >>> heard = omni.audio_encoder.encode("days.wav")
+        >>> heard.mel.shape[1], heard.features.shape[1], heard.embeds.shape[1]
+        (128, 160, 192)
     """
 
     mel: NDArray[np.float32]
@@ -34,6 +39,11 @@ class AudioEncoder:
 
     Args:
         filters: mel filters (n_fft / 2 + 1, bins), as stored in the bundle.
+
+    Example:
+        >>> second = np.zeros(16_000, dtype=np.float32)
+        >>> len(omni.audio_encoder.encode((second, 16_000)).embeds)
+        13
     """
 
     def __init__(self, session: GraphSession, stage: AudioStage, filters: NDArray[np.float32]) -> None:
@@ -47,13 +57,19 @@ class AudioEncoder:
             n_mels=mel.bins,
         )
 
-    def load(self, audio: AudioSource) -> NDArray[np.float32]:
+    def load(
+        self, audio: AudioSource, max_seconds: float | None = None, notes: list[str] | None = None
+    ) -> NDArray[np.float32]:
         """Samples (n,) of a path, bytes or (samples, rate), at the encoder's rate.
+
+        Args:
+            max_seconds: nothing after that is needed; where the result is longer, there is more.
+            notes: gets what there is to say of the recording.
 
         Raises:
             MediaError: the audio cannot be read, is empty or holds NaN.
         """
-        return load_audio(audio, self.parameters.sample_rate_hz)
+        return load_audio(audio, self.parameters.sample_rate_hz, max_seconds=max_seconds, notes=notes)
 
     def mel(self, audio: AudioSource) -> NDArray[np.float32]:
         """Mel power spectrogram (T, bins) of a path, bytes or (samples, rate).
@@ -81,6 +97,10 @@ class AudioEncoder:
     def embeddings_of(self, samples: int) -> int:
         """How many embeddings so many samples become; costs nothing."""
         return -(-self.parameters.frames(samples) // self.stage.downsampling)
+
+    def samples_of(self, embeddings: int) -> int:
+        """The most samples that become no more than so many embeddings."""
+        return embeddings * self.stage.downsampling * self.parameters.hop_samples - 1
 
     def encode_mel(self, mel: NDArray[np.float32]) -> AudioFeatures:
         """Encode a mel power spectrogram (T, bins)."""

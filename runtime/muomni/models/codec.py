@@ -11,7 +11,13 @@ from muomni.ort.session import GraphSession
 
 
 class Codec:
-    """The residual vector quantiser of a bundle: a decoder graph and an encoder graph."""
+    """The residual vector quantiser of a bundle: a decoder graph and an encoder graph.
+
+    Example:
+        >>> codes = np.zeros((10, omni.codec.stage.codebooks), dtype=np.int64)
+        >>> omni.codec.decode(codes).shape
+        (10, 80)
+    """
 
     def __init__(self, decoder: GraphSession, encoder: GraphSession, stage: CodecStage) -> None:
         self._decoder, self._encoder, self.stage = decoder, encoder, stage

@@ -18,7 +18,13 @@ Frame = tuple[int, ...]
 
 
 class ReferenceTalker:
-    """The speech-code decoder of a bundle whose Talker reads no text."""
+    """The speech-code decoder of a bundle whose Talker reads no text.
+
+    Example:
+        >>> frames = list(omni.reference_talker.frames(3, SamplingOptions(temperature=0.8, seed=1)))
+        >>> len(frames), len(frames[0])
+        (3, 2)
+    """
 
     def __init__(self, session: GraphSession, stage: TalkerStage) -> None:
         self.stage = stage
@@ -38,10 +44,11 @@ class ReferenceTalker:
             InputError: ``count`` below 1.
             ContextError: more than :attr:`max_frames`.
         """
-        self._check(count)
+        self.check(count)
         return self._frames(count, options)
 
-    def _check(self, count: int) -> None:
+    def check(self, count: int) -> None:
+        """Raises InputError below 1, ContextError above :attr:`max_frames`."""
         if count < 1:
             raise InputError(f"speech frames: expected at least 1, got {count}")
         if count > self.max_frames:
@@ -59,7 +66,7 @@ class ReferenceTalker:
 
     def logits(self, frames: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Base and residual logits (n, K) from which each of the frames (n, 2) is chosen."""
-        self._check(len(frames))
+        self.check(len(frames))
         state = self.decoder.start(1, len(frames) + 1)
         step = np.array([[self.stage.start_codes, [0] * self.stage.codebooks]], dtype=np.int64)
         base, residual = [], []

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 log = logging.getLogger("muomni")
+log.addHandler(logging.NullHandler())  # whoever uses the library decides what is shown
 
 
 class Models:

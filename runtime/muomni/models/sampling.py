@@ -57,6 +57,10 @@ class SamplingOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
                 raise InputError(f"{name}: expected a number, got {type(value).__name__} {value!r}")
+            try:
+                object.__setattr__(self, name, float(value))
+            except OverflowError:
+                raise InputError(f"{name}: expected a number, got one of more than 300 digits") from None
         for name, fits, expected in (
             ("temperature", 0 <= self.temperature < float("inf"), "0 (greedy) or above"),
             ("top_k", self.top_k >= 0, "0 (all) or above"),
@@ -85,6 +89,10 @@ class Sampler:
 
     Args:
         prompt_ids: what the repetition penalty also applies to.
+
+    Example:
+        >>> Sampler(SamplingOptions()).pick(np.array([0.1, 2.0, 0.3], dtype=np.float32))
+        1
     """
 
     def __init__(self, options: SamplingOptions, prompt_ids: Sequence[int] = ()) -> None:

@@ -20,6 +20,11 @@ class Talker:
 
     Args:
         residual_by_base: (K, K), see there.
+
+    Example:
+        >>> frames = list(omni.talker.start_text(SamplingOptions()).frames(["Hello."]))
+        >>> len(frames[0])  # a base and a residual code
+        2
     """
 
     def __init__(
@@ -43,9 +48,6 @@ class Talker:
 
         Args:
             options: of the base code; the residual code is always the likeliest one.
-
-        Example:
-            >>> codes = list(omni.talker.start_text(SamplingOptions()).frames(["Hello."]))  # (base, residual) each
         """
         choose = best if options.greedy else Sampler(options).pick
         return TextPointer(self, self.phonemes, choose)

@@ -20,8 +20,10 @@ class Thinker:
 
     Example:
         >>> cache = omni.thinker.start()
-        >>> logits = omni.thinker.feed(cache, [1, 5, 9])  # (V,)
-        >>> logits = omni.thinker.feed(cache, [int(logits.argmax())])
+        >>> prompt = [omni.tokenizer.bos_id, *omni.tokenizer.encode("What is two plus three?")]
+        >>> logits = omni.thinker.feed(cache, prompt)  # (V,)
+        >>> omni.tokenizer.decode([int(logits.argmax())])
+        'Two'
     """
 
     def __init__(self, session: GraphSession, stage: ThinkerStage) -> None:

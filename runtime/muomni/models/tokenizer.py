@@ -18,6 +18,11 @@ class Tokenizer:
 
     Raises (when made):
         BundleError: the file is not a SentencePiece model, or not the one the manifest describes.
+
+    Example:
+        >>> ids = omni.tokenizer.encode("Hello!")
+        >>> omni.tokenizer.decode(ids)
+        'Hello!'
     """
 
     def __init__(self, path: Path, entry: TokenizerEntry) -> None:

@@ -22,6 +22,11 @@ class ImageFeatures:
         cls: class feature (1, d).
         grid: patch features (N, d), row by row.
         embeds: what the Thinker reads (embeddings_per_image, D); None without a projector.
+
+    Example:
+        >>> features = omni.vision.encode("shapes.png")
+        >>> features.cls.shape, features.grid.shape
+        ((1, 128), (144, 128))
     """
 
     cls: NDArray[np.float32]
@@ -30,7 +35,12 @@ class ImageFeatures:
 
 
 class Vision:
-    """The image encoder of a bundle."""
+    """The image encoder of a bundle.
+
+    Example:
+        >>> omni.vision.encode("shapes.png").embeds.shape
+        (36, 192)
+    """
 
     def __init__(self, session: GraphSession, stage: VisionStage) -> None:
         self.session, self.stage = session, stage
@@ -43,9 +53,11 @@ class Vision:
         """
         return self.encode_all([image])[0]
 
-    def encode_all(self, images: Sequence[ImageSource]) -> list[ImageFeatures]:
-        """Encode several images in one run."""
-        batch = np.stack([pixels(image, self.stage.image_size) for image in images])
+    def encode_all(
+        self, images: Sequence[ImageSource], notes: list[str] | None = None
+    ) -> list[ImageFeatures]:
+        """Encode several images in one run; ``notes`` gets what there is to say of them."""
+        batch = np.stack([pixels(image, self.stage.image_size, notes=notes) for image in images])
         result = self.session.run({"pixels": batch})
         embeds = result.get("embeds")
         return [
@@ -53,14 +65,14 @@ class Vision:
             for i in range(len(images))
         ]
 
-    def embed(self, images: Sequence[ImageSource]) -> NDArray[np.float32]:
+    def embed(self, images: Sequence[ImageSource], notes: list[str] | None = None) -> NDArray[np.float32]:
         """Rows for the prompt, image after image (n · embeddings_per_image, D).
 
         Raises:
             StageError: the bundle has no projector into the Thinker.
         """
         rows = []
-        for features in self.encode_all(images):
+        for features in self.encode_all(images, notes):
             if features.embeds is None:
                 raise StageError(
                     "this bundle's vision stage has no projector, so its images cannot enter a prompt"

@@ -44,7 +44,7 @@ class Vocoder(ABC):
 
     def speak(self, mel: NDArray[np.float32], frame_rate_hz: float) -> NDArray[np.float32]:
         """Codec mel (T, bins) at its own frame rate -> samples lasting T / frame_rate_hz seconds."""
-        ranged = mel if self.stage.normalisation == "fixed_range" else normalise(mel)
+        ranged = mel if self.stage.normalisation == "fixed_range" else normalise_mel(mel)
         return self.samples(stretch(ranged, frame_rate_hz, self.frame_rate_hz))
 
     @abstractmethod
@@ -114,7 +114,7 @@ def _one(mel: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(mel[None], dtype=np.float32)
 
 
-def normalise(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalise_mel(mel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Min-max of the whole utterance to 0…1, as the reference does before its vocoder.
 
     A constant mel has no range to stretch and becomes zeros.

@@ -23,6 +23,9 @@ INSTALL_LINE = (
     'pip install "muomni[cpu]"   (or "muomni[gpu]" for CUDA; never both: the wheels overwrite each other)'
 )
 
+OLDEST = (1, 23, 1)
+"""Found by running the demo on each version (benchmarks/README.md)."""
+
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _DTYPES = {
     "tensor(float)": "float32",
@@ -51,7 +54,19 @@ def import_onnxruntime() -> Any:
             "the installed ONNX Runtime is broken (two of its wheels overwrote each other); repair it with\n"
             f"  pip uninstall -y onnxruntime onnxruntime-gpu\n  {INSTALL_LINE}"
         )
+    version = str(onnxruntime.__version__)
+    if _numbers(version) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise MissingPackageError(
+            f"ONNX Runtime {version} is installed, muomni needs {oldest} or newer (older ones lack operators, 1.23.0 "
+            f"computes some attention wrongly); bring it up to date with\n  pip install --upgrade onnxruntime"
+        )
     return onnxruntime
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Of a version, as far as they are numbers: 1.24.0.dev1 is (1, 24, 0)."""
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdecimal())
 
 
 def check_device(device: str) -> Device:
@@ -104,8 +119,7 @@ def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
 
 def _can_limit_spinning(version: str) -> bool:
     """Whether this ONNX Runtime knows ``spin_duration_us``; without it, threads that may spin do so for long."""
-    major, minor = version.split(".")[:2]
-    return (int(major), int(minor)) >= (1, 26)
+    return _numbers(version) >= (1, 26)
 
 
 class GraphSession:

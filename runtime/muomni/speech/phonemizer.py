@@ -1,4 +1,4 @@
-"""Text as it arrives -> the numbers of its sounds, a word behind.
+"""Text as it arrives -> the numbers of its phonemes, a word behind.
 
 Needs the letters graph as a function, so that training can use it with torch.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .letters import collapse, window
-from .normalise import MARKS, normalise_token
+from .normalise import MARKS, Normaliser, stronger
 from .phonemes import Phonemes
 
 LettersGraph = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -19,64 +19,77 @@ LettersGraph = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 class Phonemizer:
-    """Takes text piece by piece, gives sounds.
+    """Takes text piece by piece, gives phonemes when they are asked for.
 
-    A token is complete when white space follows; a word is spelled when the token after it is complete, because
-    its neighbours' letters matter. How the text is cut into pieces makes no difference to the sounds.
+    A word is read when the one after it is known, because its neighbours' letters matter. How the text is cut into
+    pieces makes no difference to the phonemes, and a text of any length costs nothing until it is read.
+
+    Example:
+        >>> phonemizer = Phonemizer(letters_graph, phonemes)
+        >>> phonemizer.push("Hello there, ")
+        >>> ids = phonemizer.read()  # of "hello"; empty where more text must come first, and at the end
+        >>> phonemizer.finish()
     """
 
-    def __init__(self, letters: LettersGraph, table: Phonemes) -> None:
-        self.phonemes: list[int] = []
-        self.finished = False
-        self._letters, self._table = letters, table
-        self._text = ""
-        self._spelled = ""  # the last word already turned into sounds
+    def __init__(self, letters: LettersGraph, phonemes: Phonemes) -> None:
+        self._letters, self._phonemes = letters, phonemes
+        self._normaliser = Normaliser()
+        self._spoken = ""  # the last word already turned into phonemes
         self._waiting = ""  # the word after it
 
-    def feed(self, text: str) -> None:
-        self._text += text
-        *complete, self._text = self._split(self._text)
-        for token in complete:
-            self._take(token)
+    def push(self, text: str) -> None:
+        """More of the text; nothing is read yet."""
+        self._normaliser.push(text)
 
     def finish(self) -> None:
-        """No more text comes."""
-        if self.finished:
-            return
-        self._take(self._text)
-        self._text = ""
-        if self._waiting:
-            if self._waiting[-1] not in MARKS:
-                self._waiting += "."
-            self._spell("")
-        self.finished = True
+        """No more text comes; what is there can still be read."""
+        self._normaliser.finish()
 
-    @staticmethod
-    def _split(text: str) -> list[str]:
-        """Tokens; the last one may still grow, and is empty after white space."""
-        tokens = text.split()
-        return tokens if tokens and not text[-1].isspace() else [*tokens, ""]
+    @property
+    def finished(self) -> bool:
+        """Nothing more will come: the text has ended, and all of it was read."""
+        return self._normaliser.finished and not self._waiting
 
-    def _take(self, token: str) -> None:
-        for word in normalise_token(token).split():
-            if word in MARKS:  # a mark by itself ends the word before
-                if self._waiting and self._waiting[-1] not in MARKS:
-                    self._waiting += word
+    @property
+    def notes(self) -> list[str]:
+        """What the listener should know about the text that was read so far, such as words in other scripts."""
+        return self._normaliser.notes
+
+    def read(self, limit: int = 1) -> list[int]:
+        """The ids of the next phonemes.
+
+        Args:
+            limit: as many at least, where the text so far has them. Words are whole, so there may be more.
+
+        Returns:
+            Empty where more text must come first, and when it is :attr:`finished`.
+        """
+        ids: list[int] = []
+        while len(ids) < limit:
+            spoken = self._normaliser.next()
+            if spoken is None:
+                if self._normaliser.finished and self._waiting:
+                    self._waiting = stronger(self._waiting, ".")  # no text ends inside a sentence
+                    ids += self._say("")
+                break
+            if spoken in MARKS:
+                self._waiting = stronger(self._waiting, spoken) if self._waiting else ""
                 continue
-            word = word.lstrip(MARKS)
             if self._waiting:
-                self._spell(word)
-            self._waiting = word
+                ids += self._say(spoken)
+            self._waiting = spoken
+        return ids
 
-    def _spell(self, following: str) -> None:
-        """Turn the waiting word into sounds."""
+    def _say(self, following: str) -> list[int]:
+        """The phonemes of the waiting word."""
         word = self._waiting
-        letters, first = window(self._spelled, word, following)
+        letters, first = window(self._spoken, word, following)
         bare = word.rstrip(MARKS)
         logits = self._letters(letters[None])[0, first : first + len(bare)]
         symbols = collapse(logits.reshape(-1, logits.shape[-1]).argmax(axis=-1))
-        for i, symbol in enumerate(symbols):
-            self.phonemes.append(self._table.id(self._table.symbols[symbol - 1], starts_word=i == 0))
+        names = [self._phonemes.symbols[symbol - 1] for symbol in symbols]
+        ids = [self._phonemes.id(name, starts_word=i == 0) for i, name in enumerate(names)]
         if word != bare:
-            self.phonemes.append(self._table.id(word[len(bare)], starts_word=False))
-        self._spelled, self._waiting = word, ""
+            ids.append(self._phonemes.id(word[len(bare)], starts_word=False))
+        self._spoken, self._waiting = word, ""
+        return ids

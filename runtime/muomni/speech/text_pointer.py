@@ -8,9 +8,6 @@ from .phonemes import Phonemes
 from .phonemizer import Phonemizer
 from .pointer import Chooser, Frame, Graphs, Pointer, best
 
-PIECE_CHARACTERS = 64
-"""A long text is phonemized by so much at a time: its first words are spoken before its last ones are looked at."""
-
 
 class TextPointer:
     """The frames of a text that comes in pieces, each as soon as the text so far decides it.
@@ -29,8 +26,6 @@ class TextPointer:
     ) -> None:
         self._phonemizer = Phonemizer(graphs.letters, phonemes)
         self._pointer = Pointer(graphs, choose_base, choose_residual)
-        self._unread = ""
-        self._finished = False
 
     @property
     def over(self) -> bool:
@@ -42,13 +37,18 @@ class TextPointer:
         """Phonemes that would have gone on for too long, and were ended."""
         return self._pointer.cut_phonemes
 
+    @property
+    def notes(self) -> list[str]:
+        """What the listener should know about the text read so far."""
+        return self._phonemizer.notes
+
     def push(self, text: str) -> None:
         """More text, cut anywhere."""
-        self._unread += text
+        self._phonemizer.push(text)
 
     def finish(self) -> None:
         """No more text comes."""
-        self._finished = True
+        self._phonemizer.finish()
 
     def next_frame(self) -> Frame | None:
         """The next frame; None while more text must come, and when it is over."""
@@ -69,15 +69,9 @@ class TextPointer:
                 self.finish()
 
     def _read_on(self) -> bool:
-        """Phonemize a little more; False when there is nothing to read."""
-        if self._unread:
-            self._phonemizer.feed(self._unread[:PIECE_CHARACTERS])
-            self._unread = self._unread[PIECE_CHARACTERS:]
-        elif self._finished and not self._phonemizer.finished:
-            self._phonemizer.finish()
+        """Phonemize a word more; False when there is none for now."""
+        ids = self._phonemizer.read()
+        self._pointer.push(ids)
+        if self._phonemizer.finished:
             self._pointer.finish()
-        else:
-            return False
-        self._pointer.push(self._phonemizer.phonemes)
-        self._phonemizer.phonemes.clear()
-        return True
+        return bool(ids) or self._phonemizer.finished

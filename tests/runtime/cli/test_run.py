@@ -106,6 +106,7 @@ def test_json_is_one_object_on_one_line(omni: FakeOmni, run: Run, tmp_path: Path
             "seconds": 0.1,
             "codes": [[1, 2], [3, 4]],
             "cut_phonemes": 0,
+            "notes": [],
         },
         "timings": {"load": 0.5, "first_token": 0.25, "decode": 0.125, "total": 1.0},
         "providers": CPU,

@@ -11,6 +11,7 @@ import pytest
 import muomni
 from muomni import Finished, TextDelta
 from muomni.engine import conversation as module
+from muomni.engine.memory import Memory
 from muomni.engine.segments import Segment
 
 from .conftest import SAMPLES
@@ -118,7 +119,7 @@ def test_forgetting_is_counted_and_computes_what_stays_once(
     ]
     assert computed == [chat.positions - reply.completion_tokens]
     fresh = omni.chat()
-    fresh._state = module._State(chat._state.turns[:-1])
+    fresh._memory = Memory(chat._memory.turns[:-1])
     again = fresh.say("word " * 60, truncate=True, max_new_tokens=8)
     assert again.token_ids == reply.token_ids
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import muomni
 from muomni import Failed, Finished, Reply, Request, SpeechDelta, SpeechOptions, TextDelta
 from muomni.engine import batch
-from muomni.engine.engine import PREFILL_CHUNK, Engine
+from muomni.engine.engine import Engine
 from muomni.engine.prompt import Prompt, prepare
+from muomni.engine.segments import PREFILL_CHUNK
 from muomni.models.sampling import SamplingOptions
 
 from .conftest import SAMPLES
@@ -302,8 +303,29 @@ def test_a_long_recording_is_refused_before_it_is_encoded(
     encoder = omni.audio_encoder
     monkeypatch.setattr(type(encoder), "encode_samples", never)
     minute = np.sin(np.arange(60 * 16_000, dtype=np.float32) / 9) / 4
-    with pytest.raises(muomni.ContextError, match=r"lasts 60\.1 s \(751 embeddings\); a prompt holds 7\.7 s"):
+    with pytest.raises(muomni.ContextError, match=r"lasts 60\.0 s; a prompt holds 7\.7 s"):
         omni.generate(audio=(minute, 16_000))
+    monkeypatch.undo()
+    reply = omni.generate(audio=(minute, 16_000), truncate=True, max_new_tokens=2)
+    assert reply.usage.audio_tokens == encoder.stage.max_embeddings
+    assert "the audio was shortened to its first 7.7 of 60.0 s" in reply.notes
+
+
+@pytest.mark.parametrize("more", [-1, 0])
+def test_the_longest_recording_that_fits_is_heard_whole(omni: muomni.Omni, more: int) -> None:
+    encoder = omni.audio_encoder
+    count = encoder.samples_of(encoder.stage.max_embeddings) + more
+    sound = (np.sin(np.arange(count, dtype=np.float32) / 9) / 4, 16_000)
+    assert omni.generate(audio=sound, max_new_tokens=1).usage.audio_tokens == encoder.stage.max_embeddings
+    longer = (np.sin(np.arange(count + 2, dtype=np.float32) / 9) / 4, 16_000)
+    if more == 0:
+        with pytest.raises(muomni.ContextError, match="a prompt holds"):
+            omni.generate(audio=longer)
+
+
+def test_what_can_not_be_heard_is_said(omni: muomni.Omni) -> None:
+    reply = omni.generate(audio=(np.zeros(16_000, np.float32), 16_000), max_new_tokens=2)
+    assert any("silen" in note or "heard" in note for note in reply.notes)
 
 
 def test_too_many_pictures_are_refused_before_any_is_opened(omni: muomni.Omni) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from PIL import Image
+from PIL import Image, features
 
 from muomni.errors import InputError, MediaError, MissingPackageError
 from muomni.media.video import frame_indices, load_frames
@@ -215,7 +215,7 @@ def test_no_cut_changes_the_frames_unsaid(container: str, codec: str) -> None:
 def test_a_damaged_video_is_named(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(film(movflags="faststart")[:-300])
-    with pytest.raises(MediaError, match=r"film\.mp4: the video is truncated"):
+    with pytest.raises(MediaError, match=r"film\.mp4: the file is truncated"):
         load_frames(path)
     with pytest.raises(MediaError, match="no such file"):
         load_frames(tmp_path / "none.mp4")
@@ -234,7 +234,7 @@ def test_cover_art_is_no_video(with_film: bool, tmp_path: Path) -> None:
     with av.open(str(path), "w", format="mp4") as out:
         cover = out.add_stream("mjpeg", rate=Fraction(10))
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         streams = [(cover, [np.full((32, 32, 3), 255, np.uint8)])]
         if with_film:
             video = out.add_stream("mpeg4", rate=Fraction(10))
@@ -249,3 +249,158 @@ def test_cover_art_is_no_video(with_film: bool, tmp_path: Path) -> None:
     else:
         with pytest.raises(MediaError, match="no video in this file"):
             load_frames(path, 4)
+
+
+def animation(kind: str, **options: Any) -> bytes:
+    pictures = [Image.new("RGB", (16, 16), (10 * i,) * 3) for i in range(COUNT)]
+    stream = io.BytesIO()
+    pictures[0].save(stream, kind, save_all=True, append_images=pictures[1:], duration=100, **options)
+    return stream.getvalue()
+
+
+def test_an_mp4_that_is_trimmed_by_its_edit_list_shows_what_is_left() -> None:
+    data = bytearray(film())
+    at = data.index(b"elst")
+    whole = struct.unpack(">I", data[at + 12 : at + 16])[0]
+    data[at + 12 : at + 16] = struct.pack(">I", whole // 2)  # ISO/IEC 14496-12, section 8.6.6: its duration
+    shown_now = shown(load_frames(bytes(data), 4))
+    assert shown_now == sorted(shown_now) and shown_now[-1] <= COUNT // 2
+
+
+@pytest.mark.parametrize(("container", "codec"), [("avi", "mpeg4"), ("matroska", "mpeg4"), ("mp4", "mpeg4")])
+def test_dropped_frames_are_no_cut(container: str, codec: str) -> None:
+    """A camera that could not keep up, or a screen on which nothing moved for long."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format=container) as out:
+        video = out.add_stream(codec, rate=Fraction(10))
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in (0, 1, 2, 9, 10, 30):
+            picture = np.full((48, 64, 3), 8 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            out.mux(video.encode(frame))
+        out.mux(video.encode())
+    notes: list[str] = []
+    frames = load_frames(stream.getvalue(), 2, notes=notes)
+    assert [round(float(np.asarray(frame).mean()) / 8) for frame in frames] == [2, 10] and notes == []
+
+
+TRAILING = [b"\n", b"\0" * 4000, b"<!-- added by a server -->" * 9, np.random.default_rng(0).bytes(3000)]
+
+
+@pytest.mark.parametrize("trailing", TRAILING)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: animation("GIF"),
+        lambda: animation("PNG"),
+        lambda: animation("WEBP", lossless=True),
+        lambda: film(),
+        lambda: film(movflags="faststart"),
+        lambda: film("matroska"),
+        lambda: film("webm", "libvpx"),
+        lambda: film("avi"),
+        lambda: film("mpegts", "mpeg2video"),
+        lambda: film("flv", "flv"),
+    ],
+)
+def test_bytes_behind_the_end_do_not_matter(make: Any, trailing: bytes) -> None:
+    data = make()
+    assert shown(load_frames(data + trailing, 4)) == shown(load_frames(data, 4))
+
+
+def test_a_gif_that_lacks_its_end_mark_alone_is_shown_with_a_note() -> None:
+    notes: list[str] = []
+    data = animation("GIF")
+    assert shown(load_frames(data[:-1], 4, notes=notes)) == [4, 8, 12, 16]
+    assert len(notes) == 1 and "no end mark" in notes[0]
+
+
+def test_no_cut_of_a_gif_changes_the_frames_unsaid() -> None:
+    data = animation("GIF")
+    for cut in range(1, len(data), 7):
+        notes: list[str] = []
+        try:
+            frames = load_frames(data[:cut], 4, notes=notes)
+        except MediaError:
+            continue
+        assert notes or shown(frames) == [4, 8, 12, 16], cut
+
+
+def test_jpeg_after_jpeg_is_a_film() -> None:
+    assert shown(load_frames(film("mjpeg", "mjpeg"), 4)) == [4, 8, 12, 16]
+    grown = film("mjpeg", "mjpeg") + b"\n"
+    assert shown(load_frames(grown, 4)) == [4, 8, 12, 16]
+
+
+def test_a_photo_that_holds_other_pictures_is_a_still_image() -> None:
+    stream = io.BytesIO()
+    photo, preview = Image.new("RGB", (64, 48), "red"), Image.new("RGB", (16, 12), "red")
+    photo.save(stream, "MPO", save_all=True, append_images=[preview])
+    with pytest.raises(MediaError, match="a still image"):
+        load_frames(stream.getvalue(), 4)
+
+
+def test_an_animated_avif_is_watched() -> None:
+    if not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    assert shown(load_frames(animation("AVIF", quality=95), 4)) == [4, 8, 12, 16]
+    still = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(still, "AVIF")
+    with pytest.raises(MediaError, match="a still image"):
+        load_frames(still.getvalue(), 4)
+
+
+def test_a_damaged_packet_is_passed_over_with_a_note() -> None:
+    data = film("webm", "libvpx")
+    at = len(data) // 2
+    broken = data[:at] + bytes(byte ^ 0x5A for byte in data[at : at + 20]) + data[at + 20 :]
+    notes: list[str] = []
+    assert shown(load_frames(broken, 4, notes=notes))[-1] in (15, 16)  # one fewer to choose from
+    assert len(notes) == 1 and "damaged" in notes[0]
+
+
+def test_a_film_that_was_not_finished_is_called_so() -> None:
+    data = film()
+    with pytest.raises(MediaError, match=r"moov|truncated"):
+        load_frames(data[: data.index(b"moov") - 4])
+
+
+@pytest.mark.parametrize("count", [0, -1, 4097, 10**9, 2.0, "4", None, True])
+def test_a_number_of_frames_that_cannot_be_is_refused_before_the_film_is_opened(
+    count: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="video frames: expected"):
+        load_frames(tmp_path / "none.mp4", count)
+
+
+def test_frames_that_do_not_fit_in_memory_are_refused_before_they_are_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("muomni.media.video.MAX_TAKEN_PIXELS", 64 * 48 * 10)
+    monkeypatch.setattr("muomni.media.video.decoded", None)
+    for source in (film(), film("avi")):
+        with pytest.raises(MediaError, match="ask for fewer frames"):
+            load_frames(source, 11)
+
+
+def test_frames_are_made_small_as_pixels_does(tmp_path: Path) -> None:
+    for source in (
+        film(),
+        animation("GIF"),
+        np.stack([np.full((9, 7, 3), 10 * i, np.uint8) for i in range(COUNT)]),
+    ):
+        for small, large in zip(load_frames(source, 3, size=32), load_frames(source, 3), strict=True):
+            assert small.size == (32, 32)
+            assert (np.asarray(small) == np.asarray(large.resize((32, 32), Image.Resampling.BILINEAR))).all()
+
+
+@pytest.mark.parametrize("source", [None, 7, {"a": 1}, object(), io.BytesIO(b"x"), [None], [7], (1, 2)])
+def test_wrong_types_are_media_errors(source: Any) -> None:
+    with pytest.raises(MediaError, match="expected"):
+        load_frames(source, 4)
+
+
+def test_a_url_is_called_a_url() -> None:
+    with pytest.raises(MediaError, match="download it first"):
+        load_frames("rtsp://camera.local/stream", 4)

@@ -15,19 +15,19 @@ from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import sha256_of
 from muomni.bundle.manifest import MANIFEST_NAME
 from muomni.errors import BundleError, InputError
-from muomni.models.vocoder import GriffinLim, Spectral, normalise, stretch
+from muomni.models.vocoder import GriffinLim, Spectral, normalise_mel, stretch
 
 MEL = np.random.default_rng(0).random((7, 4), dtype=np.float32) * 5 - 2
 
 
 def test_normalise_fills_zero_to_one() -> None:
-    out = normalise(MEL)
+    out = normalise_mel(MEL)
     assert out.min() == 0 and out.max() == 1
     assert np.allclose(out, (MEL - MEL.min()) / (MEL.max() - MEL.min()))
 
 
 def test_a_constant_mel_becomes_zeros() -> None:
-    assert not normalise(np.full((3, 2), 4.0, dtype=np.float32)).any()
+    assert not normalise_mel(np.full((3, 2), 4.0, dtype=np.float32)).any()
 
 
 def test_equal_rates_change_nothing() -> None:

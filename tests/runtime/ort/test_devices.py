@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from muomni.errors import DeviceError
-from muomni.ort.session import Device, device_for
+from muomni.errors import DeviceError, MissingPackageError
+from muomni.ort.session import Device, device_for, import_onnxruntime
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,19 @@ def test_auto_takes_what_is_really_fast(device: Device, dtypes: set[str], used: 
 def test_cuda_is_refused_where_attention_would_run_on_the_cpu() -> None:
     with pytest.raises(DeviceError, match="float32 attention"):
         device_for("cuda", {"float32"})
+
+
+@pytest.mark.parametrize(
+    ("version", "right"), [("1.22.1", False), ("1.23.0", False), ("1.23.1", True), ("2.0.0", True)]
+)
+def test_a_version_that_computes_wrongly_is_refused(
+    monkeypatch: pytest.MonkeyPatch, version: str, right: bool
+) -> None:
+    monkeypatch.setattr(import_onnxruntime(), "__version__", version)
+    if right:
+        import_onnxruntime()
+    else:
+        with pytest.raises(
+            MissingPackageError, match=rf"{version} is installed, muomni needs 1\.23\.1 or newer"
+        ):
+            import_onnxruntime()

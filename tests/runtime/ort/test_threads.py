@@ -27,6 +27,8 @@ def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "3")
     assert thread_policy(2) == ThreadPolicy(2)
     assert thread_policy() == ThreadPolicy(3)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "")
+    assert thread_policy() == ThreadPolicy(None), "an empty variable is one that is not set"
     monkeypatch.delenv(ENVIRONMENT_VARIABLE)
     assert thread_policy() == ThreadPolicy(None)
 
@@ -80,7 +82,7 @@ def test_threads_spin_only_where_it_can_be_kept_short(version: str, knows: bool)
     assert _can_limit_spinning(version) is knows
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "many", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "many", " "])
 def test_a_wrong_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, text)
     with pytest.raises(InputError, match=r"(?i)threads"):

@@ -1,0 +1,8 @@
+"""The kinds of input that are mutated. Another one is added as an entry of a module's table, and here."""
+
+from __future__ import annotations
+
+from tests.fuzz.kind import Kind
+from tests.fuzz.media import MEDIA
+
+KINDS: dict[str, Kind] = {**MEDIA}
