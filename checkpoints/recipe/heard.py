@@ -161,7 +161,7 @@ def recorded(
     if chance(rng, 0.45):
         out = in_room(out, rng)
     before, after = (int(s * RATE_HZ) for s in rng.uniform(0.02, 0.5, 2))
-    if chance(rng, CUT_CLOSE):
+    if chance(rng, CUT_CLOSE) and out.any():
         loud = np.flatnonzero(np.abs(out) > 0.02 * np.abs(out).max())
         before, after = -int(loud[0]), 0
         out = out[loud[0] : loud[-1] + 1]
