@@ -21,7 +21,8 @@ LEAST_COMPUTED = 2
 KERNEL_BLOCK = 64
 """ONNX Runtime's matrix kernels take positions in pairs and in blocks of so many, and round a lone last one otherwise
 (in the last bit). A prompt is restored so far that what is left to compute ends as the whole would have: it then has
-the same bits on the processor that was tried (AMD EPYC, benchmarks/README.md), and the same but for the last bit on any."""
+the same bits on the processor that was tried (AMD EPYC, benchmarks/README.md), and on any the same but for the last
+one."""
 
 
 @dataclass(frozen=True, eq=False)  # one is another only if it is the same
