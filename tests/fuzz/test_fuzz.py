@@ -39,7 +39,9 @@ def test_mutated_files_are_read_or_refused(kind: str, worker: Worker) -> None:
 
 def test_the_samples_themselves_are_read(kind: str, worker: Worker, tmp_path: Path) -> None:
     path = tmp_path / "sample"
-    for sample in KINDS[kind].samples():
+    samples = KINDS[kind].samples()
+    assert samples
+    for sample in samples:
         path.write_bytes(sample)
         assert worker.ask(kind, path) == "read"
         if KINDS[kind].repair is not None:  # whose checksums are right

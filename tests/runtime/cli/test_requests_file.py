@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,13 @@ def test_a_digest_is_of_all_that_decides_the_reply(tmp_path: Path) -> None:
     assert same.digest("model") == digest
     picture.write_bytes(b"two")
     assert read(plain, tmp_path)[0].digest("model") != digest
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_digest_waits_for_no_pipe_and_no_device(tmp_path: Path) -> None:
+    """Reading one to its end would take forever, or what it holds from the reply."""
+    os.mkfifo(tmp_path / "pipe")
+    digests = {
+        read(json.dumps({"audio": str(path)}))[0].digest("model") for path in (tmp_path / "pipe", "/dev/zero")
+    }
+    assert len(digests) == 2

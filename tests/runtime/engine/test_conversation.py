@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +68,55 @@ def test_a_file_that_is_no_conversation_is_refused(omni: muomni.Omni, tmp_path: 
         muomni.Conversation.load(path, omni)
     with pytest.raises(muomni.InputError, match="not a saved conversation"):
         muomni.Conversation.load(tmp_path / "none.npz", omni)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"cache_0": np.zeros(3, np.float32)}, "do not fit"),
+        ({"cache_0": np.array(["x"])}, "do not fit"),
+        ({"media_0": np.zeros((2, 3), np.float32)}, "damaged"),
+        ({"media_0": np.zeros((900, 192), np.float32)}, "the context holds"),
+        ({"ids": [10**9]}, "damaged"),
+        ({"ids": [1.5]}, "damaged"),
+        ({"ids": ["1"]}, "damaged"),
+        ({"ids": 7}, "not a saved conversation"),
+        ({"reply_ids": []}, "damaged"),
+        ({"reply_ids": [-1]}, "damaged"),
+    ],
+)
+def test_a_damaged_conversation_is_refused(
+    omni: muomni.Omni, chat: muomni.Conversation, tmp_path: Path, damage: dict[str, Any], says: str
+) -> None:
+    path = tmp_path / "chat.npz"
+    chat.save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays["conversation"]))
+    for name, value in damage.items():
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            header["turns"][0][name] = value
+    arrays["conversation"] = np.array(json.dumps(header))
+    np.savez(path, **arrays)
+    with pytest.raises(muomni.InputError, match=says):
+        muomni.Conversation.load(path, omni)
+
+
+def test_a_conversation_whose_array_is_none_is_refused(
+    omni: muomni.Omni, chat: muomni.Conversation, tmp_path: Path
+) -> None:
+    """numpy gives what does not begin as an array as bytes."""
+    chat.save(tmp_path / "chat.npz")
+    with zipfile.ZipFile(tmp_path / "chat.npz") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["cache_0.npy"] = b"not an array"
+    with zipfile.ZipFile(tmp_path / "chat.npz", "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    with pytest.raises(muomni.InputError, match="do not fit"):
+        muomni.Conversation.load(tmp_path / "chat.npz", omni)
 
 
 def test_a_conversation_with_another_model_is_refused(

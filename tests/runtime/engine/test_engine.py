@@ -119,6 +119,56 @@ def test_a_cancelled_sequence_frees_its_slot_within_a_step(omni: muomni.Omni) ->
     assert engine.idle and not engine.full
 
 
+def test_an_engine_is_full_when_every_slot_has_a_request(omni: muomni.Omni) -> None:
+    engine = omni.engine(2)
+    engine.add(Request("Hello!"))
+    assert not engine.full
+    engine.add(Request("Hello!"))
+    assert engine.full
+
+
+def test_a_reply_may_fill_the_context_to_its_last_position(omni: muomni.Omni) -> None:
+    engine = omni.engine(1)
+    sequence = engine.add(Request("Hello!", max_new_tokens=10_000), ignore_eos=True)
+    while not engine.idle:
+        events = engine.step()
+    last = events[-1][1]
+    assert isinstance(last, Finished) and last.reply.finish_reason == "length"
+    context = omni.thinker.stage.context_length
+    assert last.reply.prompt_tokens + len(sequence.ids) == context
+    assert any("context is full" in note for note in last.reply.notes)
+
+
+def test_a_prompt_stays_whole_when_a_reply_ends_while_it_is_computed(omni: muomni.Omni) -> None:
+    """Its row is behind the live ones, of which there is one less then."""
+    long = Request("word " * 250, max_new_tokens=3, logprobs=1)
+    made = []
+    for others in (0, 2):
+        engine = Engine(omni._models, 4)
+        for _ in range(others):
+            engine.add(Request("Hello!", max_new_tokens=2), ignore_eos=True)
+        engine.step()
+        sequence = engine.add(long, ignore_eos=True)
+        engine.step()
+        assert sequence.positions, "it is being computed"
+        while not engine.idle:
+            made += [event.reply for s, event in engine.step() if s is sequence and isinstance(event, Finished)]
+    same(*made)
+
+
+def test_a_reply_that_is_cancelled_while_it_is_spoken_has_ended_by_itself(omni: muomni.Omni) -> None:
+    whole = omni.generate("What is two plus three?")
+    engine = omni.engine(1)
+    sequence = engine.add(Request("What is two plus three?", speech=SpeechOptions()))
+    while not sequence.text_over:
+        engine.step()
+    assert not sequence.done
+    sequence.cancel(keep=True)
+    ((_, event),) = engine.step()
+    assert isinstance(event, Finished) and engine.idle
+    assert (event.reply.text, event.reply.finish_reason) == (whole.text, "stop")
+
+
 def test_the_rows_of_ended_replies_do_not_grow_on(omni: muomni.Omni) -> None:
     """A row that computes beside the others would some day fill its context and end the whole batch."""
     engine = omni.engine(4)
