@@ -109,6 +109,7 @@ def _phonemes(pieces: list[str]) -> list[int]:
     while made := phonemizer.read():
         ids += made
     assert phonemizer.finished
+    "".join(phonemizer.notes).encode()  # half of a surrogate pair could not be printed
     return ids
 
 

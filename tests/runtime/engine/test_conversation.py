@@ -14,7 +14,7 @@ import pytest
 import muomni
 from muomni import Finished, TextDelta
 from muomni.engine import conversation as module
-from muomni.engine.memory import Memory
+from muomni.engine.memory import Memory, PastTurn, with_room_for
 from muomni.engine.segments import Segment
 
 from .conftest import SAMPLES
@@ -33,6 +33,15 @@ def full(omni: muomni.Omni, room: int = 30) -> muomni.Conversation:
     while chat.positions < omni.thinker.stage.context_length - room:
         chat.say("Hello!", max_new_tokens=4)
     return chat
+
+
+def test_no_more_turns_are_forgotten_than_it_takes() -> None:
+    turn = PastTurn(None, [1, 5], [6, 2])
+    memory = Memory((turn, turn, turn))
+    assert with_room_for(memory, 8, 20, truncate=True) is memory
+    assert with_room_for(memory, 9, 20, truncate=True).turns == (turn, turn)
+    assert with_room_for(memory, 99, 20, truncate=True).turns == ()
+    assert with_room_for(memory, 99, 20, truncate=False) is memory
 
 
 def test_a_conversation_may_be_forked_and_the_two_go_on_independently(chat: muomni.Conversation) -> None:

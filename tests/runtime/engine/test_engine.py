@@ -17,7 +17,7 @@ import muomni
 from muomni import Failed, Finished, Reply, Request, SpeechDelta, SpeechOptions, TextDelta
 from muomni.engine import batch
 from muomni.engine.engine import Engine
-from muomni.engine.prompt import Prompt, prepare
+from muomni.engine.prompt import Prompt, fit, prepare
 from muomni.engine.segments import PREFILL_CHUNK
 from muomni.models.sampling import SamplingOptions
 
@@ -119,6 +119,14 @@ def test_a_cancelled_sequence_frees_its_slot_within_a_step(omni: muomni.Omni) ->
     assert engine.idle and not engine.full
 
 
+@pytest.mark.parametrize(("max_new_tokens", "kept"), [(20, 79), (10_000, 50)])
+def test_a_shortened_prompt_leaves_room_for_its_reply_at_most_half(max_new_tokens: int, kept: int) -> None:
+    prompt = Prompt(None, [1, *range(3, 303)])
+    made = fit(prompt, 100, max_new_tokens, truncate=True)
+    assert made.ids == [1, *prompt.ids[-(kept - 1) :]]
+    assert any(f"last {kept - 1} of 300" in note for note in made.notes)
+
+
 def test_an_engine_is_full_when_every_slot_has_a_request(omni: muomni.Omni) -> None:
     engine = omni.engine(2)
     engine.add(Request("Hello!"))
@@ -152,7 +160,9 @@ def test_a_prompt_stays_whole_when_a_reply_ends_while_it_is_computed(omni: muomn
         engine.step()
         assert sequence.positions, "it is being computed"
         while not engine.idle:
-            made += [event.reply for s, event in engine.step() if s is sequence and isinstance(event, Finished)]
+            made += [
+                event.reply for s, event in engine.step() if s is sequence and isinstance(event, Finished)
+            ]
     same(*made)
 
 
