@@ -334,6 +334,21 @@ with RepliesFile(Path(sys.argv[1]), [], "model"):
 """
 
 
+def test_a_new_file_that_another_run_locked_first_stays(
+    batch: Batch, tmp_path: Path, omni: FakeOmni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has it open, and what it writes would be gone with the name."""
+
+    def taken(file: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr("muomni.cli.replies_file._lock", taken)
+    write(tmp_path / "q.jsonl", QUESTIONS)
+    code, err = batch()
+    assert code == 1 and "another run is writing it" in err
+    assert (tmp_path / "o.jsonl").exists()
+
+
 def test_a_run_that_was_killed_keeps_nobody_out(batch: Batch, tmp_path: Path) -> None:
     write(tmp_path / "q.jsonl", QUESTIONS[:2])
     words = [sys.executable, "-c", HOLDING, str(tmp_path / "o.jsonl")]

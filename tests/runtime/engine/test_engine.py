@@ -267,6 +267,27 @@ def test_a_request_that_fails_in_an_unknown_way_takes_no_other_with_it(
     assert isinstance(bad, muomni.ExecutionError) and "no room for the picture" in str(bad)
 
 
+def test_a_batch_that_is_left_prepares_nothing_more(
+    omni: muomni.Omni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C would wait for every film that was to come."""
+    begun, left, prepared = threading.Event(), threading.Event(), list[Request]()
+
+    def slow(request: Request, *rest: Any) -> Prompt:
+        prepared.append(request)
+        begun.set()
+        assert left.wait(30)
+        return prepare(request, *rest)
+
+    monkeypatch.setattr(batch, "prepare", slow)
+    with batch.Ahead(omni._models) as ahead:
+        for index in range(4):
+            ahead.put(index, Request("Hello!"))
+        assert begun.wait(30)
+        threading.Timer(0.05, left.set).start()
+    assert len(prepared) == 1
+
+
 def test_an_interrupted_batch_gives_what_it_had(omni: muomni.Omni) -> None:
     def endless() -> Iterator[str]:
         yield "Hello!"

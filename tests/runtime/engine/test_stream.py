@@ -153,6 +153,12 @@ def test_a_temperature_near_nothing_is_greedy(omni: muomni.Omni) -> None:
     assert omni.generate("Hello!", temperature=1e-320).token_ids == omni.generate("Hello!").token_ids
 
 
+def test_speech_has_as_many_frames_as_it_may(omni: muomni.Omni) -> None:
+    reply = omni.generate("Hello!", speech=True, speech_frames=5)
+    assert reply.speech is not None and len(reply.speech.codes) == 5
+    assert "the speech was cut after 5 frames" in reply.notes
+
+
 def test_speech_at_another_speed_keeps_its_codes(omni: muomni.Omni) -> None:
     usual = omni.speak("The red circle is left of the blue square.")
     for speed in (0.5, 1.5, 2.0):
