@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from muomni.cli.console import json_line
@@ -50,6 +50,7 @@ def test_any_json_is_an_id(name: Any) -> None:
     assert json.loads(line.key) == name
 
 
+@example({"text": "\n \x0b \x1c \x85 \u2028 \u2029"})
 @given(st.dictionaries(st.text(), JSON | st.text(), max_size=4))
 @settings(deadline=None, max_examples=50)
 def test_what_is_written_is_one_line_for_every_reader(value: dict[str, Any]) -> None:
