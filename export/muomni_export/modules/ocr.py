@@ -83,10 +83,15 @@ class CharacterDecoder(nn.Module):
         self.head = nn.Linear(width, sizes.vocabulary, bias=False)
         self.img_proj = nn.Linear(sizes.vision.width, width)
 
+    @property
+    def cross_attentions(self) -> list[CrossAttention]:
+        """Those of the blocks, in their order."""
+        return [module for module in self.modules() if isinstance(module, CrossAttention)]
+
     def look(self, grid: Tensor) -> list[Tensor]:
         """Patches (B, N, vision width) -> each layer's keys and values, (B, H, N, head) each, key before value."""
         seen = self.img_proj(grid)
-        return [tensor for block in self.blocks for tensor in block.cross_attn.keys_values(seen)]
+        return [tensor for attention in self.cross_attentions for tensor in attention.keys_values(seen)]
 
     def forward(self, ids: Tensor, cross: Sequence[Tensor], attend: Attend | None = None) -> Tensor:
         """Ids (B, T), the start id first, and what :meth:`look` gave -> logits (B, T, V)."""

@@ -151,7 +151,7 @@ class LoadedVision(LoadedStage):
             image_size=sizes.image_size,
             patch=sizes.patch,
             width=sizes.width,
-            patches=side**2,
+            patches=sizes.patches,
             embeddings_per_image=0 if self.projector is None else embeddings,
         )
         return {"vision": stage}

@@ -24,7 +24,7 @@ BATCHING: tuple[Mode, ...] = ("batch",)
 SAYING: tuple[Mode, ...] = ("say",)
 
 APPLIES: Mapping[str, tuple[Mode, ...]] = {
-    **dict.fromkeys((*QUESTION, "prompt"), ASKING),
+    **dict.fromkeys((*QUESTION, "ocr", "prompt"), ASKING),
     "video_frames": ("ask", "batch"),
     **dict.fromkeys(("max_new_tokens", "temperature", "top_k", "top_p"), GENERATING),
     **dict.fromkeys(("repetition_penalty", "stop", "truncate"), GENERATING),
@@ -36,6 +36,7 @@ APPLIES: Mapping[str, tuple[Mode, ...]] = {
 }
 
 NEEDS: Mapping[tuple[Mode, str], Collection[str]] = {
+    ("ask", "ocr"): ("image",),
     ("ask", "prompt"): ("image", "audio_in", "video"),
     ("ask", "video_frames"): ("video",),
     **{(mode, name): ("audio_out",) for mode in ("ask", "chat") for name in ("speech_temperature", "speed")},

@@ -94,9 +94,7 @@ class Ocr:
         step = _Step(self._decoder, self._keys_and_values(image, None))
         return np.stack([step.logits(i).copy() for i in ids])
 
-    def _keys_and_values(
-        self, image: ImageSource, notes: list[str] | None
-    ) -> dict[str, NDArray[np.float32]]:
+    def _keys_and_values(self, image: ImageSource, notes: list[str] | None) -> dict[str, NDArray[np.float32]]:
         """Of the picture, by their names in the decoder, (1, heads, patches, head_size) each."""
         return self._encoder.run({"pixels": pixels(image, self.stage.image_size, notes=notes)[None]})
 
@@ -133,5 +131,7 @@ def read_characters(path: Path, vocabulary: int) -> list[str]:
     if not isinstance(characters, list) or not all(isinstance(text, str) for text in characters):
         raise BundleError(f"{path}: expected a JSON list of characters")
     if len(characters) != vocabulary:
-        raise BundleError(f"{path}: expected {vocabulary} characters, as the manifest says, got {len(characters)}")
+        raise BundleError(
+            f"{path}: expected {vocabulary} characters, as the manifest says, got {len(characters)}"
+        )
     return characters

@@ -50,7 +50,9 @@ def _by_id(place: Path, found: Mapping[str, Any]) -> dict[Any, Any]:
     if isinstance(by_id, Mapping):
         return dict(by_id)
     if by_id is not None:
-        raise CheckpointError(f"{place}: {BY_ID}: expected a map of ids to characters, got {type(by_id).__name__}")
+        raise CheckpointError(
+            f"{place}: {BY_ID}: expected a map of ids to characters, got {type(by_id).__name__}"
+        )
     if not isinstance(by_character, Mapping):
         return {}
     turned: dict[Any, Any] = {}

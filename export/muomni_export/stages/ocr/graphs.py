@@ -44,7 +44,7 @@ class OcrEncoderGraph(nn.Module):
     def __init__(self, ocr: Ocr) -> None:
         super().__init__()
         self.encoder, self.img_proj = ocr.vision_encoder, ocr.decoder.img_proj
-        self.layers = nn.ModuleList(KeyValues(block.cross_attn) for block in ocr.decoder.blocks)
+        self.layers = nn.ModuleList(map(KeyValues, ocr.decoder.cross_attentions))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         _, grid = self.encoder(pixels)
@@ -121,7 +121,8 @@ def decoder_check(ocr: Ocr) -> GraphCheck:
     def case(batch: int, length: int, *chunks: int) -> Arrays:
         ids = random.integers(0, ocr.sizes.vocabulary, (batch, length))
         cross = {
-            name: normal(random, batch, sizes.heads, _patches(ocr), sizes.head_size) for name in names
+            name: normal(random, batch, sizes.heads, ocr.sizes.vision.patches, sizes.head_size)
+            for name in names
         }
         return {"input_ids": ids, **cross, "chunks": split_chunks(length, *chunks)}
 
@@ -137,13 +138,8 @@ def decoder_check(ocr: Ocr) -> GraphCheck:
 
 def _decoding_parameters(ocr: Ocr) -> int:
     """Of the decoder without what a picture is projected with, which is in the encoder's graph."""
-    once = [t for block in ocr.decoder.blocks for t in block.cross_attn.key_value_projection()]
+    once = [t for attention in ocr.decoder.cross_attentions for t in attention.key_value_projection()]
     return parameters_of(ocr.decoder) - parameters_of(ocr.decoder.img_proj) - sum(t.numel() for t in once)
-
-
-def _patches(ocr: Ocr) -> int:
-    vision = ocr.sizes.vision
-    return (vision.image_size // vision.patch) ** 2
 
 
 def ocr_builds(ocr: Ocr) -> list[GraphBuild]:
@@ -151,7 +147,10 @@ def ocr_builds(ocr: Ocr) -> list[GraphBuild]:
     batch = torch.export.Dim("B")
     past, past_axes = cache_example(sizes)
     lengths, length_axes = lengths_example(STEP)
-    seen = [torch.zeros(BATCH, sizes.heads, _patches(ocr), sizes.head_size) for _ in range(2 * sizes.layers)]
+    seen = [
+        torch.zeros(BATCH, sizes.heads, ocr.sizes.vision.patches, sizes.head_size)
+        for _ in range(2 * sizes.layers)
+    ]
     pixels, ids = torch.zeros(BATCH, 3, size, size), torch.zeros(BATCH, STEP, dtype=torch.int64)
     return [
         GraphBuild(ENCODER, OcrEncoderGraph(ocr), (pixels,), ({0: batch},), encoder_check(ocr)),

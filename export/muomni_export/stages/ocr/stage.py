@@ -46,7 +46,7 @@ class LoadedOcr(LoadedStage):
             encoder_graph=ENCODER,
             graph=DECODER,
             image_size=vision.image_size,
-            patches=(vision.image_size // vision.patch) ** 2,
+            patches=vision.patches,
             layers=decoder.layers,
             heads=decoder.heads,
             kv_heads=decoder.kv_heads,
@@ -74,14 +74,15 @@ def load(loading: Loading) -> LoadedOcr | None:
         raise loading.evidence("ocr").refuse("decoder.char_embed.weight", expected, f"{vocabulary}")
     characters = find_characters(weights.source, vocabulary)
     if characters is None:
-        return _without_characters(loading)
+        _leave_out(loading)
+        return None
     ocr = loading.module("ocr", lambda w: Ocr(ocr_sizes(w, notes)))
     if not any(characters):
         raise CheckpointError(f"{weights.source}: {BY_ID}: expected characters, got marks alone")
     return LoadedOcr(ocr, tuple(characters))
 
 
-def _without_characters(loading: Loading) -> None:
+def _leave_out(loading: Loading) -> None:
     """Leave OCR out of a whole model; refuse it where it is all there is.
 
     Raises:
@@ -93,10 +94,8 @@ def _without_characters(loading: Loading) -> None:
             f"{source}: OCR: expected {BY_ID} or {BY_CHARACTER} in it, or in {METADATA} or ocr.pt beside it, found "
             "none; copy the file that the training run wrote there"
         )
-    looked = tuple(places(source)) or (source,)
-    text = f"left out, because no file says which characters its ids are: neither {METADATA} nor ocr.pt beside {{source}}"
-    values = {"source": source, "looked": looked}
-    loading.notes.append(Note("no_characters", "ocr", text + " (looked at {looked})", values))
+    text = "left out, because no file says which characters its ids are (looked at {looked} and beside)"
+    loading.notes.append(Note("no_characters", "ocr", text, {"looked": tuple(places(source)) or (source,)}))
 
 
 def _config(sizes: OcrSizes) -> dict[str, Any]:
@@ -123,5 +122,5 @@ OCR = StageExport(
     load=load,
     file_stems=("ocr",),
     folder_prefix="ocr",
-    synthetic=SyntheticStage(lambda sizes, width: {"ocr": Ocr(sizes)}, _config, _beside),
+    synthetic=SyntheticStage(lambda sizes, width: {"ocr": Ocr(sizes)}, _config, _beside, needs_beside=True),
 )
