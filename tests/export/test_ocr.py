@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 import torch
 
 import muomni
+from muomni.bench.stages import stage_actions
+from muomni.cli.checks import bundle
 from muomni.errors import BundleError, CheckpointError, InputError, StageError
 from muomni.media.image import pixels
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
@@ -22,6 +26,7 @@ from muomni_export.export import export_bundle
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.ocr import Ocr, OcrSizes
 from muomni_export.modules.vision import VisionSizes
+from muomni_export.stages.ocr import LoadedOcr
 from muomni_export.stages.ocr.characters import find_characters
 from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
 
@@ -81,6 +86,39 @@ def test_128_characters_are_those_of_the_decoder_without_a_cache(omni: muomni.Om
     assert list(found.ids) == read_uncached(load(DATA / "checkpoints" / "ocr_tiny").ocr, IMAGES[1])
 
 
+def test_it_begins_and_ends_as_the_reference_does(omni: muomni.Omni) -> None:
+    stage = omni.ocr.stage
+    assert (stage.start_id, stage.end_ids, stage.context_length) == (1, (2, 0), 128)
+
+
+@pytest.mark.parametrize("end_ids", [(38, 5), (5, 38)])
+def test_either_end_ends_the_text_and_is_no_part_of_it(
+    omni: muomni.Omni, monkeypatch: pytest.MonkeyPatch, end_ids: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(omni.ocr, "stage", replace(omni.ocr.stage, end_ids=end_ids))
+    found = omni.ocr.recognise(IMAGES[0])
+    assert (found.text, found.ids) == ("z0", (29, 30, 38))
+
+
+def test_the_command_reads_and_says_what_it_read(parity_bundle: Path, omni: muomni.Omni) -> None:
+    options = ["--image", str(IMAGES[0]), "--ocr", "--text", "What is it?", "--max-new-tokens", "2", "--json"]
+    command = [sys.executable, "-m", "muomni.cli.run", "--model", str(parity_bundle), *options]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    text = omni.ocr.read(IMAGES[0])
+    assert json.loads(result.stdout)["ocr"] == [text]
+    assert f"text in the image: {text}\n" in result.stderr
+
+
+def test_doctor_and_bench_know_it(parity_bundle: Path, omni: muomni.Omni) -> None:
+    found = {check.name: check for check in bundle(parity_bundle, "cpu")}
+    assert found["graphs"].status == "ok" and "ocr" in found["bundle"].data["stages"]
+    assert {"ocr", "ocr_encoder"} <= found["graphs"].data["providers"].keys()
+    actions, units = stage_actions(omni)
+    actions["ocr"]()
+    assert units["ocr"] == 128
+
+
 @pytest.mark.parametrize(
     ("asked", "prompt"),
     [
@@ -132,11 +170,11 @@ def test_ids_outside_the_vocabulary_are_refused(omni: muomni.Omni) -> None:
 
 
 def test_a_changed_list_of_characters_is_refused(parity_bundle: Path, tmp_path: Path) -> None:
-    bundle = shutil.copytree(parity_bundle, tmp_path / "bundle")
-    file = bundle / "ocr_characters.json"
+    changed = shutil.copytree(parity_bundle, tmp_path / "bundle")
+    file = changed / "ocr_characters.json"
     file.write_text(file.read_text(encoding="utf-8").replace('"z"', '"Z"'), encoding="utf-8")
     with pytest.raises(BundleError, match=r"ocr_characters.json: the file changed since export"):
-        muomni.Omni.load(bundle, device="cpu").ocr.read(IMAGES[0])
+        muomni.Omni.load(changed, device="cpu").ocr.read(IMAGES[0])
 
 
 # Variants of the format.
@@ -161,6 +199,7 @@ def random_ocr(folder: Path, sizes: OcrSizes, **options: Any) -> Path:
     return omni.parent / "ocr_micro"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_reads_what_torch_reads(tmp_path: Path, name: str) -> None:
     sizes, options = VARIANTS[name]
@@ -172,6 +211,7 @@ def test_every_variant_reads_what_torch_reads(tmp_path: Path, name: str) -> None
     assert list(omni.ocr.recognise(PICTURE).ids) == read_uncached(module, PICTURE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "int8", "int4"])
 def test_other_precisions_stay_near(tmp_path: Path, precision: str) -> None:
     sizes, _ = VARIANTS["GQA, SwiGLU"]
@@ -244,7 +284,8 @@ def test_a_final_file_has_its_characters_in_json_beside_it(folder: Path) -> None
     edit(folder, idx_to_char=None, char_to_idx=None)
     (folder / "ocr_metadata.json").write_text(json.dumps(maps))
     assert characters(folder) == expected
-    assert load(folder).find(type(load(folder).stages[0])).characters == tuple(expected or ())  # type: ignore[union-attr]
+    loaded = load(folder).find(LoadedOcr)
+    assert loaded is not None and loaded.characters == tuple(expected or ())
 
 
 def test_without_characters_ocr_alone_is_refused(folder: Path) -> None:
@@ -292,7 +333,7 @@ def test_one_id_for_two_characters_is_refused(folder: Path) -> None:
 # Weights and configs.
 
 
-def changed(folder: Path, change: Mapping[str, torch.Tensor | None]) -> None:
+def change_weights(folder: Path, change: Mapping[str, torch.Tensor | None]) -> None:
     state = torch.load(folder / "ocr.pt", weights_only=True)["model"] | change
     edit(folder, model={name: tensor for name, tensor in state.items() if tensor is not None})
 
@@ -314,7 +355,7 @@ def changed(folder: Path, change: Mapping[str, torch.Tensor | None]) -> None:
     ids=["head", "no bias", "extra", "few characters", "no attention", "positions", "no characters"],
 )
 def test_weights_that_do_not_fit_are_refused_by_name(folder: Path, change: Any, message: str) -> None:
-    changed(folder, change)
+    change_weights(folder, change)
     with pytest.raises(CheckpointError, match=message):
         load(folder)
 

@@ -104,7 +104,8 @@ def _why(mode: Mode, misplaced: Collection[str], given: Mapping[str, str]) -> st
         return f"--batch takes its questions from the file, and writes JSON to --out: leave out {options}"
     if all(APPLIES[name] == BATCHING for name in misplaced):
         return f"{options}: only with --batch FILE"
-    media = "--video" if "video_frames" in misplaced else "--image, --audio-in or --video"
+    needed = {"video_frames": "--video", "ocr": "--image"}
+    media = next((needed[name] for name in misplaced if name in needed), "--image, --audio-in or --video")
     return (
         f"{options}: only with a question about media, and without --text or media a chat starts: add {media}"
     )
