@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .engine.prefix_cache import PrefixCache
     from .models.audio_encoder import AudioEncoder
     from .models.codec import Codec
+    from .models.ocr import Ocr
     from .models.reference_talker import ReferenceTalker
     from .models.talker import Talker
     from .models.thinker import Thinker
@@ -168,6 +169,11 @@ class Omni:
     @property
     def vocoder(self) -> Vocoder:
         return self._models.vocoder()
+
+    @property
+    def ocr(self) -> Ocr:
+        """The reader of text in pictures."""
+        return self._models.ocr()
 
     def verify(self) -> None:
         """Check the sha256 of every file of the bundle.

@@ -23,6 +23,7 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "images": (list,),
     "audio": (str,),
     "video": (str,),
+    "ocr": (bool,),
     "prompt": (str,),
     "video_frames": (int,),
     "max_new_tokens": (int,),

@@ -147,6 +147,7 @@ class Sequence:
             logprobs=tuple(self._logprobs),
             timings=seconds,
             providers=self._models.providers(graphs),
+            ocr=self.prompt.ocr,
             notes=tuple(dict.fromkeys(notes)),
         )
 

@@ -27,6 +27,7 @@ SECTIONS = {
     "audio": classes.AudioStage,
     "mel": classes.MelEntry,
     "talker": classes.TalkerStage,
+    "ocr": classes.OcrStage,
     "text": classes.TextInput,
     "codec": classes.CodecStage,
     "hifigan": classes.HifiganVocoder,

@@ -113,6 +113,8 @@ def test_all_options_of_a_line_win_over_the_command_line() -> None:
         ('{"text": "x", "top_k": true}', "top_k: expected int, got bool"),
         ('{"text": "x", "top_k": 2.0}', "top_k: expected int, got float"),
         ('{"text": "x", "truncate": 1}', "truncate: expected bool, got int"),
+        ('{"text": "x", "ocr": 1, "images": ["a.png"]}', "ocr: expected bool, got int"),
+        ('{"text": "x", "ocr": true}', "ocr: expected an image whose text is to be read, got none"),
         ('{"text": "x", "images": "a.png"}', "images: expected list, got str"),
         ('{"text": "x", "images": [1]}', "images: expected a list of strings"),
         ('{"text": "x", "stop": [null]}', "stop: expected a list of strings"),
