@@ -26,10 +26,10 @@ class Session:
 
     def load(self, one_request: bool = False) -> Omni:
         """Open the bundle; for the last moment, after everything that can be refused without it."""
-        from muomni.omni import PREFIX_CACHE_BYTES, Omni
+        from muomni import Omni
 
-        kept = 0 if one_request else PREFIX_CACHE_BYTES
-        omni = Omni.load(self.model, device=self.device, threads=self.threads, prefix_cache_bytes=kept)
+        more = {"prefix_cache_bytes": 0} if one_request else {}
+        omni = Omni.load(self.model, device=self.device, threads=self.threads, **more)
         gc.enable()  # see entry.py
         return omni
 
