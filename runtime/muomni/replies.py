@@ -111,6 +111,7 @@ class Reply:
             ``load`` is what was loaded for this request, ``first_token`` is counted after that and ``total``
             includes it.
         providers: execution providers by graph, of the graphs this request used.
+        ocr: the text that was read in each image; empty unless asked for.
         notes: what the caller should be told (shortened input, speech that cannot say the reply).
 
     Example:
@@ -128,6 +129,7 @@ class Reply:
     logprobs: tuple[TokenLogprob, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     providers: dict[str, list[str]] = field(default_factory=dict)
+    ocr: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -67,6 +67,7 @@ class Request:
         images: each a path, encoded bytes, a PIL image or an array (H, W, 3); one that is not in a list is taken.
         audio: a path, encoded bytes, or ``(samples, sample_rate)``.
         video: a path, encoded bytes, or a sequence of frames.
+        ocr: read the text in each image first and put it into the question; the reply gives it, too.
         prompt: question for media without ``text``; None takes the bundle's default.
         video_frames: evenly spaced frames to look at; None takes the bundle's default.
         max_new_tokens: at most this many ids are generated.
@@ -90,6 +91,7 @@ class Request:
     images: Sequence[ImageSource] = ()
     audio: AudioSource | None = None
     video: VideoSource | None = None
+    ocr: bool = False
     prompt: str | None = None
     video_frames: int | None = None
     max_new_tokens: int = 64
@@ -105,6 +107,10 @@ class Request:
             if text is not None and not isinstance(text, str):
                 raise InputError(f"{name}: expected text (str), got {type(text).__name__}")
         object.__setattr__(self, "images", _listed(self.images))
+        if not isinstance(self.ocr, bool):
+            raise InputError(f"ocr: expected True or False, got {type(self.ocr).__name__} {self.ocr!r}")
+        if self.ocr and not self.images:
+            raise InputError("ocr: expected an image whose text is to be read, got none")
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop
         if not isinstance(stop, Sequence) or not all(isinstance(item, str) for item in stop):
             raise InputError(f"stop: expected strings, got {self.stop!r}")
@@ -148,6 +154,7 @@ class RequestOptions(TypedDict, total=False):
     images: Sequence[ImageSource] | ImageSource
     audio: AudioSource | None
     video: VideoSource | None
+    ocr: bool
     prompt: str | None
     video_frames: int | None
     max_new_tokens: int

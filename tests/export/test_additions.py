@@ -50,7 +50,7 @@ def edit(path: Path, **values: Any) -> None:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("set")
-    omni = write_random_set(root, "micro", without=("talker",))
+    omni = write_random_set(root, "micro", without=("talker", "ocr"))
     config = root / "configs" / f"{omni.name}.json"
     folders = {kind: root / json.loads(config.read_text())[f"{kind}_ckpt"] for kind in ("vision", "audio")}
     weights = torch.load(omni / "omni.pt", weights_only=True)

@@ -339,4 +339,4 @@ def test_paths_that_are_no_checkpoint(good: Path, tmp_path: Path) -> None:
     assert "expected one omni folder" in refused(root)
     (root / "ocr_tiny").mkdir()
     torch.save({}, root / "ocr_tiny" / "ocr.pt")
-    assert "OCR is not exported yet" in refused(root / "ocr_tiny")
+    assert "expected a part named model with the ocr's weights" in refused(root / "ocr_tiny")

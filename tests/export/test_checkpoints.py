@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from muomni_export.checkpoint.catalogue import MERGED_PARTS
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
@@ -86,6 +86,7 @@ def test_omni_folder_as_trained() -> None:
         "talker": "talker.pt",
         "codec": "talker.pt",
         "vocoder": "vocoder.pt",
+        "ocr": "ocr.pt",
     }
     assert not any(p.requires_grad for p in modules.thinker.parameters())  # type: ignore[union-attr]
     assert any("kv_groups is 1 in the config, 2 in the tensors" in str(note) for note in modules.notes)
@@ -97,7 +98,9 @@ def test_folder_above_or_file(place: str) -> None:
 
 
 def each_file(root: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    for file in root.glob("checkpoints/*/*.pt"):
+    files = list(root.glob("checkpoints/*/*.pt"))
+    assert files
+    for file in files:
         edit(file, change)
 
 
@@ -235,7 +238,9 @@ def test_legacy_torch_format(root: Path) -> None:
 
 def test_nothing_depends_on_the_files_afterwards(root: Path) -> None:
     modules = load(root / OMNI)
-    for file in root.glob("checkpoints/*/*.pt"):
+    files = list(root.glob("checkpoints/*/*.pt"))
+    assert files
+    for file in files:
         file.write_bytes(b"")
     check_numbers(modules)
 
@@ -308,11 +313,6 @@ def test_without_vocoder(root: Path) -> None:
     assert any("Griffin-Lim" in str(note) for note in modules.notes)
 
 
-def test_ocr_is_left_out_with_a_note(root: Path) -> None:
-    edit(root / "configs" / "omni_sft_tiny.json", lambda c: c | {"ocr_ckpt": "checkpoints/ocr_tiny"})
-    assert any("OCR is not exported yet" in str(note) for note in load(root / OMNI).notes)
-
-
 @pytest.mark.parametrize(
     ("folder", "stages"),
     [
@@ -321,6 +321,7 @@ def test_ocr_is_left_out_with_a_note(root: Path) -> None:
         ("audio_enc_tiny", {"audio"}),
         ("talker_tiny", {"talker", "codec", "vocoder"}),
         ("vocoder_tiny", {"vocoder"}),
+        ("ocr_tiny", {"ocr"}),
     ],
 )
 def test_single_stages(root: Path, folder: str, stages: set[str]) -> None:
@@ -378,13 +379,15 @@ def test_merged_compiled_with_ocr_and_vocoder(root: Path, tmp_path: Path) -> Non
     shutil.copy(root / "checkpoints" / "vocoder_tiny" / "vocoder.pt", merged / "hifigan.pt")
     vocoder = json.loads((root / "configs" / "vocoder_tiny.json").read_text())
     edit(merged / "config.json", lambda c: c | {"vocoder": vocoder})
-    save_file(
-        load_file(merged / "model.safetensors") | {"ocr.decoder.norm.weight": torch.ones(4)},
-        merged / "model.safetensors",
-    )
     modules = load(merged)
     check_numbers(modules)
-    assert any("OCR is not exported yet" in str(note) for note in modules.notes)
+    assert modules.ocr is None
+    assert any("ocr: left out, because no file says" in str(note) for note in modules.notes)
+    shutil.copy(root / "checkpoints" / "ocr_tiny" / "ocr.pt", merged)
+    ocr = json.loads((root / "configs" / "ocr_tiny.json").read_text())
+    edit(merged / "config.json", lambda c: c | {"ocr": ocr})
+    modules = load(merged)
+    assert modules.ocr is not None and modules.sources["ocr"].suffix == ".safetensors"
 
 
 def test_merged_with_flat_config_and_configs_folder(root: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = set_sizes("micro")
     sizes = replace(sizes, thinker=replace(sizes.thinker, vocabulary=VOCABULARY))
     root = tmp_path_factory.mktemp("set")
-    return write_random_set(root, sizes, without=("vision", "audio", "talker"))
+    return write_random_set(root, sizes, without=("vision", "audio", "talker", "ocr"))
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16"])

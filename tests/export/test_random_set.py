@@ -17,7 +17,17 @@ from muomni_export.checkpoint.load import Modules, load_modules
 from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
 from muomni_export.synthetic.tokenizer import SMALLEST, tokenizer_model
 
-STAGES = ("thinker", "vision", "vision_projector", "audio", "audio_projector", "talker", "codec", "vocoder")
+STAGES = (
+    "thinker",
+    "vision",
+    "vision_projector",
+    "audio",
+    "audio_projector",
+    "talker",
+    "codec",
+    "vocoder",
+    "ocr",
+)
 ENGLISH = (
     "It's 3.5 o'clock; the quick (brown) fox jumps \"over\"  a lazy dog - 100% sure?\nYes: [a] {b} <c> @d."
 )
@@ -43,7 +53,7 @@ def test_plain_set_is_complete_and_needs_no_note(plain: Modules) -> None:
     assert plain.notes == ()
     sizes = set_sizes("micro")
     assert plain.thinker is not None and plain.thinker.sizes == sizes.thinker
-    for stage in ("vision", "audio", "talker", "codec", "vocoder"):
+    for stage in ("vision", "audio", "talker", "codec", "vocoder", "ocr"):
         assert getattr(plain, stage).sizes == getattr(sizes, stage)
 
 
@@ -81,7 +91,9 @@ def test_architectures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("merged", [False, True])
 def test_stages_left_out(tmp_path: Path, merged: bool) -> None:
-    path = write_random_set(tmp_path / "a", "micro", without=("vision", "audio", "talker"), merged=merged)
+    path = write_random_set(
+        tmp_path / "a", "micro", without=("vision", "audio", "talker", "ocr"), merged=merged
+    )
     modules = load(path)
     assert [stage for stage in STAGES if getattr(modules, stage) is not None] == ["thinker"]
     assert len(modules.notes) == 3

@@ -486,16 +486,16 @@ def test_a_set_whose_talker_is_gone_is_exported_without_it(root: Path) -> None:
     assert "talker_micro, which does not exist" in texts[0] and texts[1].endswith("the model will not speak")
 
 
-STAGES = {"thinker", "vision", "audio", "talker", "vocoder"}
+STAGES = {"thinker", "vision", "audio", "talker", "vocoder", "ocr"}
 
 
 @pytest.mark.parametrize("merged_file", [False, True], ids=["set", "merged"])
 @pytest.mark.parametrize(
     ("words", "left"),
     [
-        ({"without": ("talker",)}, {"thinker", "vision", "audio"}),
-        ({"without": ("vision", "audio")}, {"thinker", "talker", "vocoder"}),
-        ({"without": ("vocoder",)}, {"thinker", "vision", "audio", "talker"}),
+        ({"without": ("talker", "ocr")}, {"thinker", "vision", "audio"}),
+        ({"without": ("vision", "audio")}, {"thinker", "talker", "vocoder", "ocr"}),
+        ({"without": ("vocoder",)}, {"thinker", "vision", "audio", "talker", "ocr"}),
         ({"only": ("thinker", "vision")}, {"thinker", "vision"}),
         ({"only": ("talker",)}, {"talker", "vocoder"}),
         ({"only": ("vision",)}, {"vision"}),
@@ -519,7 +519,10 @@ def test_what_is_not_chosen_is_not_even_read(root: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"only": ("ears",)}, "only: expected some of thinker, vision, audio, talker, vocoder, got 'ears'"),
+        (
+            {"only": ("ears",)},
+            "only: expected some of thinker, vision, audio, talker, vocoder, ocr, got 'ears'",
+        ),
         ({"without": ("codec",)}, "without: expected some of .*, got 'codec'"),
         ({"only": ("vision",), "without": ("audio",)}, "expected one of them, got both"),
         ({"without": tuple(STAGES)}, "nothing would be left"),

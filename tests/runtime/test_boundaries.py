@@ -21,7 +21,7 @@ HEAVY = ("torch", "onnx", "librosa", "scipy", "numba", "muomni_export")
 # Imports run one way. A room imports from its own row and from those above; rooms of one row know nothing of
 # each other. Modules beside the rooms stand here by their own names.
 ROOMS = (
-    ("errors", "urls"),
+    ("errors", "logs", "urls"),
     ("dsp", "bundle"),
     ("ort", "speech"),
     ("media",),

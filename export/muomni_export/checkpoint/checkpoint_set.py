@@ -35,11 +35,6 @@ def read_checkpoint(
     found = locate(path)
     if config is not None:
         config = config.expanduser().absolute()
-    stage = next((stage for stage in STAGES if stage.name == found.kind), None)
-    if stage is not None and stage.load is None:
-        raise CheckpointError(
-            f"{found.file}: {stage.name.upper()} is not exported yet; export the omni folder beside it"
-        )
     reader = {"omni": read_omni, "merged": read_merged}.get(found.kind, read_stage)
     try:
         return _assemble(found, reader(found, config, selection))

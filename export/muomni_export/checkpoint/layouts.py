@@ -20,7 +20,6 @@ from .locate import (
     find_beside,
     find_config,
     find_named_stage,
-    find_sibling,
     find_tokenizer,
     only_config,
 )
@@ -83,11 +82,6 @@ class Parts:
         for name in (stage.main.name, stage.main.needs):
             self.sections.pop(name or "", None)
 
-    def not_exported(self, stage: StageExport) -> None:
-        upper = stage.name.upper()
-        text = "{name} is not exported yet: the {name} model is left out"
-        self.note("not_exported", stage.name, text, name=upper)
-
 
 def read_omni(found: Located, override: Path | None, selection: Selection) -> Parts:
     """A set of stage folders, from the omni folder and the config that names the others."""
@@ -105,10 +99,6 @@ def read_omni(found: Located, override: Path | None, selection: Selection) -> Pa
             continue  # another stage's file has it
         if not selection.has(stage):
             parts.leave_out(stage, AS_ASKED)
-            continue
-        if stage.load is None:
-            if config.get(f"{stage.name}_ckpt") or find_sibling(stage.name, found.folder, config_path):
-                parts.not_exported(stage)
             continue
         if stage.goes_with is not None:
             if stage.goes_with in folders:
@@ -188,10 +178,6 @@ def read_merged(found: Located, override: Path | None, selection: Selection) -> 
             continue
         if not selection.has(stage):
             parts.leave_out(stage, AS_ASKED)
-            continue
-        if stage.load is None:
-            if parts.sections.pop(stage.name, None) is not None or config.get(f"{stage.name}_ckpt"):
-                parts.not_exported(stage)
             continue
         if stage.goes_with is not None:
             if stage.goes_with in parts.sections:

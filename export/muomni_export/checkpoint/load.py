@@ -55,7 +55,7 @@ def load_modules(checkpoint: CheckpointSet) -> Modules:
     """
     loading = Loading(checkpoint)
     for stage in STAGES:
-        loaded = stage.load(loading) if stage.load is not None else None
+        loaded = stage.load(loading)
         if loaded is not None:
             loading.stages.append(loaded)
     sources = {name: weights.source for name, weights in checkpoint.weights.items()}

@@ -12,7 +12,7 @@ from muomni_export.stages.stage import StageExport
 
 from .state_dict import Choice
 
-NAMES = tuple(stage.name for stage in STAGES if stage.file_stems and stage.load is not None)
+NAMES = tuple(stage.name for stage in STAGES if stage.file_stems)
 """Stages that can be chosen; the others come with the one whose file they are in."""
 
 
@@ -51,4 +51,4 @@ class Selection:
         return cls(frozenset(kept), "ema" if weights == "ema" else "model")
 
     def has(self, stage: StageExport) -> bool:
-        return stage.name in self.stages or stage.load is None
+        return stage.name in self.stages

@@ -29,6 +29,10 @@ class VisionSizes:
     hidden: int
     stem_channels: int = 0
 
+    @property
+    def patches(self) -> int:
+        return (self.image_size // self.patch) ** 2
+
 
 class SelfAttention(nn.Module):
     """``nn.MultiheadAttention``'s parameters and self-attention, without its export-hostile fast path."""
@@ -83,9 +87,8 @@ class VisionEncoder(nn.Module):
                 nn.GELU(),
             )
         self.proj = nn.Conv2d(channels, sizes.width, patch, stride=patch)
-        patches = (sizes.image_size // sizes.patch) ** 2
         self.cls = nn.Parameter(torch.zeros(1, 1, sizes.width))
-        self.pos = nn.Parameter(torch.zeros(1, 1 + patches, sizes.width))
+        self.pos = nn.Parameter(torch.zeros(1, 1 + sizes.patches, sizes.width))
         self.blocks = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.layers))
         self.norm = RMSNorm(sizes.width)
 

@@ -32,9 +32,9 @@ class PackedBlock(nn.Module):
         attention: Attention = block.attn
         self.sizes = attention.sizes
         weight = attention.packed_weight()
-        self.qkv = _linear(weight)
+        self.qkv = linear(weight)
         self.o = attention.o
-        self.feed_forward = _packed(block.feed_forward)
+        self.feed_forward = packed(block.feed_forward)
 
     def forward(self, x: Tensor, cache: Cache) -> Tensor:
         attended = cache.attend(self.layer, self.qkv(self.norm1(x)), self.sizes)
@@ -48,7 +48,7 @@ class PackedSwiGLU(nn.Module):
 
     def __init__(self, mlp: SwiGLU) -> None:
         super().__init__()
-        self.gate_up = _linear(torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)))
+        self.gate_up = linear(torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)))
         self.down_proj = mlp.down_proj
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,13 +57,17 @@ class PackedSwiGLU(nn.Module):
         return out
 
 
-def _packed(feed_forward: nn.Module) -> nn.Module:
+def packed(feed_forward: nn.Module) -> nn.Module:
+    """The feed-forward part of a block with as few products as it can have."""
     return PackedSwiGLU(feed_forward) if isinstance(feed_forward, SwiGLU) else feed_forward
 
 
-def _linear(weight: Tensor) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """A layer of its own with that weight (out, in), so that its product has a whole initializer."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     layer.weight = nn.Parameter(weight.detach().contiguous(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().contiguous(), requires_grad=False)
     return layer
 
 

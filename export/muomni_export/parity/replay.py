@@ -1,7 +1,7 @@
 """Cases of inputs run through a bundle's graphs, and the recording that ships with it. Needs no torch.
 
-A case is a dict of arrays by input name. For the two decoders it holds whole sequences and ``chunks``: the
-number of positions fed at a time, to which the outputs (B, chunks, …) belong.
+A case is a dict of arrays by input name. For the decoders it holds whole sequences and ``chunks``: the number
+of positions fed at a time, to which the outputs (B, chunks, …) belong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.bundle.manifest import TalkerStage, ThinkerStage
+from muomni.bundle.manifest import DecoderStage
 from muomni.errors import BundleError
 from muomni.models.registry import Models
 from muomni.ort.decoder import Decoder
@@ -52,23 +52,25 @@ def ranked_difference(expected: NDArray[Any], got: NDArray[Any]) -> float:
 def run_case(stages: Models, graph: str, case: Arrays) -> Arrays:
     """Outputs of a graph for one case; the decoders run through the cached decode loop."""
     manifest = stages.bundle.manifest
-    for stage in (manifest.thinker, manifest.talker):
-        if stage is not None and stage.graph == graph:
+    for stage in manifest.decoders:
+        if stage.graph == graph:
             return _run_decoder(stages, stage, case)
     return stages.session(graph).run(case)
 
 
-def _run_decoder(stages: Models, stage: ThinkerStage | TalkerStage, case: Arrays) -> Arrays:
+def _run_decoder(stages: Models, stage: DecoderStage, case: Arrays) -> Arrays:
     decoder = Decoder(stage.graph, stages.session(stage.graph), stage)
     media = case.get("media_embeds")
-    stepwise = {name: array for name, array in case.items() if name not in ("chunks", "media_embeds")}
+    by_position = {spec.name for spec in decoder.step_inputs if spec.axes[1] == "S"}
+    stepwise = {name: array for name, array in case.items() if name in by_position}
+    always = {name: case[name] for name in case.keys() - by_position - {"chunks", "media_embeds"}}
     state = decoder.start(len(next(iter(stepwise.values()))))
     rows: list[Arrays] = []
     at = 0
     for chunk in case["chunks"].tolist():
         media_count = media.shape[1] if media is not None and at == 0 else 0
         take = chunk - media_count
-        feeds: Arrays = {name: array[:, at : at + take] for name, array in stepwise.items()}
+        feeds: Arrays = {name: array[:, at : at + take] for name, array in stepwise.items()} | always
         if media is not None:
             feeds["media_embeds"] = media[:, :media_count]
         rows.append({name: array.copy() for name, array in decoder.feed(state, chunk, feeds).items()})

@@ -16,8 +16,10 @@ from .stage import BATCH, CAPACITY
 ROTARY_HEAD_MULTIPLE = 16  # what com.microsoft.GroupQueryAttention with do_rotary accepts
 
 
-def decoder_sizes(found: Evidence, default_heads: int, default_width: int) -> DecoderSizes:
-    """Sizes of a stack of decoder blocks.
+def decoder_sizes(
+    found: Evidence, default_heads: int, default_width: int, attention: str = "attn"
+) -> DecoderSizes:
+    """Sizes of a stack of decoder blocks, whose self-attention has that name.
 
     Raises:
         CheckpointError: tensors that are missing or do not fit together, heads that cannot be known or used.
@@ -32,9 +34,9 @@ def decoder_sizes(found: Evidence, default_heads: int, default_width: int) -> De
         raise CheckpointError(
             f"{found.weights.source}: {found.stage}: ONNX Runtime's attention with rotary positions "
             f"needs a head size that is a multiple of {ROTARY_HEAD_MULTIPLE}, got {head_size} (width {width} "
-            f"/ {heads} heads, n_heads from {found.config_name})"
+            f"/ {heads} heads, {found.name_in_config('n_heads')} from {found.config_name})"
         )
-    kv_heads, fused = _kv_heads(found, width, heads)
+    kv_heads, fused = _kv_heads(found, width, heads, attention)
     activation, hidden, experts = _feed_forward(found)
     return DecoderSizes(
         width=width,
@@ -50,11 +52,11 @@ def decoder_sizes(found: Evidence, default_heads: int, default_width: int) -> De
     )
 
 
-def _kv_heads(found: Evidence, width: int, heads: int) -> tuple[int, bool]:
+def _kv_heads(found: Evidence, width: int, heads: int, attention: str) -> tuple[int, bool]:
     """Key/value heads from the rows of the projections, and whether these are one matrix."""
-    fused = found.has("blocks.0.attn.qkv.weight")
+    fused = found.has(f"blocks.0.{attention}.qkv.weight")
     head_size = width // heads
-    name = f"blocks.0.attn.{'qkv' if fused else 'k'}.weight"
+    name = f"blocks.0.{attention}.{'qkv' if fused else 'k'}.weight"
     rows, _ = found.shape(name, 2)
     kv_rows, odd = divmod(rows - width, 2) if fused else (rows, 0)
     if odd or kv_rows < 1 or kv_rows % head_size or heads % (kv_rows // head_size):
@@ -62,7 +64,7 @@ def _kv_heads(found: Evidence, width: int, heads: int) -> tuple[int, bool]:
         raise found.refuse(
             name,
             f"{of}a number of key rows that makes whole heads of {head_size} (width {width} / {heads} heads, "
-            f"n_heads from {found.config_name}), as many as divide {heads}",
+            f"{found.name_in_config('n_heads')} from {found.config_name}), as many as divide {heads}",
             f"{rows} rows",
         )
     kv_heads = kv_rows // head_size

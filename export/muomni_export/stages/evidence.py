@@ -15,11 +15,19 @@ Shape = tuple[int, ...]
 
 
 class Evidence:
-    """A stage's tensors and config; what is not as it should be is refused or noted in ``notes``."""
+    """A stage's tensors and config; what is not as it should be is refused or noted in ``notes``.
 
-    def __init__(self, stage: str, weights: StageWeights, notes: list[Note]) -> None:
+    ``spelled`` is for the parts of a stage that share one config: what a key is called there.
+    """
+
+    def __init__(
+        self, stage: str, weights: StageWeights, notes: list[Note], spelled: Mapping[str, str] | None = None
+    ) -> None:
         self.stage, self.weights, self.notes = stage, weights, notes
-        self.config: Mapping[str, Any] = weights.config
+        self._spelled = spelled or {}
+        config = weights.config
+        own = {key: config[name] for key, name in self._spelled.items() if name in config}
+        self.config: Mapping[str, Any] = own | {k: v for k, v in config.items() if k not in self._spelled}
 
     @property
     def config_name(self) -> str:
@@ -103,7 +111,7 @@ class Evidence:
         said = self.config.get(key)
         if said is not None and said != actual:
             text = "{key} is {said} in the config, {used} in the tensors; used {used}"
-            self.note("config_differs", text, key=key, said=said, used=actual)
+            self.note("config_differs", text, key=self.name_in_config(key), said=said, used=actual)
 
     def heads(self, width: int, default: int, default_width: int) -> int:
         """Attention heads from ``n_heads``; the reference's number where the width is the reference's too.
@@ -111,21 +119,26 @@ class Evidence:
         Raises:
             CheckpointError: heads that do not divide the width, or a width whose heads cannot be known.
         """
-        heads = self.positive("n_heads")
+        name, heads = self.name_in_config("n_heads"), self.positive("n_heads")
         if heads is None:
             if width != default_width:
                 raise CheckpointError(
-                    f"{self.config_name}: n_heads is missing, and the tensors of the {self.stage} (width "
-                    f"{width}) do not tell it; add n_heads to it, or name the right one with --config FILE"
+                    f"{self.config_name}: {name} is missing, and the tensors of the {self.stage} (width "
+                    f"{width}) do not tell it; add {name} to it (in the config of a whole model, to its section "
+                    f'"{self.stage}"), or name the right one with --config FILE'
                 )
             self.note_default("n_heads", default)
             heads = default
         if width % heads:
             raise CheckpointError(
-                f"{self.config_name}: n_heads: expected a divisor of the width {width} of the {self.stage} "
+                f"{self.config_name}: {name}: expected a divisor of the width {width} of the {self.stage} "
                 f"(from {self.weights.source}), got {heads}"
             )
         return heads
+
+    def name_in_config(self, key: str) -> str:
+        """What the config calls it."""
+        return self._spelled.get(key, key)
 
     def note(self, code: str, text: str, **values: object) -> None:
         self.notes.append(Note(code, self.stage, text, values))
@@ -133,7 +146,7 @@ class Evidence:
     def note_default(self, key: str, used: object, whose: str = "the reference's") -> None:
         """Note that the config does not say a value that tensors do not tell."""
         text = "{key} is not in the config; used {whose} {used}"
-        self.note("default_used", text, key=key, whose=whose, used=used)
+        self.note("default_used", text, key=self.name_in_config(key), whose=whose, used=used)
 
     def refuse(self, name: str, expected: str, got: str) -> CheckpointError:
         """The error for a tensor that does not fit."""
@@ -143,5 +156,5 @@ class Evidence:
     def wrong_value(self, key: str, expected: str, got: object) -> CheckpointError:
         """The error for a config value that does not fit."""
         return CheckpointError(
-            f"{self.config_name}: {key} of the {self.stage}: expected {expected}, got {got!r}"
+            f"{self.config_name}: {self.name_in_config(key)} of the {self.stage}: expected {expected}, got {got!r}"
         )

@@ -101,6 +101,8 @@ class SyntheticStage:
     """Sizes -> the JSON that a training run has for the stage."""
     beside: Callable[[], dict[str, Any]] = dict
     """What a training run saves in the stage's file beside the weights that are exported."""
+    needs_beside: bool = False
+    """Whether the export needs it: then the file is never the state dict alone, and lies beside a merged one, too."""
 
 
 def training_head() -> dict[str, Tensor]:
@@ -114,8 +116,8 @@ class StageExport:
 
     name: str
     state_dicts: tuple[StateDict, ...]
-    load: Callable[[Loading], LoadedStage | None] | None
-    """Gives None where the checkpoint does not have it; None for a stage that is recognised and not exported yet."""
+    load: Callable[[Loading], LoadedStage | None]
+    """Gives None where the checkpoint does not have it."""
     file_stems: tuple[str, ...] = ()
     """Names of its file without an extension, the preferred one first; none where another stage's file has it."""
     folder_prefix: str = ""

@@ -33,7 +33,11 @@ def vision_sizes(weights: StageWeights, notes: list[Note]) -> VisionSizes:
     Raises:
         CheckpointError: tensors that are missing or do not fit together, heads that cannot be known.
     """
-    found = Evidence("vision", weights, notes)
+    return encoder_sizes(Evidence("vision", weights, notes))
+
+
+def encoder_sizes(found: Evidence) -> VisionSizes:
+    """As :func:`vision_sizes`, from evidence that may be a part of another stage's."""
     stem, of_patches, stride = 0, 3, 1
     if found.has("stem.0.weight"):
         stem, _, _, _ = found.shape("stem.0.weight", 4)
@@ -147,7 +151,7 @@ class LoadedVision(LoadedStage):
             image_size=sizes.image_size,
             patch=sizes.patch,
             width=sizes.width,
-            patches=side**2,
+            patches=sizes.patches,
             embeddings_per_image=0 if self.projector is None else embeddings,
         )
         return {"vision": stage}

@@ -53,7 +53,7 @@ def write_random_set(
     Args:
         folder: must not exist, or be empty; appears only when complete.
         gqa: as many key/value heads as the size says, else one for each head, in a fused projection.
-        activation, experts: of the Thinker's and the Talker's MLP; of the Thinker's mixture (0: none).
+        activation, experts: of the Thinker's, the Talker's and OCR's MLP; of the Thinker's mixture (0: none).
         downsampling: 4 or 8, of the audio encoder; None keeps the size's.
         without: stages that are left out, with what is of no use without them.
         merged: one ``model.safetensors`` with ``config.json`` in ``folder`` itself, which is returned.
@@ -80,10 +80,13 @@ def write_random_set(
         prefix = "_orig_mod." if compiled else ""
         states[stage] = {prefix + name: tensor.to(dtype) for name, tensor in state.items()}
     files, configs = _stage_files(states, skipped, bare), _configs(sizes, skipped)
+    merged_kinds = {OMNI, *MERGED_PARTS.values()} - {
+        stage.name for stage in STAGES if stage.synthetic is not None and stage.synthetic.needs_beside
+    }
 
     def write(target: Path) -> None:
         if merged:
-            alone = {kind: file for kind, file in files.items() if kind not in {OMNI, *MERGED_PARTS.values()}}
+            alone = {kind: file for kind, file in files.items() if kind not in merged_kinds}
             _write_merged(target, _merged_file(states, skipped), alone, configs)
         else:
             _write_stages(target, sizes.name, files, configs, step_files)
@@ -128,6 +131,7 @@ def _varied(
         sizes,
         thinker=replace(sizes.thinker, decoder=decoder(sizes.thinker.decoder, experts)),
         talker=replace(sizes.talker, decoder=decoder(sizes.talker.decoder, 0)),
+        ocr=replace(sizes.ocr, decoder=decoder(sizes.ocr.decoder, 0)),
         audio=replace(sizes.audio, downsampling=downsampling or sizes.audio.downsampling),
     )
 
@@ -148,7 +152,7 @@ def _stage_files(states: dict[str, State], skipped: set[str], bare: bool) -> dic
         parts = _file_of(stage.name, kept)
         if OMNI in stage.main.files:  # as it was before fine-tuning
             parts = {key: {n: 0.5 * tensor for n, tensor in part.items()} for key, part in parts.items()}
-        if bare and len(parts) == 1 and stage.goes_with is None:
+        if bare and len(parts) == 1 and stage.goes_with is None and not stage.synthetic.needs_beside:
             files[stage.name] = next(iter(parts.values()))
         else:
             files[stage.name] = {**parts, **stage.synthetic.beside(), **_run_state()}
@@ -204,7 +208,7 @@ def _write_stages(
 def _write_merged(
     target: Path, tensors: dict[str, Tensor], files: dict[str, dict[str, Any]], configs: dict[str, Any]
 ) -> None:
-    """``files`` are those of stages that a merged file does not hold."""
+    """``files`` are those of stages that a merged file does not hold, or not all of."""
     save_file(tensors, target / "model.safetensors")
     _write_json(target / "config.json", configs)
     for kind, file in files.items():

@@ -9,6 +9,7 @@ from muomni.errors import InputError
 from muomni_export.modules.audio_encoder import AudioSizes
 from muomni_export.modules.codec import CodecSizes
 from muomni_export.modules.decoder import DecoderSizes
+from muomni_export.modules.ocr import OcrSizes
 from muomni_export.modules.talker import TalkerSizes
 from muomni_export.modules.thinker import ThinkerSizes
 from muomni_export.modules.vision import VisionSizes
@@ -28,6 +29,7 @@ class SetSizes:
     talker: TalkerSizes
     codec: CodecSizes
     vocoder: VocoderSizes
+    ocr: OcrSizes
 
 
 def _tiny(name: str, width: int = 256, layers: int = 4) -> SetSizes:
@@ -43,6 +45,11 @@ def _tiny(name: str, width: int = 256, layers: int = 4) -> SetSizes:
         TalkerSizes(talker, codebook_size=128, frame_rate_hz=1000 / FRAME_MS),
         CodecSizes(codebooks=2, codebook_size=128, width=64, mel_bins=128),
         VocoderSizes(128, 512, (8, 8, 2, 2), (16, 16, 4, 4), (3, 7, 11), ((1, 3, 5),) * 3),
+        OcrSizes(
+            VisionSizes(image_size=224, patch=16, width=128, layers=4, heads=2, hidden=512),
+            DecoderSizes(width=256, layers=4, heads=4, kv_heads=2, hidden=1024),
+            vocabulary=64,
+        ),
     )
 
 
@@ -58,6 +65,11 @@ def _micro() -> SetSizes:
         TalkerSizes(talker, codebook_size=32, frame_rate_hz=1000 / FRAME_MS),
         CodecSizes(codebooks=2, codebook_size=32, width=16, mel_bins=128),
         VocoderSizes(128, 32, (8, 8, 2, 2), (16, 16, 4, 4), (3, 7), ((1, 3, 5),) * 2),
+        OcrSizes(
+            VisionSizes(image_size=32, patch=16, width=32, layers=1, heads=2, hidden=48),
+            DecoderSizes(width=64, layers=2, heads=4, kv_heads=2, hidden=96),
+            vocabulary=48,
+        ),
     )
 
 

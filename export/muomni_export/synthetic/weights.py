@@ -40,9 +40,9 @@ def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
         return 0.02 * noise
     if "norm" in name:
         return 1 + 0.02 * noise
-    if name in ("start", "cls", "pos"):
+    if name.rpartition(".")[2] in ("start", "cls", "pos"):
         return 0.1 * noise
-    if "emb." in name or name.startswith("codebooks."):
+    if "emb." in name or "embed." in name or name.startswith("codebooks."):
         return noise
     # (outputs, inputs, *kernel); a transposed convolution has its inputs first, and strides over its kernel.
     inputs = 2 * shape[0] if name.startswith("ups.") else prod(shape[1:])

@@ -49,7 +49,7 @@ def can_speak(manifest: Manifest) -> bool:
 
 
 def stage_actions(omni: Omni) -> tuple[dict[str, Action], dict[str, float]]:
-    """What runs each stage once, and how many units of work that is (seconds of audio, frames), by name."""
+    """What runs each stage once, and how many units of work that is (seconds of audio, frames, characters), by name."""
     manifest = omni.manifest
     actions: dict[str, Action] = {}
     units: dict[str, float] = {}
@@ -61,6 +61,10 @@ def stage_actions(omni: Omni) -> tuple[dict[str, Action], dict[str, float]]:
         audio = example_audio(manifest.audio.mel.sample_rate_hz)
         actions["audio"] = lambda: omni.audio_encoder.encode(audio)
         units["audio"] = AUDIO_SECONDS
+    if manifest.ocr is not None:
+        picture = example_image()
+        actions["ocr"] = lambda: omni.ocr.recognise(picture)
+        units["ocr"] = len(omni.ocr.recognise(picture).ids)
     rate_hz = 12.5 if manifest.talker is None else manifest.talker.frame_rate_hz
     frames = round(SPEECH_SECONDS * rate_hz)
     if manifest.text_input is not None:
@@ -98,6 +102,8 @@ def measure_stages(omni: Omni, rounds: int) -> dict[str, Any]:
         per_unit = summarise(samples).median / units[name]
         if name == "talker":
             result[name]["frames_per_s"] = round(1 / per_unit, 1)
+        elif name == "ocr":
+            result[name]["characters_per_s"] = round(1 / per_unit, 1)
         elif name != "vision":
             result[name]["ms_per_second_of_audio"] = round(1000 * per_unit, 3)
     if can_speak(omni.manifest):

@@ -16,7 +16,7 @@ N     patches of an image
 K     codes per codebook
 ====  ==========================================================================
 
-Both decoders take ``seqlens_k`` (B), the number of valid positions after this step minus one, and
+All decoders take ``seqlens_k`` (B), the number of valid positions after this step minus one, and
 ``total_sequence_length`` (), the largest such number plus one: the convention of ONNX Runtime's
 ``GroupQueryAttention``. Floats are float32 at every boundary, whatever the precision inside, but for the key/value
 cache, whose type is the stage's ``cache_dtype``.
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 from muomni.errors import GraphError
 
-from .manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage, TextInput, ThinkerStage
+from .manifest import DecoderStage, GriffinLimVocoder, Manifest, SpectralVocoder, TextInput
 
 Axis = str | int
 
@@ -63,8 +63,13 @@ def present_names(layers: int) -> list[str]:
     return [f"present.{layer}.{part}" for layer in range(layers) for part in ("key", "value")]
 
 
+def cross_names(layers: int) -> list[str]:
+    """Keys and values of a picture, which the OCR's encoder gives and its decoder takes."""
+    return [f"cross.{layer}.{part}" for layer in range(layers) for part in ("key", "value")]
+
+
 def _decoder(
-    graph: str, stage: ThinkerStage | TalkerStage, step: Sequence[TensorSpec], result: Sequence[TensorSpec]
+    graph: str, stage: DecoderStage, step: Sequence[TensorSpec], result: Sequence[TensorSpec]
 ) -> GraphContract:
     cache = ("B", stage.kv_heads, "P", stage.head_size)
     lengths = (TensorSpec("seqlens_k", "int32", ("B",)), TensorSpec("total_sequence_length", "int32", ()))
@@ -121,6 +126,14 @@ def graph_contracts(manifest: Manifest) -> dict[str, GraphContract]:
             spectrum = ("B", "T", vocoder.n_fft // 2 + 1)
             made = [TensorSpec(part, "float32", spectrum) for part in ("real", "imaginary")]
         contracts.append(GraphContract(vocoder.graph, (mel,), tuple(made)))
+    if ocr := manifest.ocr:
+        size, seen = ocr.image_size, ("B", ocr.heads, ocr.patches, ocr.head_size)
+        pixels = TensorSpec("pixels", "float32", ("B", 3, size, size))
+        cross = tuple(TensorSpec(name, "float32", seen) for name in cross_names(ocr.layers))
+        contracts.append(GraphContract(ocr.encoder_graph, (pixels,), cross))
+        ids = TensorSpec("input_ids", "int64", ("B", "S"))
+        logits = TensorSpec("logits", "float32", ("B", ocr.vocabulary))
+        contracts.append(_decoder(ocr.graph, ocr, [ids, *cross], [logits]))
     return {contract.graph: contract for contract in contracts}
 
 

@@ -14,11 +14,13 @@ from .stages import (
     GRAPH,
     AudioStage,
     CodecStage,
+    DecoderStage,
     FileName,
     GraphName,
     GriffinLimVocoder,
     HifiganVocoder,
     MelEntry,
+    OcrStage,
     SpectralVocoder,
     TalkerStage,
     TextInput,
@@ -37,6 +39,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AudioStage",
     "CodecStage",
+    "DecoderStage",
     "FileEntry",
     "GraphEntry",
     "GriffinLimVocoder",
@@ -44,6 +47,7 @@ __all__ = [
     "Manifest",
     "MeasuredEntry",
     "MelEntry",
+    "OcrStage",
     "Precision",
     "PromptEntry",
     "SourceEntry",
@@ -65,6 +69,8 @@ NotNegative = Annotated[float, Range(0)]
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 """How weights are stored: ``fp16`` is widened when loaded, ``int8`` and ``int4`` are blocks with scales."""
+
+STAGES = ("thinker", "vision", "audio", "talker", "codec", "vocoder", "ocr")
 
 BITS: dict[Precision, float] = {"fp32": 32, "fp16": 32, "int8": 8 + 32 / 128, "int4": 4 + 32 / 128}
 """Bits of a weight as it is computed with: ``fp16`` widened, blocks of 128 with one float32 scale."""
@@ -173,6 +179,7 @@ class Manifest:
     talker: TalkerStage | None = None
     codec: CodecStage | None = None
     vocoder: VocoderStage | None = None
+    ocr: OcrStage | None = None
     measured: tuple[MeasuredEntry, ...] = ()
     """Written after the export, by whoever evaluates the bundle."""
 
@@ -182,9 +189,19 @@ class Manifest:
         return None if self.talker is None else self.talker.text
 
     @property
+    def stages(self) -> list[str]:
+        """Names of the stages that are there, in the order of the pipeline."""
+        return [name for name in STAGES if getattr(self, name) is not None]
+
+    @property
+    def decoders(self) -> list[DecoderStage]:
+        """The stages with a key/value cache."""
+        return [stage for stage in (self.thinker, self.talker, self.ocr) if stage is not None]
+
+    @property
     def attention_dtypes(self) -> set[str]:
         """Types of the keys and values of the decoders."""
-        return {stage.cache_dtype for stage in (self.thinker, self.talker) if stage is not None}
+        return {stage.cache_dtype for stage in self.decoders}
 
     def drafts(self, graph: str) -> bool:
         """Whether only the likeliest logits of this graph are exact."""

@@ -169,6 +169,42 @@ class TalkerStage:
 
 
 @dataclass(frozen=True)
+class OcrStage:
+    """Reads the text in a picture: an image encoder, and a decoder of characters that looks at what it gives.
+
+    ``encoder_graph`` gives each layer's keys and values of the picture, once; ``graph`` is fed one character at a time.
+    The sizes of heads and layers are the decoder's.
+    """
+
+    encoder_graph: GraphName
+    graph: GraphName
+    image_size: Annotated[int, Range(1, 2**14)]
+    patches: Size
+    layers: Layers
+    heads: Size
+    kv_heads: Size
+    head_size: Size
+    vocabulary: Size
+    characters: FileName
+    """``.json`` file, a list: the text of each id, empty for ids that stand for none."""
+    start_id: Annotated[int, Range(0)]
+    end_ids: tuple[Annotated[int, Range(0)], ...]
+    context_length: Size
+    cache_dtype: CacheDtype = "float32"
+
+    def check(self) -> None:
+        _check_heads(self)
+        expected = f"an id below vocabulary ({self.vocabulary})"
+        require(self.start_id < self.vocabulary, "start_id", expected, self.start_id)
+        for i, end in enumerate(self.end_ids):
+            require(end < self.vocabulary, f"end_ids[{i}]", expected, end)
+
+
+DecoderStage = ThinkerStage | TalkerStage | OcrStage
+"""A stage whose graph has a key/value cache."""
+
+
+@dataclass(frozen=True)
 class CodecStage:
     """Codes to mel frames (``graph``) and back (``encoder_graph``)."""
 
@@ -236,7 +272,7 @@ class GriffinLimVocoder:
 VocoderStage = HifiganVocoder | SpectralVocoder | GriffinLimVocoder
 
 
-def _check_heads(stage: ThinkerStage | TalkerStage) -> None:
+def _check_heads(stage: DecoderStage) -> None:
     expected = f"a multiple of kv_heads ({stage.kv_heads})"
     require(stage.heads % stage.kv_heads == 0, "heads", expected, stage.heads)
 

@@ -184,8 +184,7 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
         return
     manifest = opened.manifest
     size = sum(entry.bytes for entry in manifest.files.values())
-    names = ("thinker", "vision", "audio", "talker", "codec", "vocoder")
-    stages = [name for name in names if getattr(manifest, name) is not None]
+    stages = manifest.stages
     detail = f"{folder}: {len(manifest.files)} files, {size / 1e6:.1f} MB, every sha256 as in the manifest"
     yield Check("bundle", "ok", detail, data={"files": len(manifest.files), "bytes": size, "stages": stages})
     if manifest.measured:

@@ -70,6 +70,8 @@ class Console:
 
     def notes_of(self, reply: Reply) -> None:
         """Say what the reader of a reply should know."""
+        for read in filter(None, reply.ocr):
+            self.note(f"text in the image: {read}")
         for note in reply.notes:
             self.note(f"note: {note}")
 
@@ -139,6 +141,8 @@ def reply_object(reply: Reply, place: str | None = None) -> dict[str, Any]:
         "providers": reply.providers,
         "notes": list(reply.notes),
     }
+    if reply.ocr:
+        value["ocr"] = list(reply.ocr)
     if reply.logprobs:
         value["logprobs"] = [asdict(logprob) for logprob in reply.logprobs]
     return value

@@ -24,7 +24,7 @@ BATCHING: tuple[Mode, ...] = ("batch",)
 SAYING: tuple[Mode, ...] = ("say",)
 
 APPLIES: Mapping[str, tuple[Mode, ...]] = {
-    **dict.fromkeys((*QUESTION, "prompt"), ASKING),
+    **dict.fromkeys((*QUESTION, "ocr", "prompt"), ASKING),
     "video_frames": ("ask", "batch"),
     **dict.fromkeys(("max_new_tokens", "temperature", "top_k", "top_p"), GENERATING),
     **dict.fromkeys(("repetition_penalty", "stop", "truncate"), GENERATING),
@@ -36,6 +36,7 @@ APPLIES: Mapping[str, tuple[Mode, ...]] = {
 }
 
 NEEDS: Mapping[tuple[Mode, str], Collection[str]] = {
+    ("ask", "ocr"): ("image",),
     ("ask", "prompt"): ("image", "audio_in", "video"),
     ("ask", "video_frames"): ("video",),
     **{(mode, name): ("audio_out",) for mode in ("ask", "chat") for name in ("speech_temperature", "speed")},
@@ -103,7 +104,8 @@ def _why(mode: Mode, misplaced: Collection[str], given: Mapping[str, str]) -> st
         return f"--batch takes its questions from the file, and writes JSON to --out: leave out {options}"
     if all(APPLIES[name] == BATCHING for name in misplaced):
         return f"{options}: only with --batch FILE"
-    media = "--video" if "video_frames" in misplaced else "--image, --audio-in or --video"
+    needed = {"video_frames": "--video", "ocr": "--image"}
+    media = next((needed[name] for name in misplaced if name in needed), "--image, --audio-in or --video")
     return (
         f"{options}: only with a question about media, and without --text or media a chat starts: add {media}"
     )

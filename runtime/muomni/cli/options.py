@@ -37,6 +37,9 @@ AudioIn = Annotated[
     typer.Option("--audio-in", "--audio_in", metavar="FILE", help="Recording to listen to."),
 ]
 Video = Annotated[Path | None, typer.Option(metavar="FILE", help="Video to watch.")]
+Ocr = Annotated[
+    bool, typer.Option("--ocr", help="Read the text in each --image first, and add it to the question.")
+]
 VideoFrames = Annotated[
     int | None, typer.Option(min=1, help="Frames to look at; by default what the bundle says (4).")
 ]

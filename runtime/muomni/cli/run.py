@@ -21,6 +21,7 @@ from .options import (
     Image,
     MaxNewTokens,
     Model,
+    Ocr,
     Out,
     Prompt,
     Quiet,
@@ -56,6 +57,7 @@ def run(
     image: Image = None,
     audio_in: AudioIn = None,
     video: Video = None,
+    ocr: Ocr = False,
     say: Say = None,
     audio_out: AudioOut = None,
     prompt: Prompt = None,
@@ -132,7 +134,7 @@ def run(
         else:
             from .ask import ask
 
-            options["prompt"] = prompt
+            options["prompt"], options["ocr"] = prompt, ocr
             ask(session, text, image or (), audio_in, video, options, audio_out)
 
 

@@ -29,6 +29,7 @@ class Prompt:
         before: earlier turns, each with its reply's ids.
         image_tokens: rows of ``media`` that are images and frames; the rest is the recording.
         graphs: that were used on the way.
+        ocr: the text that was read in each image.
     """
 
     media: NDArray[np.float32] | None
@@ -37,6 +38,7 @@ class Prompt:
     notes: list[str] = field(default_factory=list)
     graphs: set[str] = field(default_factory=set)
     before: list[Earlier] = field(default_factory=list)
+    ocr: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids) + self.media_tokens + sum(map(len, self.before))
@@ -96,6 +98,22 @@ def question(request: Request, models: Models) -> str:
     return defaults.default_picture_question if request.audio is None else defaults.default_spoken_question
 
 
+def with_text_of_images(request: Request, text: str, found: tuple[str, ...], notes: list[str]) -> str:
+    """The turn's text with what was read in its images, worded as the reference words it.
+
+    Where nothing was read it stays as it is, and ``notes`` says so.
+    """
+    read = " ".join(piece for piece in found if piece.strip())
+    if not read:
+        notes.append(
+            "no text was found in the image" if len(found) == 1 else "no text was found in the images"
+        )
+        return text
+    if request.prompt if request.text is None else request.text:
+        return f"{text} (OCR extracted: {read})"
+    return f"Extracted text from image: {read}. Describe what you see."
+
+
 def preload(request: Request, models: Models) -> None:
     """Load what a request needs, so that loading and computing are timed apart.
 
@@ -109,6 +127,8 @@ def preload(request: Request, models: Models) -> None:
         models.vision()
     if any(turn.audio is not None for turn in turns):
         models.audio_encoder()
+    if any(turn.ocr for turn in turns):
+        models.ocr()
     if request.speech is not None:
         models.preload_speech()
 
@@ -138,6 +158,11 @@ def prepare(request: Request, models: Models, timings: Timings) -> Prompt:
 def _own(request: Request, text: str, models: Models, timings: Timings) -> Prompt:
     """One turn's prompt, without those before it."""
     notes: list[str] = []
+    found: tuple[str, ...] = ()
+    if request.ocr:
+        with timings.measure("ocr"):
+            found = tuple(models.ocr().recognise(image).text for image in request.images)
+        text = with_text_of_images(request, text, found, notes)
     with timings.measure("tokenizer"):
         tokenizer = models.tokenizer()
         ids = [tokenizer.bos_id, *tokenizer.encode(text)]
@@ -146,6 +171,8 @@ def _own(request: Request, text: str, models: Models, timings: Timings) -> Promp
 
     seen: list[NDArray[np.float32]] = []
     graphs: set[str] = set()
+    if request.ocr:
+        graphs |= {models.ocr().stage.encoder_graph, models.ocr().stage.graph}
     frames = _frames_wanted(request, models)
     if frames or request.images:
         _check_pictures(len(request.images), frames, models)
@@ -167,7 +194,7 @@ def _own(request: Request, text: str, models: Models, timings: Timings) -> Promp
         graphs.add(models.audio_encoder().stage.graph)
         with timings.measure("audio"):
             seen.append(_hear(request, models, notes))
-    return Prompt(np.concatenate(seen), ids, image_tokens, notes, graphs)
+    return Prompt(np.concatenate(seen), ids, image_tokens, notes, graphs, ocr=found)
 
 
 def fit(prompt: Prompt, free: int, max_new_tokens: int, truncate: bool) -> Prompt:

@@ -5,7 +5,6 @@ Their modules are imported then, too: a text chat starts without the code for me
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from muomni import logs
 from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
 from muomni.bundle.manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage
@@ -28,14 +28,13 @@ from .tokenizer import Tokenizer
 if TYPE_CHECKING:
     from .audio_encoder import AudioEncoder
     from .codec import Codec
+    from .ocr import Ocr
     from .reference_talker import ReferenceTalker
     from .talker import Talker
     from .vision import Vision
     from .vocoder import Spectral, Vocoder
 
 S = TypeVar("S")
-log = logging.getLogger("muomni")
-log.addHandler(logging.NullHandler())  # whoever uses the library decides what is shown
 
 
 class Models:
@@ -99,6 +98,7 @@ class Models:
             "talker": self.talker if manifest.text_input is not None else self.reference_talker,
             "codec": self.codec,
             "vocoder": self.vocoder,
+            "ocr": self.ocr,
         }
         for name, make in makers.items():
             if getattr(manifest, name) is not None:
@@ -255,6 +255,17 @@ class Models:
 
         return self._once("vocoder", make)
 
+    def ocr(self) -> Ocr:
+        from .ocr import Ocr, read_characters
+
+        stage = self._need("ocr", self.manifest.ocr)
+
+        def make() -> Ocr:
+            characters = read_characters(self.bundle.file(stage.characters), stage.vocabulary)
+            return Ocr(self.session(stage.encoder_graph), self.session(stage.graph), stage, characters)
+
+        return self._once("ocr", make)
+
     def _need(self, name: str, stage: S | None) -> S:
         if stage is None:
             raise self._lacks(name)
@@ -262,8 +273,7 @@ class Models:
 
     def _lacks(self, name: str) -> StageError:
         manifest = self.manifest
-        names = ("tokenizer", "thinker", "vision", "audio", "talker", "codec", "vocoder")
-        there = [n for n in names if getattr(manifest, n) is not None]
+        there = [*(["tokenizer"] if manifest.tokenizer is not None else []), *manifest.stages]
         return StageError(
             f"{self.bundle.folder}: this bundle has no {name} (it has {', '.join(there)}); "
             "export a checkpoint that has one"
@@ -281,7 +291,7 @@ class Models:
                     made = self._made[name] = make()
                     spent = time.perf_counter() - start
                     self._unreported_seconds += spent
-                    log.debug("loaded %s of %s in %.1f ms", name, self.bundle.folder, 1000 * spent)
+                    logs.debug("loaded %s of %s in %.1f ms", name, self.bundle.folder, 1000 * spent)
         return made
 
     def session(self, graph: str) -> GraphSession:
@@ -300,7 +310,7 @@ class Models:
 
     def _threads_of(self, graph: str) -> SessionThreads:
         manifest = self.manifest
-        decoders = {stage.graph for stage in (manifest.thinker, manifest.talker) if stage is not None}
+        decoders = {stage.graph for stage in manifest.decoders}
         if (text := manifest.text_input) is not None:
             decoders |= {text.phonemizer_graph, text.context_graph}  # a word or a phoneme at a time
         if graph not in decoders:

@@ -1,4 +1,4 @@
-"""A decoder graph that goes on where its cache ends, shared by the Thinker and the Talker.
+"""A decoder graph that goes on where its cache ends, shared by the Thinker, the Talker and OCR.
 
 The cache is bound as past and as present of the graph: ``GroupQueryAttention`` writes the new positions in place.
 The arrays of a one-position step are bound once; a step changes their contents and runs.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muomni.bundle.contract import past_names, present_names
-from muomni.bundle.manifest import TalkerStage, ThinkerStage
+from muomni.bundle.manifest import DecoderStage
 from muomni.errors import InputError
 
 from .kv_cache import CacheShape, KVCache, longest
@@ -71,12 +71,12 @@ class Decoder:
     """A decoder graph and the shape of its cache.
 
     Args:
-        name: for messages, "Thinker" or "Talker".
+        name: for messages: "Thinker", "Talker" or "OCR".
         session: the graph.
         stage: sizes from the manifest.
     """
 
-    def __init__(self, name: str, session: GraphSession, stage: ThinkerStage | TalkerStage) -> None:
+    def __init__(self, name: str, session: GraphSession, stage: DecoderStage) -> None:
         self.name = name
         self.session = session
         self.context_length = stage.context_length

@@ -29,7 +29,7 @@ class CacheShape:
     """What a decoder's buffers look like: so many ``tensors`` (rows, kv_heads, positions, head_size)."""
 
     owner: str
-    """For messages: "Thinker" or "Talker"."""
+    """For messages: "Thinker", "Talker" or "OCR"."""
     tensors: int
     kv_heads: int
     head_size: int

@@ -76,7 +76,7 @@ def test_an_error_in_a_manifest_of_version_1_says_how_it_was_read() -> None:
     value = of_version_1()
     value["talker"]["text"]["reach"] = 0
     with pytest.raises(
-        ManifestError, match=r"version 1, read as 2\.0\)\.talker\.text\.context_phonemes: expected 1"
+        ManifestError, match=r"version 1, read as 2\.\d+\)\.talker\.text\.context_phonemes: expected 1"
     ):
         parse_manifest(json.dumps(value))
 
@@ -97,16 +97,18 @@ def test_a_bundle_of_an_older_minor_runs_with_the_defaults(
 
 
 def test_a_bundle_of_a_newer_minor_runs_without_the_keys_that_are_not_known(tmp_path: Path) -> None:
-    value = demo() | {"schema_version": "2.7", "ocr": {"graph": "ocr"}}
+    value = demo() | {"schema_version": "2.7", "depth": {"graph": "depth"}}
     value["thinker"]["rope"] = "yarn"
     value["vocoder"]["chunk_frames"] = 8
     value["files"]["tokenizer.model"]["compressed"] = False
-    value["graphs"]["ocr"] = value["graphs"]["vision"]
+    value["graphs"]["depth"] = value["graphs"]["vision"]
     assert parse_manifest(json.dumps(value)).thinker == parse_manifest(TEXT).thinker
     runs_as_the_demo(bundle_with(value, tmp_path))
 
 
-@pytest.mark.parametrize(("version", "is_newer"), [("2.0", False), ("2.1", True), ("2.10", True), (1, False)])
+@pytest.mark.parametrize(
+    ("version", "is_newer"), [("2.0", False), (SCHEMA_VERSION, False), ("2.10", True), (1, False)]
+)
 def test_unknown_keys_are_refused_unless_the_minor_is_newer(version: int | str, is_newer: bool) -> None:
     value = (of_version_1() if version == 1 else demo()) | {"schema_version": version, "colour": "red"}
     if is_newer:
