@@ -47,7 +47,7 @@ def _read_requests(path: Path) -> None:
     from muomni.cli.session import Session
 
     class Demo(Session):
-        def load(self) -> muomni.Omni:
+        def load(self, one_request: bool = False) -> muomni.Omni:
             return demo()
 
     session = Demo(Console("fuzz", quiet=True), None, "cpu", 1, as_json=True)

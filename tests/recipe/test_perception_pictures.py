@@ -34,7 +34,9 @@ def test_descriptions_list_the_scene_from_left_to_right() -> None:
 
 
 def test_things_do_not_touch_and_stay_inside() -> None:
-    for scene, _ in scenes(200):
+    made = [scene for scene, _ in scenes(200)]
+    assert any(len(scene.things) > 1 for scene in made)
+    for scene in made:
         for i, a in enumerate(scene.things):
             assert a.extent / 2 <= min(a.x, a.y) and max(a.x, a.y) <= 1 - a.extent / 2
             for b in scene.things[i + 1 :]:
@@ -111,6 +113,7 @@ def test_evaluation_phrasings_are_not_trained() -> None:
 
 
 def test_the_fill_is_where_the_thing_is() -> None:
+    plain = 0
     for scene, rng in scenes(60, "fill"):
         style = draw_style(scene, rng)
         image = np.asarray(draw(scene, style, rng), np.float32)
@@ -119,6 +122,8 @@ def test_the_fill_is_where_the_thing_is() -> None:
                 continue
             y, x = int(thing.y * style.height), int(thing.x * style.width)
             assert np.abs(image[y - 1 : y + 2, x - 1 : x + 2].mean((0, 1)) - look.fill).max() < 40
+            plain += 1
+    assert plain > 10
 
 
 def test_shapes_fit_their_circle() -> None:

@@ -68,6 +68,7 @@ def test_centres_are_labelled_in_their_patch() -> None:
     scenes = [draw_scene(generator("dev", 0, "labels", i)) for i in range(20)]
     labels = centre_labels(scenes, side=12)
     flat = [(b, t) for b, scene in enumerate(scenes) for t in scene.things]
+    assert flat
     for patch, (b, thing) in zip(labels["patch"].tolist(), flat, strict=True):
         index, cell = divmod(patch, 144)
         row, column = divmod(cell, 12)

@@ -25,15 +25,18 @@ def test_every_shape_stays_in_its_circle(shape: str) -> None:
 
 @needs_rsvg
 def test_things_are_where_the_scene_says_and_in_its_colours() -> None:
+    things = 0
     for index in range(12):
         rng = generator("dev", 0, "svg", index)
         scene = draw_scene(rng)
+        things += len(scene.things)
         picture = np.asarray(svg_pictures.svg_picture(scene, rng))
         side = len(picture)
         assert picture.shape == (side, side, 3)
         for thing in scene.things:
             middle = picture[int(thing.y * side), int(thing.x * side)]
             assert tuple(middle) == ImageColor.getrgb(thing.colour), thing
+    assert things
 
 
 @needs_rsvg
