@@ -1,8 +1,8 @@
 """``python -m recipe --out demo``: the whole training, from nothing to μOmni checkpoints; the same command goes on.
 
-It runs the commands below one after the other. Each keeps its state and does nothing where it is done, so this may be
-stopped (Ctrl-C: state is saved) and started again at any time. Where there are two cores, two processes share the last
-and longest stage.
+It runs the commands below: the teacher reads, then one process learns to speak while another learns to see, hear and
+answer, then the checkpoints are written. Each command keeps its state and does nothing where it is done, so this may be
+stopped (Ctrl-C: state is saved) and started again at any time. On one core the two learn one after the other.
 """
 
 from __future__ import annotations
@@ -12,44 +12,62 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from . import DEFAULT_STATE
 
-SPEAKING = (
-    ("prepare",),
-    ("corpus", "--shards", "12"),
-    ("letters", "--steps", "20000"),
-    ("talker", "--steps", "20000"),
-    ("vocoder", "--steps", "20000"),
-)
-TWO_PROCESSES = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+SPEAKING = ("prepare", "corpus", "letters", "talker", "vocoder")
+PERCEPTION = ("seeing", "hearing", "answering")
 ONEDNN_KERNELS = "20000"  # kept compiled; with its default of 1,024 shapes are compiled again and again
 
+Command = list[str]
+"""Arguments of ``python -m``."""
 
-def commands(state: Path, out: Path, cores: int) -> list[list[str]]:
-    """Arguments of ``python -m``, in order."""
+
+def phases(state: Path, out: Path, cores: int) -> list[list[list[Command]]]:
+    """Phases that follow each other; the chains of commands in one run beside each other where there are cores."""
     at = ["--state", str(state)]
-    shared = TWO_PROCESSES if cores > 1 else ()
+    chains = [
+        [["recipe.speaking", *at, stage] for stage in SPEAKING],
+        [["recipe.perception", *at, "--stage", stage] for stage in PERCEPTION],
+    ]
     return [
-        *(["recipe.speaking", *at, *stage] for stage in SPEAKING),
-        ["recipe.perception", *at, "--stage", "seeing"],
-        ["recipe.perception", *at, "--stage", "hearing"],
-        [*shared, "recipe.perception", *at, "--stage", "answering"],
-        ["recipe.speaking", *at, "collect", "--out", str(out), "--half"],
-        ["recipe.perception.saving", *at, "--out", str(out), "--half"],
+        [[["recipe.teachers", "prepare"], ["recipe.teachers", "generate", *at, "--threads", str(cores)]]],
+        chains if cores > 1 else [list(chain(*chains))],
+        [
+            [
+                ["recipe.speaking", *at, "collect", "--out", str(out), "--half"],
+                ["recipe.perception.saving", *at, "--out", str(out), "--half"],
+            ]
+        ],
     ]
 
 
-def run(command: Sequence[str]) -> int:
-    """Run a command to its end, which after Ctrl-C is when it has saved; its exit status."""
+def run_chain(commands: Sequence[Command]) -> int:
+    """Run commands one after the other until one fails (as it does when it is stopped); its status."""
     environment = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": ONEDNN_KERNELS, **os.environ}
-    process = subprocess.Popen(command, env=environment)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # the terminal sends it to the command, too
-            print("stopping: waiting for the state to be saved", flush=True)
+    for command in commands:
+        print("python -m", *command, flush=True)
+        if status := subprocess.run(
+            [sys.executable, "-m", *command], env=environment, check=False
+        ).returncode:
+            return status
+    return 0
+
+
+def run_phase(chains: Sequence[Sequence[Command]]) -> int:
+    """Run chains beside each other, each to its end or to its first failure; the first status that is none."""
+    with ThreadPoolExecutor(len(chains)) as pool:
+        running = [pool.submit(run_chain, commands) for commands in chains]
+        statuses: list[int] = []
+        while len(statuses) < len(running):
+            try:
+                statuses.append(running[len(statuses)].result())
+            except KeyboardInterrupt:  # the terminal sends it to the commands, too
+                print("stopping: waiting for the state to be saved", flush=True)
+    return next((status for status in statuses if status), 0)
 
 
 def main() -> None:
@@ -57,10 +75,8 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
     parser.add_argument("--out", type=Path, required=True, help="folder that gets the checkpoints")
     options = parser.parse_args()
-    for command in commands(options.state.expanduser(), options.out, os.cpu_count() or 1):
-        print("python -m", *command, flush=True)
-        status = run([sys.executable, "-m", *command])
-        if status:
+    for chains in phases(options.state.expanduser(), options.out, os.cpu_count() or 1):
+        if status := run_phase(chains):
             raise SystemExit(status)
 
 

@@ -1,26 +1,32 @@
-"""Test cases by ability: what the model is given and the one right reply, from a seed space training never uses."""
+"""Test cases by ability: what the model is given and the right reply, from a seed space training never uses."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import festival_voices, svg_pictures
+from . import festival_voices, held_out_voices, svg_pictures
+from .heard import at_some_level, nothing
+from .held_out_voices import HeldOutVoices, Voice
 from .pictures import film_frames, picture
 from .seeds import Split, generator
 from .sound import in_a_room, with_noise
-from .voices import SAMPLE_RATE_HZ, Readers, draw_reader
+from .teachers import files
+from .transmission import by_telephone
+from .unknown_pictures import unknown_picture
+from .voices import SAMPLE_RATE_HZ, Readers, draw_reader, foreign_reader
 from .world.dialogue import conversation
 from .world.film import draw_film, film_turn
-from .world.lines import Line, spoken_line
+from .world.foreign import foreign_text
+from .world.lines import FOREIGN, NOTHING, NOTHING_REPLIES, Line, single_word, spoken_line
 from .world.picture_talk import picture_turn
-from .world.scene import Scene, draw_scene
+from .world.scene import NO_SCENE, Scene, draw_scene
 from .world.spoken_prompts import answer_prompt, transcribe_prompt
 
 VIDEO_FRAMES = 4
@@ -34,7 +40,8 @@ class Case:
     """What is given and what must come back.
 
     ``turns`` are the user's texts in order, in one conversation; media belong to the first. Only the reply to the
-    last is scored, against ``expected``: exactly (but for capitals and punctuation), or by its word errors.
+    last is scored, against ``expected``: exactly (but for capitals and punctuation), by its word errors, or as
+    ``said``: right is any reply but those of :data:`NOTHING_REPLIES`. ``also`` has other right replies.
     """
 
     ability: str
@@ -44,7 +51,8 @@ class Case:
     image: Image.Image | None = None
     audio: NDArray[np.float32] | None = None
     video: tuple[Image.Image, ...] | None = None
-    measure: Literal["exact", "words"] = "exact"
+    measure: Literal["exact", "words", "said"] = "exact"
+    also: tuple[str, ...] = ()
 
 
 class CaseMaker:
@@ -53,6 +61,7 @@ class CaseMaker:
     def __init__(self, split: Split, seed: int) -> None:
         self.split, self.seed = split, seed
         self._readers: Readers | None = None
+        self._held_out: HeldOutVoices | None = None
 
     def chat(self, index: int) -> Case:
         turns = conversation(self.split, self.seed, index)
@@ -91,7 +100,7 @@ class CaseMaker:
         name = "hearing, voices unseen" if unseen else "hearing, voices seen"
         rng = generator(self.split, self.seed, name, index)
         line = spoken_line(self.split, self.seed, index)
-        return self._transcription(name, line, self._read(line, rng, unseen), rng)
+        return self._transcription(name, line, self._read(line.text, rng, unseen), rng)
 
     def heard_from_festival(self, index: int) -> Case:
         name = "hearing, another synthesizer"
@@ -99,6 +108,66 @@ class CaseMaker:
         line = spoken_line(self.split, self.seed, index)
         samples = festival_voices.festival_reading(line.text, rng)
         return self._transcription(name, line, with_noise(in_a_room(samples, rng), rng), rng)
+
+    def heard_from(self, index: int, voice: Voice, telephone: bool) -> Case:
+        """Transcription of any line in a neural voice that training never hears."""
+        name = f"hearing, {voice}{', by telephone' if telephone else ''}"
+        rng = generator(self.split, self.seed, name, index)
+        line = spoken_line(self.split, self.seed, index)
+        return self._transcription(name, line, self._held_out_reading(line.text, voice, telephone, rng), rng)
+
+    def single_word(self, index: int, voice: Voice, telephone: bool) -> Case:
+        name = f"single words, {voice}{', by telephone' if telephone else ''}"
+        rng = generator(self.split, self.seed, name, index)
+        line = Line("word", single_word(rng))
+        audio = self._held_out_reading(line.text, voice, telephone, rng)
+        return replace(self._transcription(name, line, audio, rng), measure="exact")
+
+    def spoken_question_by(self, index: int, voice: Voice) -> Case:
+        """A spoken question as :meth:`spoken_question` asks it, in a neural voice that training never hears."""
+        name = f"spoken question, {voice}"
+        rng = generator(self.split, self.seed, name, index)
+        return self._question(name, rng, lambda text: self._held_out_reading(text, voice, False, rng))
+
+    def nothing_heard(self, index: int) -> Case:
+        """Silence, noise and music, by instruments that training never hears, and languages that it never hears."""
+        rng = generator(self.split, self.seed, "nothing heard", index)
+        if index % 4 == 3:
+            language, text = foreign_text(rng, self.split)
+            reader = foreign_reader(language, rng)
+            audio, kind = with_noise(in_a_room(self._synthesizers().read(text, reader), rng), rng), FOREIGN
+        else:
+            audio, kind = nothing(rng, held_out=True), NOTHING
+        prompt = (transcribe_prompt if index % 2 else answer_prompt)(rng, self.split)
+        replies = tuple(NOTHING_REPLIES.values())
+        return Case("nothing heard", kind, (prompt,), NOTHING_REPLIES[kind], audio=audio, also=replies)
+
+    def speech_heard(self, index: int) -> Case:
+        """Speech of any voice: is it taken for nothing?"""
+        voice: Voice = "joe" if index % 2 else "held-out blends"
+        if index % 4 < 2:
+            case = self.heard_from(index, voice, telephone=index % 8 < 4)
+        else:
+            case = self.single_word(index, voice, telephone=index % 8 < 4)
+        return replace(case, ability="speech taken for something", measure="said")
+
+    def nothing_seen(self, index: int, photographs: bool) -> Case:
+        """A blank picture or noise, or what looks like a photograph."""
+        name = "nothing seen, photographs" if photographs else "nothing seen"
+        rng = generator(self.split, self.seed, name, index)
+        while True:
+            image, kind = unknown_picture(rng, held_out=True)
+            if (kind == "photograph") == photographs:
+                break
+        turn = picture_turn(NO_SCENE, rng, self.split, description=True)
+        return Case(name, kind, (turn.question,), turn.reply, image=image)
+
+    def _held_out_reading(
+        self, text: str, voice: Voice, telephone: bool, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        self._held_out = self._held_out or HeldOutVoices()
+        audio = with_noise(in_a_room(self._held_out.read(text, voice, rng), rng), rng)
+        return at_some_level(by_telephone(audio, rng) if telephone else audio, rng)
 
     def _transcription(
         self, name: str, line: Line, audio: NDArray[np.float32], rng: np.random.Generator
@@ -115,18 +184,28 @@ class CaseMaker:
     def spoken_question(self, index: int) -> Case:
         """A spoken chat question, or one about a picture; every other one in an unseen voice."""
         rng = generator(self.split, self.seed, "spoken question", index)
+        unseen = index % 2 == 1
+        return self._question("spoken question", rng, lambda text: self._read(text, rng, unseen))
+
+    def _question(
+        self, name: str, rng: np.random.Generator, read: Callable[[str], NDArray[np.float32]]
+    ) -> Case:
         while True:
             line = spoken_line(self.split, self.seed + 1, int(rng.integers(2**40)))
             if line.reply:
                 break
         image = picture(line.scene, rng) if line.scene else None
-        audio = self._read(line, rng, unseen=index % 2 == 1)
+        audio = read(line.text)
         prompt = answer_prompt(rng, self.split)
-        return Case("spoken question", line.kind, (prompt,), line.reply, image=image, audio=audio)
+        return Case(name, line.kind, (prompt,), line.reply, image=image, audio=audio)
 
-    def _read(self, line: Line, rng: np.random.Generator, unseen: bool) -> NDArray[np.float32]:
+    def _read(self, text: str, rng: np.random.Generator, unseen: bool) -> NDArray[np.float32]:
+        reader = draw_reader(rng, unseen)
+        return with_noise(in_a_room(self._synthesizers().read(text, reader), rng), rng)
+
+    def _synthesizers(self) -> Readers:
         self._readers = self._readers or Readers()
-        return with_noise(in_a_room(self._readers.read(line.text, draw_reader(rng, unseen)), rng), rng)
+        return self._readers
 
 
 Make = Callable[[CaseMaker, int], Case]
@@ -142,20 +221,45 @@ ABILITIES: dict[str, tuple[Make, float]] = {
     "hearing, another synthesizer": (CaseMaker.heard_from_festival, 0.20),
     "spoken question": (CaseMaker.spoken_question, 0.90),
     "video": (CaseMaker.film, 0.90),
+    "hearing, joe": (lambda maker, i: maker.heard_from(i, "joe", False), 0.06),
+    "hearing, joe, by telephone": (lambda maker, i: maker.heard_from(i, "joe", True), 0.10),
+    "hearing, held-out blends": (lambda maker, i: maker.heard_from(i, "held-out blends", False), 0.06),
+    "hearing, held-out blends, by telephone": (
+        lambda maker, i: maker.heard_from(i, "held-out blends", True),
+        0.10,
+    ),
+    "single words, joe": (lambda maker, i: maker.single_word(i, "joe", False), 0.90),
+    "single words, joe, by telephone": (lambda maker, i: maker.single_word(i, "joe", True), 0.90),
+    "single words, held-out blends": (lambda maker, i: maker.single_word(i, "held-out blends", False), 0.90),
+    "spoken question, joe": (lambda maker, i: maker.spoken_question_by(i, "joe"), 0.90),
+    "spoken question, held-out blends": (
+        lambda maker, i: maker.spoken_question_by(i, "held-out blends"),
+        0.90,
+    ),
+    "nothing heard": (CaseMaker.nothing_heard, 0.98),
+    "speech taken for something": (CaseMaker.speech_heard, 0.99),
+    "nothing seen": (lambda maker, i: maker.nothing_seen(i, photographs=False), 0.98),
+    "nothing seen, photographs": (lambda maker, i: maker.nothing_seen(i, photographs=True), 0.90),
 }
 """Ability -> (how to make a case, target). Targets of hearing are word error rates: lower is better."""
 
-PROGRAMS = {
-    "picture description, SVG": svg_pictures.PROGRAM,
-    "picture question, SVG": svg_pictures.PROGRAM,
-    "hearing, another synthesizer": festival_voices.PROGRAM,
-}
-"""What makes the cases of an ability, where that is a program that training does without."""
+
+SPEAKING = "speaking"
+"""Not of cases: speech is judged, by :mod:`recipe.speaking.judge`."""
 
 
-def can_make(ability: str) -> bool:
-    """Whether the program that an ability's cases need, if any, is installed."""
-    return ability not in PROGRAMS or shutil.which(PROGRAMS[ability]) is not None
+def what_is_missing(ability: str) -> str:
+    """What the cases of an ability need and this machine lacks; empty where nothing is."""
+    if "SVG" in ability and not shutil.which(svg_pictures.PROGRAM):
+        return f"{svg_pictures.PROGRAM} (Debian: librsvg2-bin)"
+    if ability == "hearing, another synthesizer":
+        return festival_voices.what_is_missing()
+    if ability == SPEAKING and not files.present(files.DEFAULT_FOLDER, files.ALL):
+        return "the teachers' and judges' files (python -m recipe.teachers prepare)"
+    neural = ("joe", "blends", "speech taken")
+    if any(word in ability for word in neural) and not held_out_voices.has_files():
+        return "the teachers' files (python -m recipe.teachers prepare)"
+    return ""
 
 
 AUDIO_RATE_HZ = SAMPLE_RATE_HZ

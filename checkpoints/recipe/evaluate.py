@@ -15,8 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cases import ABILITIES, AUDIO_RATE_HZ, PROGRAMS, Case, CaseMaker, can_make
+from .cases import ABILITIES, AUDIO_RATE_HZ, SPEAKING, Case, CaseMaker, what_is_missing
 from .scoring import Result, error_rate, error_rate_interval, is_right, wilson, word_errors
+from .world.lines import NOTHING_REPLIES
 
 if TYPE_CHECKING:
     from muomni import Omni
@@ -25,7 +26,6 @@ Reply = Callable[[Case], str]
 """Answers a case; the model in training and an exported bundle are measured the same way."""
 
 MISTAKES_KEPT = 12
-SPEAKING = "speaking"
 
 
 def measure(reply: Reply, maker: CaseMaker, ability: str, samples: int, first: int = 0) -> Result:
@@ -41,7 +41,7 @@ def measure(reply: Reply, maker: CaseMaker, ability: str, samples: int, first: i
             pairs.append(word_errors(got, case.expected))
             failed = pairs[-1][0] > 0
         else:
-            failed = not is_right(got, case.expected)
+            failed = not is_right_in(case, got)
             right += not failed
         if failed:
             wrong[case.kind] += 1
@@ -53,6 +53,12 @@ def measure(reply: Reply, maker: CaseMaker, ability: str, samples: int, first: i
     kept = tuple(mistakes[:MISTAKES_KEPT])
     by_words = bool(pairs)
     return Result(ability, value, low, high, target, samples, by_words, {}, dict(wrong), kept)
+
+
+def is_right_in(case: Case, got: str) -> bool:
+    if case.measure == "said":
+        return not any(is_right(got, reply) for reply in NOTHING_REPLIES.values())
+    return any(is_right(got, reply) for reply in (case.expected, *case.also))
 
 
 class BundleReplier:
@@ -96,11 +102,14 @@ def main() -> None:
     maker = CaseMaker("evaluation", args.seed)
     results = []
     for ability in args.ability or (*ABILITIES, SPEAKING):
-        if not args.ability and not can_make(ability):
-            print(f"{ability}: left out, {PROGRAMS[ability]} is not installed", file=sys.stderr)
+        missing = what_is_missing(ability)
+        if missing and args.ability:
+            parser.error(f"{ability}: this machine lacks {missing}")
+        if missing:
+            print(f"{ability}: left out, this machine lacks {missing}", file=sys.stderr)
             continue
         if ability == SPEAKING:
-            from .speaking.judge import judge_speech  # needs the recogniser, which nothing else does
+            from .speaking.judge import judge_speech  # needs the judges, which nothing else does
 
             measured = judge_speech(omni, args.seed, args.samples)
         else:
@@ -119,7 +128,7 @@ def main() -> None:
 
 
 def record(bundle: Path, results: Sequence[Result], seed: int) -> None:
-    """Put the figures into the bundle's manifest, in the place of those it had of the same abilities."""
+    """Put the figures that are shares into the bundle's manifest, instead of those it had of the same abilities."""
     from muomni.bundle.manifest import MANIFEST_NAME, MeasuredEntry, parse_manifest
 
     path = bundle / MANIFEST_NAME
@@ -137,6 +146,7 @@ def record(bundle: Path, results: Sequence[Result], seed: int) -> None:
             seed,
         )
         for r in results
+        if r.is_share
     ]
     kept = [m for m in value.get("measured", []) if m["ability"] not in {n.ability for n in new}]
     value["measured"] = [*kept, *map(asdict, new)]
@@ -146,11 +156,14 @@ def record(bundle: Path, results: Sequence[Result], seed: int) -> None:
 
 
 def line(result: Result) -> str:
+    def written(value: float) -> str:
+        return f"{100 * value:.1f} %" if result.is_share else f"{value:.2f}"
+
     sign = "<=" if result.lower_is_better else ">="
-    beside = "".join(f"  {name} {100 * value:.1f} %" for name, value in result.beside.items())
+    beside = "".join(f"  {name} {written(value)}" for name, value in result.beside.items())
     return (
-        f"{result.ability:42} {100 * result.value:5.1f} %  (95 %: {100 * result.low:.1f}…{100 * result.high:.1f})  "
-        f"target {sign} {100 * result.target:.0f} %  {'reached' if result.reached else 'not reached'}{beside}"
+        f"{result.ability:42} {written(result.value):>7}  (95 %: {written(result.low)} to {written(result.high)})  "
+        f"target {sign} {written(result.target)}  {'reached' if result.reached else 'not reached'}{beside}"
     )
 
 

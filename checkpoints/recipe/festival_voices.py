@@ -6,6 +6,8 @@ of hidden Markov models (Debian: ``festival festvox-kdlpc16k festvox-us-slt-hts`
 
 from __future__ import annotations
 
+import functools
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -22,6 +24,20 @@ PROGRAM = "text2wave"
 VOICES = ("ked_diphone", "cmu_us_slt_arctic_hts")
 
 
+@functools.cache
+def what_is_missing() -> str:
+    """What of Festival is not installed; empty where all is."""
+    packages = "Debian: festival festvox-kdlpc16k festvox-us-slt-hts"
+    if not shutil.which(PROGRAM):
+        return f"{PROGRAM} ({packages})"
+    for voice in VOICES:
+        try:
+            _read("one", voice, 1.0)
+        except RuntimeError:
+            return f"Festival's voice_{voice} ({packages})"
+    return ""
+
+
 def festival_reading(text: str, rng: np.random.Generator) -> NDArray[np.float32]:
     """Samples (n,) at 16 kHz, in one of the voices and at some pace.
 
@@ -30,6 +46,10 @@ def festival_reading(text: str, rng: np.random.Generator) -> NDArray[np.float32]
         RuntimeError: a voice is not installed.
     """
     voice, stretch = pick(rng, VOICES), rng.uniform(0.85, 1.25)
+    return _read(text, voice, stretch)
+
+
+def _read(text: str, voice: str, stretch: float) -> NDArray[np.float32]:
     setting = f"(begin (voice_{voice}) (Parameter.set 'Duration_Stretch {stretch:.2f}))"
     with tempfile.TemporaryDirectory() as folder:
         wave = Path(folder, "line.wav")

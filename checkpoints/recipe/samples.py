@@ -1,7 +1,6 @@
 """``python -m recipe.samples``: the files that the README's commands look at and listen to.
 
-They are drawn by librsvg, which training never used. The question about the picture is read by a voice that it never
-used either (Flite's slt), the other one by one that it did (rms).
+They are drawn by librsvg, which training never used, and read by blends of Kokoro's styles that it never used either.
 """
 
 from __future__ import annotations
@@ -13,8 +12,10 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from .held_out_voices import HeldOutVoices
+from .seeds import generator
 from .svg_pictures import svg_picture
-from .voices import SAMPLE_RATE_HZ, Reader, Readers
+from .voices import SAMPLE_RATE_HZ
 from .world.scene import Scene, Thing
 
 SHAPES = Scene(
@@ -26,10 +27,8 @@ SHAPES = Scene(
     "white",
 )
 FILM_STEPS = (0.2, 0.4, 0.6, 0.8)
-QUESTIONS = {"question": ("slt", "What do you see?"), "days": ("rms", "What day comes after Monday?")}
-"""File -> voice and words."""
-
-SILENCE_S = 0.3
+QUESTIONS = {"question": "What do you see?", "days": "What day comes after Monday?"}
+"""File -> words."""
 
 
 def main() -> None:
@@ -43,11 +42,9 @@ def main() -> None:
         scene = Scene((Thing("heart", "green", "big", x, 0.5, 0.34),), "black")
         frames.append(square(svg_picture(scene, np.random.default_rng(0))))
     frames[0].save(out / "film.gif", save_all=True, append_images=frames[1:], duration=400, loop=0)
-    readers = Readers()
-    quiet = np.zeros(int(SILENCE_S * SAMPLE_RATE_HZ), np.float32)
-    for name, (voice, text) in QUESTIONS.items():
-        reader = Reader("flite", voice, words_per_minute=150, pitch=50, pitch_range=50, word_gap=0, speed=1.0)
-        samples = np.concatenate((quiet, readers.read(text, reader), quiet))
+    voices = HeldOutVoices()
+    for name, text in QUESTIONS.items():
+        samples = voices.read(text, "held-out blends", generator("evaluation", 0, "samples", len(text)))
         soundfile.write(out / f"{name}.wav", samples, SAMPLE_RATE_HZ, subtype="PCM_16")
 
 

@@ -23,6 +23,8 @@ class Result:
     wrong_by_kind: dict[str, int] = field(default_factory=dict)
     mistakes: tuple[tuple[str, str, str], ...] = ()
     """(question, expected, got) of the first ones."""
+    is_share: bool = True
+    """Whether the figure is a part of something, written in percent; otherwise it is a score."""
 
     @property
     def reached(self) -> bool:
@@ -65,6 +67,13 @@ def wilson(successes: float, trials: int) -> tuple[float, float]:
     centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z_95 * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of a mean."""
+    n, mean = len(values), sum(values) / len(values)
+    half = Z_95 * math.sqrt(sum((v - mean) ** 2 for v in values) / max(n - 1, 1) / n)
+    return mean - half, mean + half
 
 
 def error_rate(pairs: Sequence[tuple[int, int]]) -> float:

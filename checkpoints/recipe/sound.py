@@ -125,6 +125,7 @@ def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> tuple[Array,
             for k in range(1, 5)
         )
         mel = mel * np.exp(curve).astype(np.float32)
+    mel = mel * np.float32(10 ** rng.uniform(-1, 1))  # nearer or farther, 10 dB either way
     out = np.zeros((frames, bins), np.float32)
     start = int(rng.integers(0, frames - len(mel) + 1))
     out[start : start + len(mel)] = mel

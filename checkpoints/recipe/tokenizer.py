@@ -12,9 +12,9 @@ import sentencepiece
 from .seeds import generator
 from .world.dialogue import conversation
 from .world.film import draw_film, film_turn
-from .world.lines import spoken_line, spoken_vocabulary
+from .world.lines import NOTHING_REPLIES, spoken_line, spoken_vocabulary
 from .world.phrasing import chance
-from .world.picture_talk import picture_turn
+from .world.picture_talk import NOTHING_SEEN, picture_turn
 from .world.scene import draw_scene
 
 VOCABULARY_SIZE = 1500
@@ -27,6 +27,8 @@ def world_text(samples: int) -> Iterator[str]:
     """Questions, replies and transcripts of training, one a line."""
     for word in spoken_vocabulary():
         yield from (word,) * WORD_REPEATS
+    for reply in (*NOTHING_REPLIES.values(), NOTHING_SEEN):
+        yield from (reply,) * WORD_REPEATS
     for index in range(samples):
         for turn in conversation("train", 0, index):
             yield turn.question

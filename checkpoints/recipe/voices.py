@@ -110,6 +110,14 @@ def in_another_throat(reader: Reader, rng: np.random.Generator) -> Reader:
     )
 
 
+def foreign_reader(language: str, rng: np.random.Generator) -> Reader:
+    """espeak-ng in another language, in a variant that English has in training, too."""
+    drawn = draw_reader(rng, unseen=False)
+    variant = pick(rng, VARIANTS)
+    voice = f"{language}+{variant}" if variant else language
+    return in_another_throat(replace(drawn, synthesizer="espeak", voice=voice), rng)
+
+
 def is_unseen(split: Split, index: int) -> bool:
     """Outside training, samples alternate: even ones in voices that were trained on, odd ones not."""
     return split != "train" and index % 2 == 1

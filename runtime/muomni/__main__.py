@@ -1,6 +1,6 @@
 """``python -m muomni`` is ``muomni-run``, for where the scripts are not on the PATH."""
 
-from muomni.cli.run import main
+from muomni.cli.entry import run
 
 if __name__ == "__main__":
-    main()
+    run()

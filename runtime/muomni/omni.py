@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 from .bundle.demo import demo_bundle
 from .bundle.folder import open_bundle
 from .bundle.manifest import Manifest
-from .engine.conversation import Conversation
 from .engine.engine import Engine, check_slots
-from .engine.prefix_cache import PREFIX_CACHE_BYTES, PrefixCache
 from .engine.stream import OnText, Stream
 from .engine.turn import LoneTurn
 from .errors import InputError, MuomniError
@@ -25,7 +23,9 @@ from .requests import Request, RequestOptions, as_request
 
 if TYPE_CHECKING:
     from .engine.batch import OnResult
+    from .engine.conversation import Conversation
     from .engine.playback import OnAudio
+    from .engine.prefix_cache import PrefixCache
     from .models.audio_encoder import AudioEncoder
     from .models.codec import Codec
     from .models.ocr import Ocr
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .replies import Speech
 
 DEFAULT_SLOTS = 16  # of a batch
+PREFIX_CACHE_BYTES = 64 << 20
 
 
 class Omni:
@@ -57,7 +58,11 @@ class Omni:
 
     def __init__(self, models: Models, prefix_cache_bytes: int = PREFIX_CACHE_BYTES) -> None:
         self._models = models
-        self._prefixes = PrefixCache(prefix_cache_bytes)
+        self._prefixes: PrefixCache | None = None
+        if prefix_cache_bytes > 0:
+            from .engine.prefix_cache import PrefixCache
+
+            self._prefixes = PrefixCache(prefix_cache_bytes)
 
     @classmethod
     def load(
@@ -105,7 +110,8 @@ class Omni:
     def close(self) -> None:
         """Let go of all models and what is remembered of prompts; using it afterwards is a UsageError."""
         self._models.close()
-        self._prefixes.clear()
+        if self._prefixes is not None:
+            self._prefixes.clear()
 
     def warm_up(self) -> None:
         """Load every model, and answer once, so that the first request is as fast as the others.
@@ -179,6 +185,8 @@ class Omni:
 
     def chat(self) -> Conversation:
         """A new, empty conversation."""
+        from .engine.conversation import Conversation
+
         return Conversation(self._models)
 
     def engine(self, slots: int = DEFAULT_SLOTS) -> Engine:

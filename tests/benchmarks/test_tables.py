@@ -115,7 +115,9 @@ def test_names_of_weights_in_other_formats(load: Any) -> None:
 
 
 def test_every_contender_names_a_file_of_its_own(load: Any) -> None:
-    for entry in load("contenders").CONTENDERS.values():
+    contenders = load("contenders").CONTENDERS
+    assert contenders
+    for entry in contenders.values():
         module, _, name = entry.place.partition(":")
         text = (BENCHMARKS / "contenders" / f"{module}.py").read_text(encoding="utf-8")
         assert f"class {name}(" in text

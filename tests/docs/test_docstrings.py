@@ -41,6 +41,7 @@ def referenced() -> Iterator[type]:
 
 
 CLASSES = list(referenced())
+assert CLASSES  # each is a parameter of a test
 
 
 class Checker(doctest.OutputChecker):

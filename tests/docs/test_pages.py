@@ -113,6 +113,7 @@ def test_no_block_is_left_out_unnoticed() -> None:
 
 
 def test_every_fence_is_a_block_that_was_found() -> None:
+    assert len(PAGES) > 5
     for page in PAGES:
         fences = len(re.findall(r"^\s*```", page.read_text(encoding="utf-8"), re.MULTILINE))
         taken = sum(2 + 2 * (block.printed is not None) for block in blocks_of(page))

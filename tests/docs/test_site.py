@@ -50,7 +50,9 @@ def test_no_page_needs_another_server(site: Path) -> None:
         assert addresses.found
         foreign = [address for address in addresses.found if re.match(r"(https?:)?//", address)]
         assert not foreign, f"{page.name} names {foreign}"
-    for style in site.rglob("*.css"):
+    styles = list(site.rglob("*.css"))
+    assert styles
+    for style in styles:
         assert not re.findall(r"url\([\"']?(?:https?:)?//", style.read_text(encoding="utf-8")), style
 
 

@@ -293,7 +293,9 @@ def test_two_exports_are_byte_identical(exported: ExportReport, omni_folder: Pat
 def test_no_path_of_this_machine_is_in_any_file(exported: ExportReport, omni_folder: Path) -> None:
     places = {str(place) for place in (Path.home(), Path.cwd(), Path(export.__file__).parent, omni_folder)}
     places |= {str(exported.folder.parent), *site.getsitepackages(), "site-packages", "muomni_export/"}
-    for name, data in contents(exported.folder).items():
+    files = contents(exported.folder)
+    assert "manifest.json" in files
+    for name, data in files.items():
         found = [place for place in places if place.encode() in data]
         assert not found, f"{name} holds {found}"
 

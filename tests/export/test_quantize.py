@@ -399,12 +399,15 @@ def test_float16_computes_in_float32_with_the_rounded_weights(
     text_bundles: dict[str, Path], tmp_path: Path
 ) -> None:
     model = onnx.load(text_bundles["fp32"] / "thinker.onnx")
+    rounded_weights = 0
     for tensor in model.graph.initializer:
         array = numpy_helper.to_array(tensor)
         if array.dtype == np.float32 and array.size >= SMALLEST_WEIGHT:
             rounded = array.astype(np.float16).astype(np.float32)
             assert (rounded != array).any()
             tensor.CopyFrom(numpy_helper.from_array(rounded, tensor.name))
+            rounded_weights += 1
+    assert rounded_weights
     onnx.save(model, tmp_path / "rounded.onnx")
     case = {
         "input_ids": np.random.default_rng(1).integers(0, 512, (1, 40)),

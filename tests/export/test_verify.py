@@ -92,7 +92,9 @@ def test_a_bundle_as_exported_passes(exported: Path) -> None:
 
 
 def test_with_its_checkpoint_it_is_compared_on_all_inputs(exported: Path, checkpoint: Path) -> None:
-    for row in verify_bundle(exported, checkpoint):
+    rows = verify_bundle(exported, checkpoint)
+    assert rows
+    for row in rows:
         assert row.error == pytest.approx(row.error_at_export, rel=2, abs=1e-6)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import select
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -89,7 +88,8 @@ def fuzz(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "input")
         for index in range(first, first + count):
-            path.write_bytes(mutated(KINDS[kind], samples, seed, index))
+            data = mutated(KINDS[kind], samples, seed, index)
+            path.write_bytes(data)
             outcome = worker.ask(kind, path)
             if outcome == "read":
                 result.read += 1
@@ -99,5 +99,5 @@ def fuzz(
                 result.findings.append(f"--kind {kind} --seed {seed} --first {index} --count 1: {outcome}")
                 if keep is not None:
                     keep.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(path, keep / f"{kind}-{seed}-{index}")
+                    (keep / f"{kind}-{seed}-{index}").write_bytes(data)
     return result

@@ -34,16 +34,22 @@ class Kind:
         samples: makes some good inputs, small ones.
         read: gives a file to muomni; a ``MuomniError`` or a result are both right.
         repair: sets checksums right after a mutation, so that what lies behind them is reached; used every other time.
+        vary: a mutation that keeps the form of the input, in place of mutated bytes every other time.
+        needs: packages without which it cannot be tried.
     """
 
     samples: Callable[[], Sequence[bytes]]
     read: Callable[[Path], object]
     repair: Callable[[bytes], bytes] | None = None
+    vary: Callable[[bytes, random.Random], bytes] | None = None
+    needs: tuple[str, ...] = ()
 
 
 def mutated(kind: Kind, samples: Sequence[bytes], seed: int, index: int) -> bytes:
     """File number ``index`` of a seed: always the same."""
     draw = random.Random(f"{seed}:{index}")
+    if kind.vary is not None and draw.random() < 0.5:
+        return kind.vary(draw.choice(samples), draw)
     data = bytearray(draw.choice(samples))
     for _ in range(draw.choice((1, 1, 1, 2, 2, 3, 5, 8, 20))):
         _mutate(data, samples, draw)

@@ -166,7 +166,9 @@ MEDIA = {
     "ogg": Kind(partial(_sounds, "OGG", ("VORBIS", "OPUS")), _listen, _ogg_checksums),
     "mp3": Kind(partial(_sounds, "MP3", ("MPEG_LAYER_III",)), _listen),
     "mp4": Kind(
-        partial(_films, "mp4", "libx264", "aac", ({}, {"movflags": "faststart"}, FRAGMENTED)), _watch
+        partial(_films, "mp4", "libx264", "aac", ({}, {"movflags": "faststart"}, FRAGMENTED)),
+        _watch,
+        needs=("av",),
     ),
-    "webm": Kind(partial(_films, "webm", "libvpx", "libopus", ({},)), _watch),
+    "webm": Kind(partial(_films, "webm", "libvpx", "libopus", ({},)), _watch, needs=("av",)),
 }

@@ -11,7 +11,6 @@ from tests.fuzz.driver import Worker, fuzz
 from tests.fuzz.kind import mutated
 from tests.fuzz.kinds import KINDS
 
-pytest.importorskip("av")
 if sys.platform == "win32":
     pytest.skip("the driver waits with select, which knows no pipes there", allow_module_level=True)
 
@@ -23,17 +22,26 @@ def worker() -> Iterator[Worker]:
     worker.stop()
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.fixture(params=sorted(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    for package in KINDS[name].needs:
+        pytest.importorskip(package)
+    return name
+
+
 def test_mutated_files_are_read_or_refused(kind: str, worker: Worker) -> None:
     result = fuzz(worker, kind, 25)
     assert result.findings == []
-    assert result.read + result.refused == 25 and result.refused > 0
+    assert result.read + result.refused == 25
+    assert result.refused > 0 or kind == "speech"  # of which everything is said
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_the_samples_themselves_are_read(kind: str, worker: Worker, tmp_path: Path) -> None:
     path = tmp_path / "sample"
-    for sample in KINDS[kind].samples():
+    samples = KINDS[kind].samples()
+    assert samples
+    for sample in samples:
         path.write_bytes(sample)
         assert worker.ask(kind, path) == "read"
         if KINDS[kind].repair is not None:  # whose checksums are right

@@ -12,15 +12,16 @@ import torch
 from muomni.models.sampling import Sampler, SamplingOptions
 from muomni.speech.letters import SIZE, SLOTS
 from muomni.speech.phonemes import Phonemes
-from muomni.speech.pointer import Chooser, SpokenSounds, SpokenText
+from muomni.speech.pointer import Chooser
+from muomni.speech.text_pointer import TextPointer
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.phonemizer import Phonemizer, PhonemizerSizes
 from muomni_export.modules.talker import TalkerSizes, TextSizes, TextTalker
-from recipe.speaking import codec, state, talker
+from recipe.speaking import codec, discriminators, state, talker
 from recipe.speaking.corpus import Example, collate
-from recipe.speaking.speak import TorchGraphs
+from recipe.speaking.speak import TorchGraphs, frames_of
 
-INVENTORY = Phonemes(("a", "b", "c"))
+PHONEMES = Phonemes(("a", "b", "c"))
 DECODER = DecoderSizes(width=32, layers=2, heads=2, kv_heads=1, hidden=32)
 
 
@@ -39,7 +40,7 @@ def sampler(seed: int) -> Chooser:
 
 def small_talker() -> TextTalker:
     torch.manual_seed(0)
-    sizes = TextSizes(INVENTORY.size, kernel=3, dilations=(1, 2), elapsed=8)
+    sizes = TextSizes(PHONEMES.size, kernel=3, dilations=(1, 2), elapsed=8)
     model = TextTalker(TalkerSizes(DECODER, 16, 62.5, sizes))
     torch.nn.init.normal_(model.base_to_res.weight)
     return model
@@ -56,7 +57,7 @@ def examples() -> list[Example]:
     for sounds in (3, 5):
         frames = rng.integers(1, 5, sounds).astype(np.int16)
         codes = rng.integers(0, 16, (frames.sum(), 2)).astype(np.int16)
-        result.append(Example(codes, rng.integers(1, INVENTORY.size, sounds).astype(np.int16), frames))
+        result.append(Example(codes, rng.integers(1, PHONEMES.size, sounds).astype(np.int16), frames))
     return result
 
 
@@ -82,7 +83,7 @@ def test_losses_ignore_what_pads_a_batch() -> None:
 def test_context_of_a_window_is_that_of_the_whole() -> None:
     model = small_talker()
     reach = model.sizes.text.reach
-    sounds = torch.randint(1, INVENTORY.size, (1, 12))
+    sounds = torch.randint(1, PHONEMES.size, (1, 12))
     whole = model.context(talker.pad_sounds(sounds, reach))
     padded = talker.pad_sounds(sounds, reach)
     for i in range(12):
@@ -93,9 +94,7 @@ def test_the_loop_computes_what_training_computes() -> None:
     """Greedy frames of the loop are the likeliest codes of the training forward over the same frames."""
     model = small_talker()
     sounds = [1, 6, 7, 9, 2]
-    frames = list(
-        SpokenSounds(TorchGraphs(Phonemizer(PhonemizerSizes(DECODER, SIZE, SLOTS, 4)), model), sounds)
-    )
+    frames = frames_of(TorchGraphs(Phonemizer(PhonemizerSizes(DECODER, SIZE, SLOTS, 4)), model), sounds)
     steps: list[tuple[object, float, int]] = []
     graphs = small_graphs()
     inner = graphs.start
@@ -111,7 +110,7 @@ def test_the_loop_computes_what_training_computes() -> None:
         return record
 
     graphs.start = recording
-    assert list(SpokenSounds(graphs, sounds)) == frames
+    assert frames_of(graphs, sounds) == frames
     starts = [i for i, (_, _, elapsed) in enumerate(steps) if elapsed == 0]
     lengths = np.diff([*starts, len(steps)])
     assert len(lengths) == len(sounds)
@@ -128,7 +127,7 @@ def test_the_loop_computes_what_training_computes() -> None:
 def test_text_in_pieces_gives_the_same_frames_and_early() -> None:
     graphs = small_graphs()
     text = "one two three four five, six seven eight nine ten."
-    whole = list(SpokenText(graphs, INVENTORY, [text], sampler(0), sampler(1)))
+    whole = list(TextPointer(graphs, PHONEMES, sampler(0), sampler(1)).frames([text]))
     given = []
 
     def pieces():  # type: ignore[no-untyped-def]
@@ -136,14 +135,14 @@ def test_text_in_pieces_gives_the_same_frames_and_early() -> None:
             given.append(character)
             yield character
 
-    stream = iter(SpokenText(graphs, INVENTORY, pieces(), sampler(0), sampler(1)))
+    stream = iter(TextPointer(graphs, PHONEMES, sampler(0), sampler(1)).frames(pieces()))
     first = next(stream)
     assert len(given) < len(text), "the first frame must not wait for the whole text"
     assert [first, *stream] == whole
 
 
 def test_no_text_is_silence() -> None:
-    assert list(SpokenText(small_graphs(), INVENTORY, [])) == []
+    assert list(TextPointer(small_graphs(), PHONEMES).frames([])) == []
 
 
 def test_codec_fit_is_deterministic_and_better_with_its_residual() -> None:
@@ -170,6 +169,35 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
     assert all(torch.equal(once[name], twice[name]) for name in once)
 
 
+def test_discriminators_tell_real_from_made_and_judge_what_is_made() -> None:
+    torch.manual_seed(0)
+    judges = discriminators.Discriminators()
+    optimizer = torch.optim.Adam(judges.parameters(), 2e-3)
+    t = torch.arange(2048) / 16_000
+    real = torch.sin(2 * torch.pi * torch.linspace(200, 400, 4)[:, None] * t)
+    made = torch.rand(4, 2048, requires_grad=True)
+    first = discriminators.discriminator_loss(judges(real), judges(made.detach())).item()
+    for _ in range(8):
+        loss = discriminators.discriminator_loss(judges(real), judges(made.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < first
+    taken, alike = discriminators.generator_losses(judges(real), judges(made))
+    (taken + alike).backward()
+    assert made.grad is not None and made.grad.abs().sum() > 0
+    own = discriminators.generator_losses(judges(real), judges(real))
+    assert own[1].item() == pytest.approx(0, abs=1e-6) and own[1] < alike
+
+
+def test_what_is_trained_beside_a_run_is_saved_with_it(tmp_path: Path) -> None:
+    beside = state.Run(tmp_path / "b.pt", torch.nn.Linear(2, 1), 1e-3, 4, {})
+    run = state.Run(tmp_path / "a.pt", torch.nn.Linear(2, 1), 1e-3, 4, {}, beside=beside)
+    beside.step = 3
+    run.save()
+    assert state.load(tmp_path / "b.pt")["step"] == 3
+
+
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     assert state.schedule(0, 10_000) < 0.01
     assert state.schedule(5000, 10_000) == 1
@@ -179,7 +207,7 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
 def test_each_sentence_is_spoken_by_itself() -> None:
     graphs = small_graphs()
     one, two = [6, 7, 2], [9, 1, 8, 3]
-    assert list(SpokenSounds(graphs, one + two)) == [*SpokenSounds(graphs, one), *SpokenSounds(graphs, two)]
+    assert frames_of(graphs, one + two) == [*frames_of(graphs, one), *frames_of(graphs, two)]
 
 
 def test_a_run_refuses_the_checkpoint_of_another_model(tmp_path: Path) -> None:

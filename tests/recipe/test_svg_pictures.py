@@ -7,13 +7,13 @@ import pytest
 from PIL import ImageColor
 
 from recipe import svg_pictures
-from recipe.cases import can_make
+from recipe.cases import what_is_missing
 from recipe.seeds import generator
 from recipe.world.lexicon import COLOURS, SHAPES
 from recipe.world.scene import Scene, Thing, draw_scene
 
 needs_rsvg = pytest.mark.skipif(
-    not can_make("picture description, SVG"), reason="rsvg-convert is not installed"
+    bool(what_is_missing("picture description, SVG")), reason="rsvg-convert is not installed"
 )
 
 

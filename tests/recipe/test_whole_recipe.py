@@ -1,4 +1,4 @@
-"""``python -m recipe``: the commands it runs, and what Ctrl-C does to them."""
+"""``python -m recipe``: the commands it runs, side by side, and what Ctrl-C does to them."""
 
 from __future__ import annotations
 
@@ -11,47 +11,66 @@ from pathlib import Path
 
 import pytest
 
-from recipe.__main__ import TWO_PROCESSES, commands
+from recipe.__main__ import phases, run_phase
 
 CHILD = """
 import pathlib, signal, sys, time
+name = sys.argv[1]
 asked = []
 signal.signal(signal.SIGINT, lambda *_: asked.append(1))
-pathlib.Path("ready").touch()
+pathlib.Path(f"ready-{name}").touch()
 while not asked:
     time.sleep(0.01)
 time.sleep(1.0)  # a step of training ends before it saves
-pathlib.Path("saved").touch()
+pathlib.Path(f"saved-{name}").touch()
 sys.exit(3)
 """
 # A process started in the background has SIGINT ignored; a terminal's has not.
 PARENT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from recipe.__main__ import run
-sys.exit(run([sys.executable, "child.py"]))
+from recipe.__main__ import run_phase
+sys.exit(run_phase([[["child", "a"], ["child", "never"]], [["child", "b"]]]))
 """
 
 
-@pytest.mark.parametrize("cores", [1, 2])
-def test_two_processes_share_the_last_stage_where_there_are_two_cores(cores: int) -> None:
-    stages = commands(Path("state"), Path("out"), cores)
-    answering = next(c for c in stages if c[-2:] == ["--stage", "answering"])
-    assert (answering[: len(TWO_PROCESSES)] == list(TWO_PROCESSES)) == (cores == 2)
-    assert sum("recipe.perception" in c for c in stages) == 3
+def test_speaking_and_perception_are_learned_side_by_side_where_there_are_two_cores() -> None:
+    reading, learning, writing = phases(Path("state"), Path("out"), 2)
+    assert [command[:2] for command in reading[0]] == [
+        ["recipe.teachers", "prepare"],
+        ["recipe.teachers", "generate"],
+    ]
+    assert [{command[0] for command in commands} for commands in learning] == [
+        {"recipe.speaking"}, {"recipe.perception"},
+    ]  # fmt: skip
+    assert len(writing) == 1
+    (one_after_the_other,) = phases(Path("state"), Path("out"), 1)[1]
+    assert one_after_the_other == learning[0] + learning[1]
+
+
+def test_a_chain_ends_at_its_first_failure_and_the_other_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, status in (("works", 0), ("fails", 4)):
+        (tmp_path / f"{name}.py").write_text(
+            f"import pathlib, sys; pathlib.Path('{name}-' + sys.argv[1]).touch(); sys.exit({status})"
+        )
+    monkeypatch.chdir(tmp_path)
+    assert run_phase([[["fails", "a"], ["works", "b"]], [["works", "c"], ["works", "d"]]]) == 4
+    assert sorted(p.name for p in tmp_path.glob("*-*")) == ["fails-a", "works-c", "works-d"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups")
-def test_a_command_saves_before_ctrl_c_ends_it(tmp_path: Path) -> None:
+def test_commands_save_before_ctrl_c_ends_them(tmp_path: Path) -> None:
     (tmp_path / "child.py").write_text(CHILD)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT], cwd=tmp_path, env=environment, start_new_session=True
     )
     end = time.monotonic() + 60
-    while not (tmp_path / "ready").exists():
+    while not ((tmp_path / "ready-a").exists() and (tmp_path / "ready-b").exists()):
         assert parent.poll() is None and time.monotonic() < end
         time.sleep(0.02)
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.wait(timeout=60) == 3
-    assert (tmp_path / "saved").exists()
+    assert sorted(p.name for p in tmp_path.glob("saved-*")) == ["saved-a", "saved-b"]

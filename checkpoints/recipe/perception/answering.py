@@ -11,10 +11,11 @@ from torch import Tensor
 
 from recipe.pictures import film_frames, picture, pixels
 from recipe.seeds import generator
-from recipe.shards import PicturePool, SpeechPool
+from recipe.shards import PicturePool
+from recipe.speech_pool import SpeechPool
 from recipe.world.dialogue import conversation
 from recipe.world.film import draw_film, film_turn
-from recipe.world.lines import Line
+from recipe.world.lines import FOREIGN, NOTHING, Line
 from recipe.world.phrasing import chance
 from recipe.world.picture_talk import picture_turn
 from recipe.world.scene import Scene
@@ -23,7 +24,7 @@ from recipe.world.spoken_prompts import answer_prompt, transcribe_prompt
 from .hearing import SpeechBatches, hearing_loss
 from .model import VIDEO_FRAMES, Perception, half_precision
 from .prompts import Exchange, reply_loss, tokens_of, with_slips
-from .seeing import centre_loss, picture_batch
+from .seeing import UNKNOWN_ONE_IN, centre_loss, picture_batch
 from .workers import count, rank, wait
 
 LENGTH_GROUPS = 3
@@ -76,7 +77,7 @@ class Answering:
         self.device, self.seed = device, pictures.seed
         self.recordings, self.loose_words, self.questions, self.on_pictures = (
             SpeechBatches(speech, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY, SPEECH_SHARDS, kinds)
-            for kinds in (None, ("words",), ("chat",), ("picture",))
+            for kinds in (None, ("words", "word"), ("chat", NOTHING, FOREIGN), ("picture",))
         )
 
     def make_first_recordings(self) -> None:
@@ -133,7 +134,10 @@ class Answering:
 
     def _pictures(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """Several questions on each picture, in one conversation: the picture is encoded once."""
-        images, scenes = picture_batch(self.pictures, rng, step, self.mixture.pictures, PICTURE_SHARDS)
+        count = self.mixture.pictures
+        images, scenes = picture_batch(
+            self.pictures, rng, step, count, PICTURE_SHARDS, unknown=count // UNKNOWN_ONE_IN
+        )
         media, grid = self.model.see(images.to(self.device), learn=step % VISION_LEARNS_EVERY == 0)
         loss, right = self._reply_loss(media, [questions_on(scene, rng) for scene in scenes])
         labels, _ = centre_loss(self.model, grid.float(), scenes)
@@ -198,7 +202,7 @@ def exchanges_on(line: Line, rng: np.random.Generator) -> list[Exchange]:
 
 
 def written(line: Line, rng: np.random.Generator) -> Exchange:
-    return transcribe_prompt(rng, "train"), line.transcript
+    return transcribe_prompt(rng, "train"), line.written
 
 
 def answered(line: Line, rng: np.random.Generator) -> Exchange:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from recipe import DEFAULT_STATE
-from recipe.cases import ABILITIES, CaseMaker
+from recipe.cases import ABILITIES, CaseMaker, what_is_missing
 from recipe.evaluate import line, measure
 from recipe.tokenizer import load_tokenizer
 
@@ -37,7 +37,7 @@ def main() -> None:
     print(f"step {saved['step']}")
     replier = Replier(model, load_tokenizer(state / "tokenizer.model"))
     maker = CaseMaker(args.split, args.seed)
-    for ability in args.ability or ABILITIES:
+    for ability in args.ability or [a for a in ABILITIES if not what_is_missing(a)]:
         result = measure(replier, maker, ability, args.samples)
         print(line(result), result.wrong_by_kind, flush=True)
         if args.mistakes:

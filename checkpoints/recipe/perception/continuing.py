@@ -13,7 +13,8 @@ from sentencepiece import SentencePieceProcessor
 from torch import nn
 
 from recipe.seeds import generator
-from recipe.shards import PicturePool, SpeechPool
+from recipe.shards import PicturePool
+from recipe.speech_pool import SpeechPool
 
 from . import hearing, seeing
 from .hearing import SpeechBatches, hearing_loss

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Container
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,12 +15,13 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recipe.heard import recorded
 from recipe.scoring import error_rate, word_errors
-from recipe.seeds import Split, generator
-from recipe.shards import MAX_FRAMES, SPEECH_SHARD, SpeechPool, training_line
-from recipe.sound import NO_SOUND, disturbed, in_a_room, mel_of, restored, with_noise
-from recipe.voices import Readers, draw_reader, is_unseen
-from recipe.world.lines import Line, LineKind, spoken_line
+from recipe.seeds import generator
+from recipe.sound import NO_SOUND, disturbed, mel_of, restored
+from recipe.speech_pool import MAX_FRAMES, SPEECH_SHARD, SpeechPool, as_utterance
+from recipe.teachers.shards import read_shard, shards
+from recipe.world.lines import Line, LineKind
 
 from .model import BLANK, Perception, half_precision
 
@@ -58,7 +61,7 @@ class SpeechBatches:
         whole = self.pool.shard(k).lengths() < MAX_FRAMES
         if self.kinds is None:
             return whole
-        return whole & np.array([kind in self.kinds for kind in self.pool.shard(k).kinds])
+        return whole & np.array([line.kind in self.kinds for line in self.pool.shard(k).lines])
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as the training
     def _by_length(self, shards: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -81,7 +84,8 @@ class SpeechBatches:
         mels, lines = [], []
         sounds = np.zeros((count, frames), np.int64)
         for i, index in enumerate(chosen):
-            stored_mel, labels = self.pool.shard(index // SPEECH_SHARD).utterance(index % SPEECH_SHARD)
+            shard = self.pool.shard(index // SPEECH_SHARD)
+            stored_mel, labels = shard.utterance(index % SPEECH_SHARD)
             mel, start = restored(stored_mel), 4
             if rng.random() < clean:
                 mel = np.pad(mel, ((start, frames - len(mel) - start), (0, 0)))
@@ -89,7 +93,7 @@ class SpeechBatches:
                 mel, start = disturbed(mel, frames, rng)
             mels.append(mel)
             sounds[i, start : start + len(labels)] = labels
-            lines.append(training_line(self.pool.seed, index))
+            lines.append(shard.lines[index % SPEECH_SHARD].line())
         return Recordings(torch.from_numpy(np.stack(mels)), lines, torch.from_numpy(sounds))
 
 
@@ -116,17 +120,18 @@ class Hearing:
         return hearing_loss(self.model, self.tokenizer, features, batch)
 
     @torch.no_grad()
-    def evaluate(self, samples: int = 60) -> dict[str, float]:
-        """Word error rate of the greedy CTC transcript, voices seen and unseen."""
+    def evaluate(self, samples: int = 100) -> dict[str, float]:
+        """Word error rate of the greedy CTC transcript in held-out blends, and single words right; by line, too."""
         out = {}
-        for name, unseen in (("wer_seen", False), ("wer_unseen", True)):
-            pairs = []
-            for mel, line in heard_lines("dev", unseen, samples):
+        for name, telephone in (("", False), ("_telephone", True)):
+            lines, words = [], []
+            for mel, kind, transcript in held_out_recordings(self.batches.pool.readings, samples, telephone):
                 features = self.model.audio(torch.from_numpy(mel)[None].to(self.device))
                 best = self.model.ctc_head(features)[0].argmax(-1).unique_consecutive().tolist()
                 text = self.tokenizer.decode([i for i in best if i != BLANK])
-                pairs.append(word_errors(text, line.transcript))
-            out[name] = error_rate(pairs)
+                (words if kind == "word" else lines).append(word_errors(text, transcript))
+            out[f"wer{name}"] = error_rate(lines)
+            out[f"words{name}"] = sum(errors == 0 for errors, _ in words) / len(words)
         return out
 
 
@@ -151,33 +156,28 @@ def hearing_loss(
 def ctc_loss(logits: Tensor, targets: list[list[int]]) -> Tensor:
     """CTC per text piece: logits (B, E, V), one list of pieces each."""
     log_probabilities = logits.log_softmax(-1).transpose(0, 1)
-    lengths = torch.tensor([len(t) for t in targets])
-    flat = torch.tensor([i for t in targets for i in t])
+    lengths = torch.tensor([len(t) for t in targets])  # 0 where nothing is said
+    flat = torch.tensor([i for t in targets for i in t], dtype=torch.long)
     frames = torch.full((len(targets),), logits.shape[1], dtype=torch.long)
     total = F.ctc_loss(
         log_probabilities, flat, frames, lengths, blank=BLANK, reduction="sum", zero_infinity=True
     )
-    return total / lengths.sum()
+    return total / lengths.sum().clamp(min=1)
 
 
 @functools.cache
-def heard_lines(split: Split, unseen: bool, samples: int) -> list[tuple[NDArray[np.float32], Line]]:
-    """Recordings (as mel power) that training never hears; made once a process."""
-    readers = Readers()
+def held_out_recordings(
+    readings: Path, samples: int, telephone: bool
+) -> list[tuple[NDArray[np.float32], str, str]]:
+    """Mel power, kind and transcript of the teacher's readings in voices that training never hears."""
     out = []
-    for index in range(int(unseen), 2 * samples, 2):
-        assert is_unseen(split, index) == unseen
-        line, samples_16k = recording(split, 0, index, readers)
-        out.append((mel_of(samples_16k), line))
+    dev = (reading for path in shards(readings, "hearing", "dev", 0) for reading in read_shard(path))
+    for index, reading in enumerate(itertools.islice(dev, samples)):
+        utterance = as_utterance(reading)
+        rng = generator("dev", 0, "recording", index)
+        heard, _ = recorded(utterance.samples, rng, telephone=telephone)
+        out.append((mel_of(heard), reading.kind, utterance.transcript))
     return out
-
-
-def recording(split: Split, seed: int, index: int, readers: Readers) -> tuple[Line, NDArray[np.float32]]:
-    """Line ``index`` of a split, read aloud in a room with noise; odd ones in voices never trained on."""
-    line = spoken_line(split, seed, index)
-    rng = generator(split, seed, "recording", index)
-    samples = readers.read(line.text, draw_reader(rng, is_unseen(split, index)))
-    return line, with_noise(in_a_room(samples, rng), rng)
 
 
 def trained_part(model: Perception) -> nn.ModuleDict:

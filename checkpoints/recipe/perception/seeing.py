@@ -10,13 +10,15 @@ from torch.nn import functional as F
 from recipe.pictures import picture, pixels
 from recipe.seeds import Split, generator
 from recipe.shards import PICTURE_SHARD, PicturePool, training_scene
+from recipe.unknown_pictures import unknown_picture
 from recipe.world.lexicon import COLOURS, SHAPES, SIZES
-from recipe.world.scene import Scene, Thing, draw_scene
+from recipe.world.scene import NO_SCENE, Scene, Thing, draw_scene
 
 from .model import Perception, half_precision
 
 NEW_SHARD_EVERY = 120  # steps; a picture is seen about twice while few exist, less when many do
 MAX_SHARDS = 40
+UNKNOWN_ONE_IN = 12  # pictures of a batch hold nothing of the world
 INSIDE = 0.7  # of a thing's radius: patches with their middle nearer its centre are part of it
 
 
@@ -84,7 +86,7 @@ class Seeing:
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = generator("train", self.pool.seed, "seeing batch", step)
-        images, scenes = picture_batch(self.pool, rng, step, self.batch)
+        images, scenes = picture_batch(self.pool, rng, step, self.batch, unknown=self.batch // UNKNOWN_ONE_IN)
         with half_precision(self.device):
             _, grid = self.model.see(images.to(self.device))
         return centre_loss(self.model, grid.float(), scenes)
@@ -128,14 +130,24 @@ class Seeing:
 
 
 def picture_batch(
-    pool: PicturePool, rng: np.random.Generator, step: int, count: int, first_shards: int = 1
+    pool: PicturePool,
+    rng: np.random.Generator,
+    step: int,
+    count: int,
+    first_shards: int = 1,
+    unknown: int = 0,
 ) -> tuple[Tensor, list[Scene]]:
-    """``count`` pictures of one of the shards that exist at ``step``, and their scenes."""
+    """``count`` pictures of one of the shards that exist at ``step``, and their scenes.
+
+    The last ``unknown`` of them hold nothing of the world, and their scenes no thing.
+    """
     k = int(rng.integers(min(first_shards + step // NEW_SHARD_EVERY, MAX_SHARDS)))
     shard = pool.shard(k)
-    chosen = np.sort(rng.choice(PICTURE_SHARD, count, replace=False))
+    chosen = np.sort(rng.choice(PICTURE_SHARD, count - unknown, replace=False))
     scenes = [training_scene(pool.seed, k * PICTURE_SHARD + int(i)) for i in chosen]
-    return torch.from_numpy(shard[chosen]), scenes
+    empty = [pixels(unknown_picture(rng)[0], pool.side) for _ in range(unknown)]
+    images = np.concatenate((shard[chosen], np.stack(empty))) if empty else shard[chosen]
+    return torch.from_numpy(images), scenes + [NO_SCENE] * unknown
 
 
 def trained_part(model: Perception) -> nn.ModuleDict:

@@ -1,4 +1,4 @@
-"""What espeak said, on the grid of codec frames: sounds, how many frames each lasts, and to which word it belongs."""
+"""What the teacher said, on the grid of codec frames: sounds, the frames of each, and the word it belongs to."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import soxr
 from numpy.typing import NDArray
 
 from muomni.speech.normalise import MARKS
+from recipe.teachers.kokoro import SAMPLE_RATE_HZ
+from recipe.teachers.kokoro_phonemes import SPACE
+from recipe.teachers.shards import LEAD_S, Recorded
 
-from .espeak import Espeak, SpokenSound, Utterance
+from .espeak import SpokenSound, Utterance
 from .mel import SPEC, MelSpec
 
-FINAL_PAUSE_S = 0.2
+FIRST_HEARD_S = 0.09
+"""Before what the durations call the start; a vowel is heard from 0.075 s before it."""
+FINAL_PAUSE_S = 0.35
+"""The most that is kept of the pause at the end: a last consonant dies away in it."""
 PAUSE = "_"
 """A pause that no mark asks for."""
 
@@ -32,7 +38,6 @@ class Sound:
 @dataclass(frozen=True)
 class Aligned:
     text: str
-    words: tuple[str, ...]
     sounds: tuple[Sound, ...]
     frames: NDArray[np.int64]
     """Codec frames of each sound, at least one."""
@@ -40,22 +45,30 @@ class Aligned:
     """Frames · hop samples at the codec's rate."""
 
 
-def say(espeak: Espeak, text: str, spec: MelSpec = SPEC) -> Aligned:
-    """Say a normalised text and align it.
+def aligned(reading: Recorded, spec: MelSpec = SPEC) -> Aligned:
+    """A reading of the teacher on the grid of codec frames.
 
-    Raises:
-        MismatchError: see :meth:`Espeak.speak`.
+    What is heard comes a little before what the durations say, and a space belongs to the word before it. Speech is to
+    begin at once, so the silence before it goes.
     """
-    utterance = espeak.speak(sentence_case(text))
-    rate = spec.sample_rate_hz / utterance.sample_rate_hz
-    samples = soxr.resample(utterance.samples, utterance.sample_rate_hz, spec.sample_rate_hz, quality="MQ")
-    words, starts = split_words(text)
-    sounds, first_samples, end = name_sounds(utterance, text, words, starts)
-    boundaries = np.array([*first_samples[1:], end]) * rate / spec.hop_samples
-    frames = durations(boundaries)
+    rate = spec.sample_rate_hz / SAMPLE_RATE_HZ
+    first = max(reading.start - round(FIRST_HEARD_S * SAMPLE_RATE_HZ), 0)
+    samples = soxr.resample(reading.samples[first:], SAMPLE_RATE_HZ, spec.sample_rate_hz, quality="HQ")
+    sounds: list[Sound] = []
+    ends: list[float] = []
+    for piece, end in zip(reading.pieces, reading.ends, strict=True):
+        at = (float(end - first) - LEAD_S * SAMPLE_RATE_HZ) * rate / spec.hop_samples
+        if piece.text == SPACE:
+            ends[-1] = at
+            continue
+        sounds.append(Sound(piece.symbol, piece.starts_word, piece.word))
+        ends.append(at)
+    if sounds[-1].symbol in MARKS:  # the silence that is heard after the last word is enough
+        ends[-1] = min(ends[-1], (ends[-2] if len(ends) > 1 else 0.0) + FINAL_PAUSE_S * spec.frame_rate_hz)
+    frames = durations(np.array(ends))
     length = int(frames.sum()) * spec.hop_samples
     samples = np.pad(samples, (0, max(0, length - len(samples))))[:length].astype(np.float32)
-    return Aligned(text, words, sounds, frames, samples)
+    return Aligned(reading.text, tuple(sounds), frames, samples)
 
 
 def sentence_case(text: str) -> str:

@@ -12,14 +12,16 @@ from torch import Tensor
 from muomni_export.modules.codec import Codec, CodecSizes
 
 WIDTH = 64  # principal axes kept of the mel bins; the rest is below the quantisation error
-CODEBOOKS, CODEBOOK_SIZE = 2, 512
+CODEBOOKS, CODEBOOK_SIZE = 2, 1024
 ROUNDS = 25
 CHUNK = 8192  # frames compared with the codebook at once: 16 MiB of distances
 
 
-def fit(mel: Tensor, seed: int, width: int = WIDTH) -> Codec:
+def fit(
+    mel: Tensor, seed: int, width: int = WIDTH, codebooks: int = CODEBOOKS, size: int = CODEBOOK_SIZE
+) -> Codec:
     """Mel frames (N, M) -> a codec."""
-    sizes = CodecSizes(CODEBOOKS, CODEBOOK_SIZE, width, mel.shape[1])
+    sizes = CodecSizes(codebooks, size, width, mel.shape[1])
     codec = Codec(sizes)
     generator = torch.Generator().manual_seed(seed)
     mean = mel.mean(dim=0)
@@ -32,7 +34,7 @@ def fit(mel: Tensor, seed: int, width: int = WIDTH) -> Codec:
         codec.proj_out.bias.copy_(mean)
         residual = (mel - mean) @ axes.T
         for book in codec.codebooks:
-            centres = k_means(residual, CODEBOOK_SIZE, generator)
+            centres = k_means(residual, size, generator)
             book.weight.copy_(centres)
             residual = residual - centres[nearest(residual, centres)]
     return codec.requires_grad_(False)

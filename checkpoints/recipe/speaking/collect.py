@@ -2,7 +2,7 @@
 
 =======================  ===============================================================================
 ``talker_tiny/``         ``talker.pt``: ``{"rvq", "talker"}`` as in the reference; ``letters.pt``:
-                         ``{"letters"}``; ``sounds.json``: the inventory
+                         ``{"letters"}``; ``sounds.json``: the list of phonemes
 ``vocoder_tiny/``        ``vocoder.pt``: ``{"generator"}`` of a spectral vocoder, if one is trained
 ``configs/``             one JSON a folder: the reference's keys, and ``spoken_text``, ``letters``, ``mel``
                          for what the reference lacks
@@ -27,7 +27,7 @@ from .state import averaged, load, save
 TALKER, VOCODER = "talker_tiny", "vocoder_tiny"
 
 
-def collect(folder: Path, out: Path, inventory: Phonemes, dtype: torch.dtype) -> None:
+def collect(folder: Path, out: Path, phonemes: Phonemes, dtype: torch.dtype) -> None:
     """From a training folder to ``out``, a folder a stage, and ``out/configs``."""
 
     def write(path: Path, part: dict[str, dict[str, Tensor]]) -> None:
@@ -40,7 +40,7 @@ def collect(folder: Path, out: Path, inventory: Phonemes, dtype: torch.dtype) ->
     rvq = load(folder / "codec.pt")["rvq"]
     write(out / TALKER / "talker.pt", {"rvq": rvq, "talker": talker})
     write(out / TALKER / "letters.pt", {"letters": letters})
-    write_json(out / TALKER / "sounds.json", list(inventory.symbols))
+    write_json(out / TALKER / "sounds.json", list(phonemes.symbols))
     write_json(
         configs / f"{TALKER}.json",
         {

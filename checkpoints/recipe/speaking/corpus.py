@@ -1,7 +1,6 @@
-"""Speech made once and kept as small arrays: codes, sounds and durations, some 5 MB for ten hours.
+"""The teacher's readings as small arrays: codes, sounds and durations, some 5 MB for ten hours.
 
-A shard is a folder of ``.npy`` files read through memory maps. Its sentences follow from
-its number, so shards can be made in any order, by any run, and training on more of them needs no bookkeeping.
+A shard is a folder of ``.npy`` files read through memory maps, made of one shard of readings.
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ from torch import Tensor
 from muomni.speech.phonemes import Phonemes
 from muomni_export.modules.codec import Codec
 from recipe.seeds import Split
+from recipe.teachers.shards import read_shard, shards
 
-from .alignment import Aligned, say
-from .espeak import Espeak, MismatchError
-from .inventory import sound_ids
+from .alignment import Aligned, aligned
 from .mel import log_mel
-from .sentences import SEED, SHARD_SENTENCES, sentence
+from .phonemes import phoneme_ids
 
 
 @dataclass(frozen=True)
@@ -36,29 +34,27 @@ class Example:
     frames: NDArray[np.int16]
 
 
-def spoken(espeak: Espeak, split: Split, first: int, count: int, seed: int = SEED) -> Iterator[Aligned]:
-    """Sentences ``first`` … of a split, said; those that cannot be aligned are left out."""
-    for index in range(first, first + count):
-        try:
-            yield say(espeak, sentence(split, seed, index))
-        except MismatchError:
-            continue
+def spoken(readings: Path, split: Split, seed: int = 0) -> Iterator[Aligned]:
+    """All that the teacher has read in the model's voice, in order."""
+    for path in shards(readings, "voice", split, seed):
+        yield from (aligned(reading) for reading in read_shard(path))
 
 
-def write_shard(folder: Path, split: Split, number: int, codec: Codec, inventory: Phonemes) -> float:
-    """Make shard ``number`` unless it is there; gives its hours of speech."""
-    target = folder / f"{split}-{number:04d}"
+def write_shard(folder: Path, source: Path, codec: Codec, phonemes: Phonemes) -> None:
+    """Make the corpus' shard of one shard of readings, unless it is there."""
+    split, _, number = source.stem.rsplit("-", 2)
+    target = folder / f"{split}-{number}"
     if target.is_dir():
-        return 0.0
-    espeak = Espeak()
+        return
     codes, sounds, frames, ends = [], [], [], []
-    for aligned in spoken(espeak, split, number * SHARD_SENTENCES, SHARD_SENTENCES):
-        ids = sound_ids(inventory, aligned.sounds)
+    for reading in read_shard(source):
+        heard = aligned(reading)
+        ids = phoneme_ids(phonemes, heard.sounds)
         if ids is None:
             continue
-        codes.append(encode(codec, aligned.samples))
+        codes.append(encode(codec, heard.samples))
         sounds.append(ids)
-        frames.append(aligned.frames)
+        frames.append(heard.frames)
         ends.append((len(codes[-1]), len(ids)))
     temporary = target.with_suffix(".tmp")
     temporary.mkdir(parents=True, exist_ok=True)
@@ -67,7 +63,6 @@ def write_shard(folder: Path, split: Split, number: int, codec: Codec, inventory
     np.save(temporary / "frames.npy", np.concatenate(frames).astype(np.int16))
     np.save(temporary / "ends.npy", np.cumsum(np.array(ends, dtype=np.int64), axis=0))
     temporary.rename(target)
-    return sum(len(c) for c in codes) / 62.5 / 3600
 
 
 def encode(codec: Codec, samples: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -86,7 +81,7 @@ class Corpus:
                 name: np.load(path / f"{name}.npy", mmap_mode="r")
                 for name in ("codes", "sounds", "frames", "ends")
             }
-            for path in sorted(folder.glob(f"{split}-????"))
+            for path in sorted(folder.glob(f"{split}-?????"))
         ]
         if not self.shards:
             raise FileNotFoundError(f"no shards in {folder}: run `python -m recipe.speaking corpus` first")

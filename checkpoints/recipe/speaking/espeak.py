@@ -21,6 +21,7 @@ SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: hand samples to the callback, return whe
 BUFFER_MS = 200
 WITH_PHONEME_EVENTS = 1
 UTF8 = 1
+IPA = 2  # of espeak_TextToPhonemes
 RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4  # espeak_PARAMETER
 LIST_END, WORD, PHONEME = 0, 1, 7  # espeak_EVENT_TYPE
 SEPARATOR = "|"
@@ -109,7 +110,13 @@ class Espeak:
         self._events: list[tuple[int, int, int, str]] = []
         self.use(voice)
 
+    def restart(self) -> None:
+        """Take the library back from another user in this process: it holds one voice and one callback."""
+        self._library.espeak_SetSynthCallback(self._callback)
+        self.use(self._voice)
+
     def use(self, voice: Voice) -> None:
+        self._voice = voice
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise RuntimeError(f"espeak-ng has no voice {voice.name!r}")
         settings = (
@@ -152,14 +159,16 @@ class Espeak:
         """The sounds of a text with their stresses, as espeak writes them; it needs no synthesis."""
         return [symbol for word in self.words(text) for symbol in word]
 
-    def words(self, text: str) -> list[list[str]]:
-        """The sounds of each word; some pairs of small words ("of the") are one word here."""
+    def words(self, text: str, ipa: bool = False) -> list[list[str]]:
+        """The sounds of each word, by espeak's names or in IPA; some pairs of small words ("of the") are one word."""
+        mode = ord(SEPARATOR) << 8 | (IPA if ipa else 0)
         pointer = ctypes.c_char_p(text.encode())
         words: list[list[str]] = []
         while pointer.value is not None:  # one clause a call; the library moves the pointer on
-            clause = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), UTF8, ord(SEPARATOR) << 8)
+            clause = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), UTF8, mode)
             for word in clause.decode().translate(_NO_MARKS).split():
-                words.append([symbol.replace(*GLOTTAL_STOP) for symbol in word.split(SEPARATOR) if symbol])
+                symbols = [symbol for symbol in word.split(SEPARATOR) if symbol]
+                words.append(symbols if ipa else [symbol.replace(*GLOTTAL_STOP) for symbol in symbols])
         return words
 
     def _receive(self, samples: Any, count: int, events: Any) -> int:

@@ -1,78 +1,120 @@
-"""The speech of an exported bundle, judged by an independent recogniser beside the teacher's own.
+"""The speech of an exported bundle, judged by Whisper base and DNSMOS beside the teacher's own.
 
-Sentences come from a seed space that training never uses, and those that training happened to draw as well are left
-out: the grammar is small.
+Sentences are English about anything, from patterns and words that training never has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from muomni.speech.normalise import MARKS
-from recipe.scoring import Result, edit_distance, error_rate, error_rate_interval, wilson
-from recipe.seeds import generator
+import numpy as np
+import soxr
+from numpy.typing import NDArray
 
-from .alignment import say
+from muomni.speech.normalise import normalise
+from recipe.scoring import Result, error_rate, error_rate_interval, mean_interval, wilson, word_errors
+from recipe.seeds import generator
+from recipe.teachers import files
+from recipe.teachers.judges import SAMPLE_RATE_HZ, Dnsmos, Whisper
+from recipe.teachers.kokoro import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
+from recipe.teachers.kokoro import Kokoro
+from recipe.teachers.kokoro_phonemes import pieces
+from recipe.teachers.readings import VOICE
+
 from .espeak import Espeak
-from .recognise import SAMPLE_RATE_HZ, Recogniser
-from .sentences import SEED, SHARD_SENTENCES, closed_sentence, sentence
+from .open_sentences import open_english
 
 if TYPE_CHECKING:
     from muomni import Omni
 
 CLOSE_DURATION = 0.25
-MOST_SHARDS = 12
-"""Shards of speech that the Talker may have been trained on."""
-WORSE, WORSE_TARGET = "speaking, word errors beyond the teacher's", 0.05
-TEACHER = "the teacher's word errors"
+ERRORS, ERRORS_TARGET = "speaking, word errors by Whisper base", 0.02
+QUALITY, QUALITY_TARGET = "speaking, DNSMOS overall", 3.20
 ENDS, ENDS_TARGET = "speaking, ends by itself and in time", 0.98
+TEACHERS = "the teacher's"
+SAME = {
+    "grey": "gray",
+    "neighbour": "neighbor",
+    "travelled": "traveled",
+    "theatre": "theater",
+    "harbour": "harbor",
+}
+"""Spellings that sound the same: Whisper's and ours."""
 
 
-@cache
-def trained_sentences() -> frozenset[str]:
-    """What the Talker may have been trained on."""
-    return frozenset(sentence("train", SEED, i) for i in range(MOST_SHARDS * SHARD_SENTENCES))
-
-
-def untrained_sentences(seed: int) -> Iterator[str]:
-    """Sentences of the closed world that training never had, endlessly."""
+def open_sentences(seed: int) -> Iterator[str]:
+    """Sentences that training never has, endlessly."""
     index = 0
     while True:
-        text = closed_sentence(generator("evaluation", seed, "speaking evaluation", index))
+        yield open_english(generator("evaluation", seed, "open sentences", index), "evaluation")
         index += 1
-        if text not in trained_sentences():
-            yield text
+
+
+class Teacher:
+    """The teacher in the model's own voice."""
+
+    def __init__(self, folder: Path = files.DEFAULT_FOLDER) -> None:
+        self._kokoro, self._espeak = Kokoro(folder), Espeak()
+        self._style = self._kokoro.style(VOICE)
+
+    def say(self, text: str) -> NDArray[np.float32]:
+        """Samples at 16 kHz, without the silence before."""
+        spoken = self._kokoro.speak([p.text for p in pieces(self._espeak, normalise(text))], self._style)
+        samples = spoken.samples[spoken.start :]
+        return np.asarray(soxr.resample(samples, TEACHER_RATE_HZ, SAMPLE_RATE_HZ, "HQ"), np.float32)
+
+
+def heard_errors(whisper: Whisper, samples: NDArray[np.float32], text: str) -> tuple[tuple[int, int], str]:
+    """Word errors and words, and what was heard; numbers and spellings count as they sound."""
+    heard = whisper.text(samples)
+    return word_errors(_as_it_sounds(heard), _as_it_sounds(text)), heard
+
+
+def _as_it_sounds(text: str) -> str:
+    words = normalise(text.replace("-", " ")).split()
+    return " ".join(SAME.get(word.strip(".,?!"), word) for word in words)
 
 
 def judge_speech(omni: Omni, seed: int, count: int) -> list[Result]:
-    """Word errors beyond the teacher's through the same recogniser, and whether speech ends, and when."""
-    espeak, recogniser = Espeak(), Recogniser()
-    model, teacher, beyond = [], [], []
+    """Word errors, how it sounds, and whether speech ends and when, of ``count`` sentences."""
+    teacher, whisper, dnsmos = Teacher(), Whisper(), Dnsmos()
+    errors, teachers_errors, quality, teachers_quality = [], [], [], []
     in_time = 0
     mistakes = []
-    for _, text in zip(range(count), untrained_sentences(seed), strict=False):
-        aligned = say(espeak, text)
-        words = text.translate(str.maketrans("", "", MARKS)).split()
-        speech = omni.speak(text)
-        assert speech.sample_rate == SAMPLE_RATE_HZ, "the recogniser listens at 16 kHz"
-        heard = recogniser.words(speech.samples)
-        errors = edit_distance(words, heard), edit_distance(words, recogniser.words(aligned.samples))
-        model.append((errors[0], len(words)))
-        teacher.append((errors[1], len(words)))
-        beyond.append((errors[0] - errors[1], len(words)))
-        ratio = len(speech.samples) / len(aligned.samples)
-        in_time += speech.cut_sounds == 0 and abs(ratio - 1) < CLOSE_DURATION
-        if errors[0]:
-            mistakes.append((f"said in {ratio:.2f} of the teacher's time", text, " ".join(heard)))
-    low, high = error_rate_interval(beyond, lowest=-1.0)
-    figures = {
-        "word errors": error_rate(model),
-        TEACHER: error_rate(teacher),
-    }
-    kept = tuple(mistakes[:12])
+    for _, text in zip(range(count), open_sentences(seed), strict=False):
+        own, speech = teacher.say(text), omni.speak(text)
+        assert speech.sample_rate == SAMPLE_RATE_HZ, "the judges listen at 16 kHz"
+        pair, heard = heard_errors(whisper, speech.samples, text)
+        errors.append(pair)
+        teachers_errors.append(heard_errors(whisper, own, text)[0])
+        quality.append(dnsmos.overall(speech.samples))
+        teachers_quality.append(dnsmos.overall(np.clip(own, -1, 1)))
+        ratio = len(speech.samples) / len(own)
+        in_time += speech.cut_phonemes == 0 and abs(ratio - 1) < CLOSE_DURATION
+        if pair[0]:
+            mistakes.append((f"said in {ratio:.2f} of the teacher's time", text, heard))
     return [
-        Result(WORSE, error_rate(beyond), low, high, WORSE_TARGET, count, True, figures, mistakes=kept),
+        Result(
+            ERRORS,
+            error_rate(errors),
+            *error_rate_interval(errors),
+            ERRORS_TARGET,
+            count,
+            True,
+            {TEACHERS: error_rate(teachers_errors)},
+            mistakes=tuple(mistakes[:12]),
+        ),
+        Result(
+            QUALITY,
+            float(np.mean(quality)),
+            *mean_interval(quality),
+            QUALITY_TARGET,
+            count,
+            False,
+            {TEACHERS: float(np.mean(teachers_quality))},
+            is_share=False,
+        ),
         Result(ENDS, in_time / count, *wilson(in_time, count), ENDS_TARGET, count, False),
     ]

@@ -22,8 +22,9 @@ from muomni.speech.phonemes import Phonemes
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.phonemizer import Phonemizer, PhonemizerSizes
 from recipe.seeds import Split
+from recipe.teachers.kokoro_phonemes import NOT_IN_IPA
 
-from .alignment import name_sounds, sentence_case, split_words
+from .alignment import PAUSE, name_sounds, sentence_case, split_words
 from .espeak import Espeak, MismatchError, Voice
 from .sentences import FUNCTION_WORDS, sentence, vocabulary
 from .state import Run
@@ -35,7 +36,6 @@ COMMON_SHARE = 0.25
 OPEN_SHARE = 0.85
 FAST = Voice(words_per_minute=450)
 """A third of the synthesis, the same sounds."""
-PAUSE_SOUND = "_"
 LOG_EVERY, EVALUATE_EVERY = 100, 500
 
 
@@ -54,20 +54,23 @@ class Word:
     symbols: list[int]
 
 
-def words(espeak: Espeak, inventory: Phonemes, text: str) -> list[Word]:
+def words(espeak: Espeak, phonemes: Phonemes, text: str) -> list[Word]:
     """Each word of a normalised text with what espeak says for it; none where that cannot be told."""
     tokens = text.split(" ")
     try:
         said = sounds_of_words(espeak, text, len(tokens))
-        numbers = [
-            [1 + inventory.symbols.index(s) for s in word if not s.startswith(PAUSE_SOUND)] for word in said
-        ]
-    except (MismatchError, ValueError):  # a sound too rare for the inventory
+        numbers = [[1 + phonemes.symbols.index(s) for s in word if is_heard(s)] for word in said]
+    except (MismatchError, ValueError):  # a sound too rare for the list of phonemes
         return []
     return [
         Word(token, letters, first, symbols)
         for token, (letters, first), symbols in zip(tokens, windows(tokens), numbers, strict=True)
     ]
+
+
+def is_heard(symbol: str) -> bool:
+    """Not a pause, nor a mark that the teacher does not pronounce."""
+    return not symbol.startswith(PAUSE) and symbol not in NOT_IN_IPA
 
 
 def sounds_of_words(espeak: Espeak, text: str, count: int) -> list[list[str]]:
@@ -80,12 +83,12 @@ def sounds_of_words(espeak: Espeak, text: str, count: int) -> list[list[str]]:
     return [[s.symbol for s in sounds if s.word == i and s.symbol not in MARKS] for i in range(count)]
 
 
-def batch(espeak: Espeak, inventory: Phonemes, split: Split, number: int, open_share: float) -> list[Word]:
+def batch(espeak: Espeak, phonemes: Phonemes, split: Split, number: int, open_share: float) -> list[Word]:
     """The words of batch ``number``: a pure function of it."""
     first = number * SENTENCES_PER_BATCH
     indices = range(first, first + SENTENCES_PER_BATCH)
     # Stream 1: other sentences than those the Talker hears.
-    return [w for i in indices for w in words(espeak, inventory, sentence(split, 1, i, open_share))]
+    return [w for i in indices for w in words(espeak, phonemes, sentence(split, 1, i, open_share))]
 
 
 def thin_out(batch_: list[Word], rng: np.random.Generator) -> list[Word]:
@@ -147,18 +150,18 @@ def accuracy(model: Phonemizer, batch_: list[Word]) -> float:
     return float(np.mean([h == w.symbols for h, w in zip(heard, batch_, strict=True)]))
 
 
-def train(folder: Path, inventory: Phonemes, steps: int, seed: int = 0) -> None:
+def train(folder: Path, phonemes: Phonemes, steps: int, seed: int = 0) -> None:
     """Train, or go on, up to so many steps."""
     torch.manual_seed(seed)
-    model = Phonemizer(sizes(1 + len(inventory.symbols)))
+    model = Phonemizer(sizes(1 + len(phonemes.symbols)))
     run = Run(folder / "letters.pt", model, LEARNING_RATE, steps, asdict(model.sizes))
     run.stop_when_asked()
     espeak = Espeak(FAST)
-    unseen = [w for n in range(8) for w in batch(espeak, inventory, "dev", n, 1.0) if len(w.token) > 5]
-    closed = [w for n in range(2) for w in batch(espeak, inventory, "dev", n, 0.0)]
+    unseen = [w for n in range(8) for w in batch(espeak, phonemes, "dev", n, 1.0) if len(w.token) > 5]
+    closed = [w for n in range(2) for w in batch(espeak, phonemes, "dev", n, 0.0)]
     began, said, total = time.monotonic(), 0, 0.0
     while run.step < steps:
-        batch_ = batch(espeak, inventory, "train", run.step, OPEN_SHARE)
+        batch_ = batch(espeak, phonemes, "train", run.step, OPEN_SHARE)
         batch_ = thin_out(batch_, np.random.default_rng((seed, run.step)))
         with torch.autocast("cpu", torch.bfloat16):
             value = loss(model, batch_)

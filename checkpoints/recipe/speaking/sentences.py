@@ -1,22 +1,21 @@
 """What is said in training and in evaluation: a closed world of sentences, and any English words.
 
-The closed half is a small grammar over the words of ``recipe.world``; :func:`automaton` gives it to a
-recogniser. The open half strings words of a dictionary together, so that a word never seen is still made of
-spellings that were; one word in fifty is held out of training to measure just that.
+The closed half is a small grammar over the words of ``recipe.world``. The open half strings words of a dictionary
+together, so that a word never seen is still made of spellings that were; one word in fifty is held out of training to
+measure just that.
 """
 
 # ruff: noqa: SIM905  word lists read better as text
 
 from __future__ import annotations
 
-import re
 import zlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from muomni.speech.normalise import MARKS, normalise
+from muomni.speech.normalise import normalise
 from muomni.speech.numbers import integer
 from recipe.seeds import Split, generator, is_training
 from recipe.world import lexicon
@@ -98,35 +97,6 @@ def expand(pattern: str, rng: np.random.Generator) -> str:
         choices = RULES[rule]
         pattern = before + choices[int(rng.integers(len(choices)))] + after
     return pattern
-
-
-def automaton() -> tuple[int, list[tuple[int, int, str]]]:
-    """The closed world as a finite automaton: its number of states, and arcs (from, to, word) without marks.
-
-    State 0 is the start, state 1 the end. Every sentence pattern is a path of its own with a fan of words for
-    each rule it names, so that a recogniser needs no empty arcs (pocketsphinx takes many minutes to close them).
-    """
-    arcs: list[tuple[int, int, str]] = []
-    states = 2
-
-    def connect(start: int, end: int, pattern: str) -> None:
-        nonlocal states
-        steps = re.findall(r"<\w+>|[^\s<>]+", pattern.translate(str.maketrans("", "", MARKS)))
-        for i, step in enumerate(steps):
-            if i == len(steps) - 1:
-                following = end
-            else:
-                following, states = states, states + 1
-            if step.startswith("<"):
-                for choice in RULES[step[1:-1]]:
-                    connect(start, following, choice)
-            else:
-                arcs.append((start, following, step))
-            start = following
-
-    for pattern in RULES["sentence"]:
-        connect(0, 1, pattern)
-    return states, arcs
 
 
 @cache

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from muomni.speech.pointer import Frame, Step
+from muomni.speech.pointer import Chooser, Frame, Graphs, Pointer, Step, best
+from muomni_export.modules.codec import Codec
 from muomni_export.modules.decoder import CachedAttend
 from muomni_export.modules.phonemizer import Phonemizer
 from muomni_export.modules.talker import TextTalker
+
+
+@torch.no_grad()
+def decode(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Codes (T, C) -> mel (T, M)."""
+    mel: NDArray[np.float32] = codec.decode(torch.from_numpy(codes)[None])[0].numpy()
+    return mel
+
+
+def frames_of(
+    graphs: Graphs, phonemes: Iterable[int], choose_base: Chooser = best, choose_residual: Chooser = best
+) -> list[Frame]:
+    """What is said for numbers of phonemes and marks, in the runtime's loop."""
+    pointer = Pointer(graphs, choose_base, choose_residual)
+    pointer.push(phonemes)
+    pointer.finish()
+    frames: list[Frame] = []
+    while (frame := pointer.next_frame()) is not None:
+        frames.append(frame)
+    return frames
 
 
 class TorchGraphs:
@@ -27,8 +50,8 @@ class TorchGraphs:
         return result
 
     @torch.no_grad()
-    def context(self, sounds: NDArray[np.int64]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = self._talker.context(torch.from_numpy(sounds)).numpy()
+    def context(self, phonemes: NDArray[np.int64]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = self._talker.context(torch.from_numpy(phonemes)).numpy()
         return result
 
     def start(self) -> Step:

@@ -62,8 +62,16 @@ class Run:
     """
 
     def __init__(
-        self, path: Path, model: nn.Module, learning_rate: float, steps: int, config: dict[str, Any]
+        self,
+        path: Path,
+        model: nn.Module,
+        learning_rate: float,
+        steps: int,
+        config: dict[str, Any],
+        beside: Run | None = None,
     ) -> None:
+        """``beside`` is trained in the same steps, and saved with this one."""
+        self.beside = beside
         self.path, self.model, self.learning_rate, self.steps, self.config = (
             path, model, learning_rate, steps, config,
         )  # fmt: skip
@@ -110,6 +118,8 @@ class Run:
         signal.signal(signal.SIGTERM, stop)
 
     def save(self) -> None:
+        if self.beside is not None:
+            self.beside.save()
         save(
             self.path,
             {

@@ -26,8 +26,8 @@ back from its own mistakes and to trust the text more than its past."""
 LOG_EVERY = 100
 
 
-def sizes(sounds: int, codebook_size: int = 512) -> TalkerSizes:
-    """2.5 million parameters, of which a frame computes 2."""
+def sizes(sounds: int, codebook_size: int) -> TalkerSizes:
+    """4.1 million parameters with codebooks of 1024, of which a frame computes 2.5."""
     decoder = DecoderSizes(width=192, layers=4, heads=6, kv_heads=3, hidden=512)
     return TalkerSizes(decoder, codebook_size, SPEC.frame_rate_hz, TextSizes(sounds))
 
@@ -103,10 +103,10 @@ def evaluate(talker: TextTalker, corpus: Corpus, frames: int = 20_000) -> dict[s
     return {f"dev_{k}": round(float(torch.stack([b[k] for b in batches]).mean()), 4) for k in batches[0]}
 
 
-def train(folder: Path, sounds: int, steps: int, seed: int = 0) -> None:
+def train(folder: Path, sounds: int, codebook_size: int, steps: int, seed: int = 0) -> None:
     """Train, or go on, up to so many steps."""
     torch.manual_seed(seed)
-    talker = TextTalker(sizes(sounds))
+    talker = TextTalker(sizes(sounds, codebook_size))
     run = Run(folder / "talker.pt", talker, LEARNING_RATE, steps, asdict(talker.sizes))
     run.stop_when_asked()
     corpus, dev = Corpus(folder / "corpus", "train"), Corpus(folder / "corpus", "dev")

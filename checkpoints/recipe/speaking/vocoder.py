@@ -1,7 +1,11 @@
-"""Training the vocoder on mels that have been through the codec, so that it also mends what the codec breaks."""
+"""Training the vocoder on mels that have been through the codec, so that it also mends what the codec breaks.
+
+First by the distance of spectra alone, then also against discriminators, which hear buzz that the distance forgives.
+"""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,13 +22,18 @@ from muomni_export.modules.vocoder import SpectralSizes, SpectralVocoder
 from recipe.seeds import Split
 
 from .corpus import encode, spoken
-from .espeak import Espeak
+from .discriminators import Discriminators, discriminator_loss, generator_losses
 from .mel import SPEC
 from .state import Run
 
 LEARNING_RATE = 1e-3
 SEGMENT_FRAMES, SEGMENTS = 64, 16
-POOL_SENTENCES = 1200  # an hour of speech, made anew (with other sentences) at every start
+POOL_READINGS = 4000  # three hours of speech, read at every start
+JUDGED = 8  # of a batch's segments: the judges take four times as long as the vocoder
+ALONE = 8_000
+"""Steps before the discriminators come: what the spectrum alone teaches is learned sooner without them."""
+JUDGES_RATE = 5e-4
+TAKEN_WEIGHT, ALIKE_WEIGHT = 0.15, 0.3
 RESOLUTIONS = ((256, 64), (512, 128), (1024, 256), (2048, 512))
 QUIETEST = 1e-2
 """Magnitudes below this sound like silence; without a floor, their logarithms would rule the loss."""
@@ -76,14 +85,10 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
     return total / len(RESOLUTIONS)
 
 
-def pool(codec: Codec, first: int, count: int, split: Split = "train") -> list[Recording]:
-    """Sentences ``first`` … of a split, long enough for a segment."""
-    espeak = Espeak()
-    return [
-        Recording(a.samples, encode(codec, a.samples))
-        for a in spoken(espeak, split, first, count, seed=2)
-        if len(a.samples) > SEGMENT_FRAMES * SPEC.hop_samples
-    ]
+def pool(codec: Codec, readings: Path, split: Split = "train", most: int = POOL_READINGS) -> list[Recording]:
+    """The first readings of a split that are long enough for a segment."""
+    long = (a for a in spoken(readings, split) if len(a.samples) > SEGMENT_FRAMES * SPEC.hop_samples)
+    return [Recording(a.samples, encode(codec, a.samples)) for a in itertools.islice(long, most)]
 
 
 def segments(recordings: list[Recording], seed: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -101,11 +106,14 @@ def segments(recordings: list[Recording], seed: int) -> Iterator[tuple[Tensor, T
 
 @torch.no_grad()
 def compare(
-    codec: Codec, vocode: Callable[[NDArray[np.float32]], NDArray[np.float32]], count: int = 20
+    codec: Codec,
+    vocode: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    readings: Path,
+    count: int = 20,
 ) -> float:
     """Mean spectral distance of what a vocoder makes of the teacher's codes from the teacher's samples."""
     distances = []
-    for r in pool(codec, 0, count, "dev"):
+    for r in pool(codec, readings, "dev", count):
         made = vocode(codec.decode(torch.from_numpy(r.codes)[None])[0].numpy())
         # Griffin-Lim's level is its own, so that of all is set to the original's.
         made = made * float(np.linalg.norm(r.samples) / max(np.linalg.norm(made), 1e-9))
@@ -115,26 +123,38 @@ def compare(
     return float(np.mean(distances))
 
 
-def train(folder: Path, codec: Codec, steps: int, seed: int = 0) -> None:
-    """Train, or go on, up to so many steps."""
+def train(folder: Path, codec: Codec, readings: Path, steps: int, alone: int = ALONE, seed: int = 0) -> None:
+    """Train, or go on, up to so many steps; from step ``alone`` on against discriminators."""
     torch.manual_seed(seed)
-    model = SpectralVocoder(sizes())
-    run = Run(folder / "vocoder.pt", model, LEARNING_RATE, steps, asdict(model.sizes))
+    model, judges = SpectralVocoder(sizes()), Discriminators()
+    opponents = Run(folder / "discriminators.pt", judges, JUDGES_RATE, steps, {})
+    run = Run(folder / "vocoder.pt", model, LEARNING_RATE, steps, asdict(model.sizes), beside=opponents)
     run.stop_when_asked()
-    recordings = pool(codec, run.step, POOL_SENTENCES)
+    recordings = pool(codec, readings)
     margin = model.sizes.receptive_field_frames() * SPEC.hop_samples  # what the cut-off context may change
-    began, total, first = time.monotonic(), 0.0, run.step
+    began, first = time.monotonic(), run.step
+    sums: dict[str, float] = {}
     for codes, real in segments(recordings, seed + run.step):
         if run.step >= steps:
             break
         with torch.no_grad():
             mel = codec.decode(codes)
-        made = model(mel)
-        loss = spectral_loss(made[:, margin:-margin], real[:, margin:-margin])
-        run.update(loss)
-        total += loss.item() / LOG_EVERY
+        made, real = model(mel)[:, margin:-margin], real[:, margin:-margin]
+        parts = {"spectral": spectral_loss(made, real)}
+        if run.step >= alone:
+            judged, true = made[:JUDGED], real[:JUDGED]
+            verdict = discriminator_loss(judges(true), judges(judged.detach()))
+            opponents.update(verdict)
+            judges.requires_grad_(False)
+            taken, alike = generator_losses(judges(true), judges(judged))
+            judges.requires_grad_(True)
+            sums["judges"] = sums.get("judges", 0.0) + verdict.item()
+            parts |= {"taken": TAKEN_WEIGHT * taken, "alike": ALIKE_WEIGHT * alike}
+        run.update(torch.stack(list(parts.values())).sum())
+        for name, part in parts.items():
+            sums[name] = sums.get(name, 0.0) + part.item()
         if run.step % LOG_EVERY == 0:
             seconds = (time.monotonic() - began) / (run.step - first)
-            run.log(loss=round(total, 4), s_per_step=round(seconds, 3))
-            total = 0.0
+            run.log(**{k: round(v / LOG_EVERY, 4) for k, v in sums.items()}, s_per_step=round(seconds, 3))
+            sums = {}
     run.save()

@@ -13,7 +13,9 @@ from .dialogue import Turn
 from .lexicon import COLOURS, SHAPES, SIZES, number_words
 from .phrasing import Ask, article, chance, phrase, pick
 from .picture_places import ask_extreme, ask_place, ask_relation
-from .scene import Scene, Thing
+from .scene import Scene, Thing, draw_scene
+
+NOTHING_SEEN = "I see nothing that I know."
 
 
 def plural(noun: str) -> str:
@@ -201,5 +203,9 @@ def ask_single(scene: Scene, rng: np.random.Generator, hard: bool = False) -> As
 def picture_turn(
     scene: Scene, rng: np.random.Generator, split: Split, description: bool, hard: bool = False
 ) -> Turn:
+    """A question on a picture; one of nothing known is asked the same things, and always has one answer."""
+    if not scene.things:
+        asked = picture_turn(draw_scene(rng), rng, split, description or chance(rng, 0.5), hard)
+        return Turn("nothing", asked.question, NOTHING_SEEN)
     ask = ask_description(scene) if description else ask_single(scene, rng, hard)
     return Turn(ask.kind, phrase(ask, rng, split), ask.reply)

@@ -87,3 +87,7 @@ def draw_scene(rng: np.random.Generator, count: int | None = None) -> Scene:
         else:
             things.clear()  # no room left: start again
     return Scene(tuple(sorted(things, key=lambda t: t.x)), background)
+
+
+NO_SCENE = Scene((), "white")
+"""Of a picture that holds nothing of the world."""

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from .decoder import RMSNorm, split_heads
 
-MelCompression = Literal["none", "log_peak"]
+MelCompression = Literal["none", "log_peak", "log"]
 
+QUIETEST = 1e-7  # of mel power: what 16 bits make of silence
 PEAK_FLOOR = 1e-8  # of mel power: below it a recording counts as silence
 RELATIVE_FLOOR = 1e-6  # of the peak: -60 dB
 
@@ -20,10 +21,13 @@ def compress_mel(mel: Tensor, kind: MelCompression) -> Tensor:
     """Mel power (B, T, M) -> what the convolutions read, of the same shape.
 
     ``none`` is the reference. ``log_peak`` is the logarithm relative to the recording's loudest bin, about -2…2:
-    it does not depend on how loud a recording is, and it trains, which raw power (nine decades) hardly does.
+    it does not depend on how loud a recording is, and it trains, which raw power (nine decades) hardly does. ``log``
+    is the logarithm alone, about -3…3: each frame by itself, as a stream has them.
     """
     if kind == "none":
         return mel
+    if kind == "log":
+        return ((mel + QUIETEST).log() + 4.0) / 4.0
     peak = mel.amax(dim=(1, 2), keepdim=True).clamp(min=PEAK_FLOOR)
     return ((mel / peak + RELATIVE_FLOOR).log() + 7.0) / 3.0
 

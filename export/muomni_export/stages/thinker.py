@@ -179,6 +179,7 @@ def check_tokenizer(path: Path, vocabulary: int, weights: StageWeights, notes: l
     try:
         model = _sentencepiece(path)
         pieces = int(model.get_piece_size())
+        model.id_to_piece(list(range(pieces)))  # whose UTF-8 nobody checked
         ids = {"unk": model.unk_id(), "bos": model.bos_id(), "eos": model.eos_id()}
     except (OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a SentencePiece model ({error}); copy it again") from error

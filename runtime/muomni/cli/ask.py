@@ -48,7 +48,7 @@ def ask(
     request = as_request(None if text is None else text_of("--text", text), **options)
     console = session.console
     streaming = not session.as_json and is_terminal(sys.stdout)
-    omni = session.load()
+    omni = session.load(one_request=True)
     reply = omni.generate(request, on_text=console.stream if streaming else None)
     if streaming:
         console.answer("")

@@ -166,7 +166,9 @@ class RepliesFile:
             self._file.write(b"\n")
             self._index(index, tail)
             return
-        if self._answers or self._errors:
+        if _is_json(tail):  # a whole line of somebody else's
+            ours = False
+        elif self._answers or self._errors:
             ours = tail.startswith(b'{"id": ') or b'{"id": '.startswith(tail)
         else:  # the only line: it must be the beginning of a reply to one of these very requests
             ours = any(
@@ -259,6 +261,14 @@ def _own(source: bytes) -> dict[str, Any] | None:
         return None
     answer = value.get("error", value.get("text"))
     return value if isinstance(answer, str) else None
+
+
+def _is_json(source: bytes) -> bool:
+    try:
+        json.loads(source)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _reason(error: OSError | ValueError, path: Path) -> str:

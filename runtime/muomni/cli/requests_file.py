@@ -208,6 +208,8 @@ def _content(source: Any) -> Any:
     if isinstance(source, (list, tuple)):
         return [_content(one) for one in source]
     try:
+        if not Path(source).is_file():  # a pipe can be read but once, and a device never ends
+            return str(source)
         with Path(source).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError):

@@ -27,7 +27,7 @@ def say_text(session: Session, text: str, options: SpeechOptions, audio_out: Pat
     text = text_of("--say", text)
     if not text.strip():
         raise InputError("--say: the text is empty")
-    omni = session.load()
+    omni = session.load(one_request=True)
     speech = omni.speak(text, temperature=options.temperature, seed=options.seed, speed=options.speed)
     place = target.write(speech, session.console)
     if session.as_json:

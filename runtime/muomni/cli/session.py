@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +24,14 @@ class Session:
     threads: int | None
     as_json: bool
 
-    def load(self) -> Omni:
+    def load(self, one_request: bool = False) -> Omni:
         """Open the bundle; for the last moment, after everything that can be refused without it."""
         from muomni import Omni
 
-        return Omni.load(self.model, device=self.device, threads=self.threads)
+        more = {"prefix_cache_bytes": 0} if one_request else {}
+        omni = Omni.load(self.model, device=self.device, threads=self.threads, **more)
+        gc.enable()  # see entry.py
+        return omni
 
     def speaking_to(self, target: SpeechFile) -> Session:
         """The same, with text out of the way of speech that goes to stdout."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from muomni import logs
 from muomni.errors import ExecutionError, MuomniError
 from muomni.events import Failed, Finished
 from muomni.models.registry import Models
@@ -17,8 +17,6 @@ from .prefix_cache import PrefixCache
 from .prompt import Prompt, prepare
 from .sequence import Sequence
 from .timings import Timings
-
-log = logging.getLogger("muomni")
 
 Result = Reply | MuomniError
 OnResult = Callable[[int, Result], None]
@@ -104,7 +102,7 @@ def answer_all(
                 except MuomniError as error:
                     yield index, error
                 except Exception as error:  # of a decoder of media, or of memory: this request alone fails
-                    log.exception("request %d failed", index)
+                    logs.exception("request %d failed", index)
                     yield index, ExecutionError(f"{type(error).__name__}: {error}")
                 else:
                     running[sequence] = index

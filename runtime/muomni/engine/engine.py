@@ -10,14 +10,15 @@ slice of the cache and copies nothing.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from muomni import logs
 from muomni.errors import InputError, MuomniError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
 from muomni.models.registry import Models
@@ -26,18 +27,19 @@ from muomni.ort.kv_cache import KVCache
 from muomni.replies import Speech
 from muomni.requests import Request
 
-from .prefix_cache import PrefixCache
 from .prompt import Prompt, fit, prepare
 from .segments import PREFILL_CHUNK, Segment, cut, feed
 from .sequence import Sequence
 from .timings import Timings
+
+if TYPE_CHECKING:
+    from .prefix_cache import PrefixCache
 
 FRAMES_WHILE_WRITING, FRAMES_ALONE = 4, 8
 """Talker frames of a sequence in one step: few while its text goes on and something is heard already, so that
 neither the text nor other sequences wait long."""
 
 Events = list[tuple[Sequence, Event]]
-log = logging.getLogger("muomni")
 
 
 class Engine:
@@ -219,7 +221,7 @@ class Engine:
         for sequence in tuple(self._live):
             if not sequence.cancelled:
                 continue
-            log.debug("a sequence was cancelled after %d ids", len(sequence.ids))
+            logs.debug("a sequence was cancelled after %d ids", len(sequence.ids))
             keep = sequence.keep and bool(sequence.ids)
             if keep and not sequence.text_over:
                 self._text_ends(sequence, sequence.end_text("cancelled"), events)
@@ -303,7 +305,7 @@ class Engine:
             samples = speech.step(FRAMES_WHILE_WRITING if writing else FRAMES_ALONE)
         except MuomniError as error:
             # The text has been read by now: it stays, and the reply says what became of the speech.
-            log.warning("speech failed: %s", error)
+            logs.warning("speech failed: %s", error)
             speech.over = True
             speech.notes.append(f"the speech failed: {error}")
             sequence.speech_failed = True

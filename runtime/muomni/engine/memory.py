@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from muomni.bundle.manifest import ThinkerStage
 from muomni.errors import InputError
 from muomni.models.registry import Models
 from muomni.ort.kv_cache import KVCache
@@ -90,14 +90,15 @@ def from_file(path: Path, models: Models, graph_sha256: str) -> Memory:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+            # A member that is no array is given as its bytes.
+            arrays = {name: np.asarray(file[name]) for name in file.files}
         header = json.loads(str(arrays["conversation"]))
         saved_by, format_ = header["thinker_sha256"], header["format"]
         turns = tuple(
-            PastTurn(arrays.get(f"media_{i}"), [int(k) for k in t["ids"]], [int(k) for k in t["reply_ids"]])
-            for i, t in enumerate(header["turns"])
+            PastTurn(arrays.get(f"media_{i}"), list(turn["ids"]), list(turn["reply_ids"]))
+            for i, turn in enumerate(header["turns"])
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy, zipfile and tokenize raise of many kinds on a damaged file
         raise InputError(f"{path}: not a saved conversation ({error})") from error
     if format_ != SAVED_FORMAT:
         raise InputError(f"{path}: a conversation of format {format_}, this muomni reads {SAVED_FORMAT}")
@@ -107,12 +108,33 @@ def from_file(path: Path, models: Models, graph_sha256: str) -> Memory:
         )
     if not turns:
         return Memory()
+    stage = models.thinker().stage
+    if not all(_is_of(turn, stage) for turn in turns):
+        raise InputError(f"{path}: its turns are none of this model's; the file is damaged")
     memory = Memory(turns)
     valid = memory.positions - len(memory.pending)
+    if memory.positions > stage.context_length:
+        raise InputError(
+            f"{path}: {memory.positions} positions, the context holds {stage.context_length}; the file is damaged"
+        )
     cache = models.thinker().start(valid)
     values = [arrays[f"cache_{i}"] for i in range(cache.shape.tensors) if f"cache_{i}" in arrays]
     shape = (cache.shape.kv_heads, valid, cache.shape.head_size)
-    if len(values) != cache.shape.tensors or any(value.shape != shape for value in values):
+    fits = [value.shape == shape and value.dtype == cache.shape.dtype for value in values]
+    if len(values) != cache.shape.tensors or not all(fits):
         raise InputError(f"{path}: the keys and values do not fit the turns; the file is damaged")
     cache.write(0, values, valid)
     return Memory(turns, cache)
+
+
+def _is_of(turn: PastTurn, stage: ThinkerStage) -> bool:
+    """Whether a turn that was read can be one of this model's."""
+    ids = [*turn.ids, *turn.reply_ids]
+    media = turn.media
+    return (
+        all(type(i) is int and 0 <= i < stage.vocabulary for i in ids)
+        and bool(turn.ids and turn.reply_ids)
+        and (
+            media is None or (media.ndim == 2 and media.shape[1] == stage.width and media.dtype == np.float32)
+        )
+    )

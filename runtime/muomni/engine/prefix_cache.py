@@ -14,7 +14,6 @@ from muomni.ort.kv_cache import KVCache
 
 from .segments import PREFILL_CHUNK, Segment, keys_of
 
-PREFIX_CACHE_BYTES = 64 << 20
 SHORTEST_PREFIX = 32
 """Positions; fewer are computed about as fast as they are looked up and copied."""
 LEAST_COMPUTED = 2
@@ -22,7 +21,8 @@ LEAST_COMPUTED = 2
 KERNEL_BLOCK = 64
 """ONNX Runtime's matrix kernels take positions in pairs and in blocks of so many, and round a lone last one otherwise
 (in the last bit). A prompt is restored so far that what is left to compute ends as the whole would have: it then has
-the same bits on every processor that was tried (benchmarks/README.md), and the same but for the last bit on any."""
+the same bits on the processor that was tried (AMD EPYC, benchmarks/README.md), and on any the same but for the last
+one."""
 
 
 @dataclass(frozen=True, eq=False)  # one is another only if it is the same
@@ -42,7 +42,7 @@ class PrefixCache:
         most_bytes: what all of them may take together; 0 keeps none.
     """
 
-    def __init__(self, most_bytes: int = PREFIX_CACHE_BYTES) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self._entries: list[_Entry] = []  # the most recently used one is the last
         self._lock = threading.Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,10 @@ from muomni.requests import Request
 from .detokenizer import Detokenizer
 from .prompt import Prompt, context_is_full
 from .segments import Segment
-from .speaking import SpeechStream
 from .timings import Timings
+
+if TYPE_CHECKING:
+    from .speaking import SpeechStream
 
 
 class Sequence:
@@ -67,7 +70,11 @@ class Sequence:
         self._told_logprobs = 0
         self._first_token_time = 0.0
         self.cancelled = self.keep = self.speech_failed = False
-        self.speech = None if request.speech is None else SpeechStream(models, request.speech, timings)
+        self.speech: SpeechStream | None = None
+        if request.speech is not None:
+            from .speaking import SpeechStream  # a text chat needs none of it
+
+            self.speech = SpeechStream(models, request.speech, timings)
 
     def cancel(self, keep: bool = False) -> None:
         """End it at the engine's next step; any thread may ask for it.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from muomni.errors import MuomniError, UsageError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
 from muomni.replies import Reply
 
 from .engine import Engine
-from .playback import OnAudio, Playback
 from .sequence import Sequence
 from .turn import Turn
+
+if TYPE_CHECKING:
+    from .playback import OnAudio
 
 OnText = Callable[[str], None]
 """Takes the next piece of the reply's text."""
@@ -126,7 +129,11 @@ class Stream(Iterator[Event]):
         Raises:
             MuomniError: the request failed; whatever a callback raised.
         """
-        playback = None if on_audio is None else Playback(on_audio)
+        playback = None
+        if on_audio is not None:
+            from .playback import Playback
+
+            playback = Playback(on_audio)
         try:
             while True:
                 if playback is not None and self._sequence is not None:

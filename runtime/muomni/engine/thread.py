@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from muomni import logs
 from muomni.errors import ExecutionError, MuomniError, UsageError
 from muomni.events import Event, Failed, Finished
 from muomni.models.registry import Models
@@ -18,8 +18,6 @@ from .turn import Turn
 
 OnEvent = Callable[[Event], None]
 """Called in the engine's thread with each event of one request; it must return at once."""
-
-log = logging.getLogger("muomni")
 
 
 class QueueFullError(MuomniError):
@@ -160,7 +158,7 @@ class EngineThread:
             except MuomniError as failure:
                 error = failure
             except Exception as failure:  # of a decoder of media, or of memory: this request alone fails
-                log.exception("a request could not be prepared")
+                logs.exception("a request could not be prepared")
                 error = ExecutionError(f"{type(failure).__name__}: {failure}")
         if error is not None or ticket._cancel is not None:
             self._over(ticket, None if error is None else Failed(error))
@@ -187,7 +185,7 @@ class EngineThread:
             try:
                 events = engine.step()
             except Exception:
-                log.exception("the engine's step failed; it takes no more requests")
+                logs.exception("the engine's step failed; it takes no more requests")
                 self._closing = True
                 self._end_all(ExecutionError("the engine failed; see the server's log"))
                 return
@@ -237,7 +235,7 @@ class EngineThread:
         try:
             ticket._on_event(event)
         except Exception:
-            log.exception("a listener of events failed; its request is cancelled")
+            logs.exception("a listener of events failed; its request is cancelled")
             ticket.cancel()
 
     def _end_all(self, error: MuomniError) -> None:

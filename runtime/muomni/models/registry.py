@@ -5,7 +5,6 @@ Their modules are imported then, too: a text chat starts without the code for me
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from muomni import logs
 from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
 from muomni.bundle.manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from .vocoder import Spectral, Vocoder
 
 S = TypeVar("S")
-log = logging.getLogger("muomni")
-log.addHandler(logging.NullHandler())  # whoever uses the library decides what is shown
 
 
 class Models:
@@ -293,7 +291,7 @@ class Models:
                     made = self._made[name] = make()
                     spent = time.perf_counter() - start
                     self._unreported_seconds += spent
-                    log.debug("loaded %s of %s in %.1f ms", name, self.bundle.folder, 1000 * spent)
+                    logs.debug("loaded %s of %s in %.1f ms", name, self.bundle.folder, 1000 * spent)
         return made
 
     def session(self, graph: str) -> GraphSession:

@@ -30,7 +30,8 @@ class Tokenizer:
 
         try:
             self._model = sentencepiece.SentencePieceProcessor(model_file=str(path))
-        except (OSError, RuntimeError) as error:
+            self._model.id_to_piece(list(range(self._model.get_piece_size())))  # whose UTF-8 nobody checked
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise BundleError(f"{path}: not a SentencePiece model ({error})") from error
         if self._model.get_piece_size() != entry.pieces:
             raise BundleError(

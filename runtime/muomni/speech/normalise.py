@@ -89,6 +89,7 @@ class Normaliser:
             words = ", ".join(
                 f"{written} ({spoken})" for written, spoken in list(said.items())[:LONGEST_NOTE]
             )
+            words = words.encode(errors="backslashreplace").decode()  # half of a surrogate pair is no text
             more = f" and {len(said) - LONGEST_NOTE} more" if len(said) > LONGEST_NOTE else ""
             notes.append(f"words in other scripts were spoken from their Latin spelling: {words}{more}")
         if left_out := self._plain.characters.unreadable:

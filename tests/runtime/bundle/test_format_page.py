@@ -59,7 +59,9 @@ def test_every_class_of_the_manifest_has_its_section() -> None:
 
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_a_default_is_said(heading: str) -> None:
-    for field in dataclasses.fields(SECTIONS[heading]):
+    fields = dataclasses.fields(SECTIONS[heading])
+    assert fields
+    for field in fields:
         row = next(line for line in section(heading).splitlines() if line.startswith(f"| `{field.name}` |"))
         if field.default is not dataclasses.MISSING and field.name != "kind":
             assert "default" in row or "or null" in row, row

@@ -69,7 +69,13 @@ class FakeOmni:
         self.before: Callable[[int], object] = lambda index: None
         """Called before a request of a batch is answered."""
 
-    def load(self, path: Path | None, device: str = "auto", threads: int | None = None) -> FakeOmni:
+    def load(
+        self,
+        path: Path | None,
+        device: str = "auto",
+        threads: int | None = None,
+        prefix_cache_bytes: int = 1,
+    ) -> FakeOmni:
         self.loaded = {"path": path, "device": device, "threads": threads}
         if self.failure:
             raise self.failure

@@ -179,7 +179,9 @@ def test_a_file_of_another_kind_is_left_alone(
 
 
 @pytest.mark.parametrize("place", [0, 1, -1])
-@pytest.mark.parametrize("line", [b"my own note\n", b'{"id": "mine", "error": "full"}\n'])
+@pytest.mark.parametrize(
+    "line", [b"my own note\n", b'{"id": "mine", "error": "full"}\n', b'{"id": "mine", "error": "full"}']
+)
 def test_one_line_of_the_users_among_replies_keeps_all_of_it(
     batch: Batch, tmp_path: Path, omni: FakeOmni, place: int, line: bytes
 ) -> None:
@@ -187,7 +189,7 @@ def test_one_line_of_the_users_among_replies_keeps_all_of_it(
     batch()
     out = tmp_path / "o.jsonl"
     lines = out.read_bytes().splitlines(keepends=True)
-    lines.insert(place if place >= 0 else len(lines), line)
+    lines.insert(place if place >= 0 and line.endswith(b"\n") else len(lines), line)
     out.write_bytes(b"".join(lines))
     omni.asked.clear()
     assert batch()[0] == 1
@@ -330,6 +332,21 @@ with RepliesFile(Path(sys.argv[1]), [], "model"):
     print("open", flush=True)
     time.sleep(60)
 """
+
+
+def test_a_new_file_that_another_run_locked_first_stays(
+    batch: Batch, tmp_path: Path, omni: FakeOmni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has it open, and what it writes would be gone with the name."""
+
+    def taken(file: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr("muomni.cli.replies_file._lock", taken)
+    write(tmp_path / "q.jsonl", QUESTIONS)
+    code, err = batch()
+    assert code == 1 and "another run is writing it" in err
+    assert (tmp_path / "o.jsonl").exists()
 
 
 def test_a_run_that_was_killed_keeps_nobody_out(batch: Batch, tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from muomni.cli.console import json_line
@@ -49,6 +50,7 @@ def test_any_json_is_an_id(name: Any) -> None:
     assert json.loads(line.key) == name
 
 
+@example({"text": "\n \x0b \x1c \x85 \u2028 \u2029"})
 @given(st.dictionaries(st.text(), JSON | st.text(), max_size=4))
 @settings(deadline=None, max_examples=50)
 def test_what_is_written_is_one_line_for_every_reader(value: dict[str, Any]) -> None:
@@ -160,3 +162,13 @@ def test_a_digest_is_of_all_that_decides_the_reply(tmp_path: Path) -> None:
     assert same.digest("model") == digest
     picture.write_bytes(b"two")
     assert read(plain, tmp_path)[0].digest("model") != digest
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_digest_waits_for_no_pipe_and_no_device(tmp_path: Path) -> None:
+    """Reading one to its end would take forever, or what it holds from the reply."""
+    os.mkfifo(tmp_path / "pipe")
+    digests = {
+        read(json.dumps({"audio": str(path)}))[0].digest("model") for path in (tmp_path / "pipe", "/dev/zero")
+    }
+    assert len(digests) == 2

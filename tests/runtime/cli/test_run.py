@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -307,17 +306,19 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not add up the time of child processes")
 @pytest.mark.parametrize("option", ["--help", "-h", "--version"])
 def test_help_is_instant(option: str) -> None:
-    """Measured at 0.09 s; the bound leaves room for a busy machine."""
+    """Processor time, which a busy machine changes little: measured at 0.07 s."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = os.times()
         result = command(option)
-        seconds.append(time.perf_counter() - start)
+        after = os.times()
+        seconds.append(after.children_user - before.children_user)
         assert result.returncode == 0 and result.stdout
         assert result.stderr == ""
-    assert min(seconds) < 0.7
+    assert min(seconds) < 0.35
 
 
 def test_help_names_every_option() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ import pytest
 import muomni
 from muomni import Finished, TextDelta
 from muomni.engine import conversation as module
-from muomni.engine.memory import Memory
+from muomni.engine.memory import Memory, PastTurn, with_room_for
 from muomni.engine.segments import Segment
 
 from .conftest import SAMPLES
@@ -30,6 +33,15 @@ def full(omni: muomni.Omni, room: int = 30) -> muomni.Conversation:
     while chat.positions < omni.thinker.stage.context_length - room:
         chat.say("Hello!", max_new_tokens=4)
     return chat
+
+
+def test_no_more_turns_are_forgotten_than_it_takes() -> None:
+    turn = PastTurn(None, [1, 5], [6, 2])
+    memory = Memory((turn, turn, turn))
+    assert with_room_for(memory, 8, 20, truncate=True) is memory
+    assert with_room_for(memory, 9, 20, truncate=True).turns == (turn, turn)
+    assert with_room_for(memory, 99, 20, truncate=True).turns == ()
+    assert with_room_for(memory, 99, 20, truncate=False) is memory
 
 
 def test_a_conversation_may_be_forked_and_the_two_go_on_independently(chat: muomni.Conversation) -> None:
@@ -65,6 +77,55 @@ def test_a_file_that_is_no_conversation_is_refused(omni: muomni.Omni, tmp_path: 
         muomni.Conversation.load(path, omni)
     with pytest.raises(muomni.InputError, match="not a saved conversation"):
         muomni.Conversation.load(tmp_path / "none.npz", omni)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"cache_0": np.zeros(3, np.float32)}, "do not fit"),
+        ({"cache_0": np.array(["x"])}, "do not fit"),
+        ({"media_0": np.zeros((2, 3), np.float32)}, "damaged"),
+        ({"media_0": np.zeros((900, 192), np.float32)}, "the context holds"),
+        ({"ids": [10**9]}, "damaged"),
+        ({"ids": [1.5]}, "damaged"),
+        ({"ids": ["1"]}, "damaged"),
+        ({"ids": 7}, "not a saved conversation"),
+        ({"reply_ids": []}, "damaged"),
+        ({"reply_ids": [-1]}, "damaged"),
+    ],
+)
+def test_a_damaged_conversation_is_refused(
+    omni: muomni.Omni, chat: muomni.Conversation, tmp_path: Path, damage: dict[str, Any], says: str
+) -> None:
+    path = tmp_path / "chat.npz"
+    chat.save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays["conversation"]))
+    for name, value in damage.items():
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            header["turns"][0][name] = value
+    arrays["conversation"] = np.array(json.dumps(header))
+    np.savez(path, **arrays)
+    with pytest.raises(muomni.InputError, match=says):
+        muomni.Conversation.load(path, omni)
+
+
+def test_a_conversation_whose_array_is_none_is_refused(
+    omni: muomni.Omni, chat: muomni.Conversation, tmp_path: Path
+) -> None:
+    """numpy gives what does not begin as an array as bytes."""
+    chat.save(tmp_path / "chat.npz")
+    with zipfile.ZipFile(tmp_path / "chat.npz") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["cache_0.npy"] = b"not an array"
+    with zipfile.ZipFile(tmp_path / "chat.npz", "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    with pytest.raises(muomni.InputError, match="do not fit"):
+        muomni.Conversation.load(tmp_path / "chat.npz", omni)
 
 
 def test_a_conversation_with_another_model_is_refused(

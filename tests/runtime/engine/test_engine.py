@@ -17,7 +17,7 @@ import muomni
 from muomni import Failed, Finished, Reply, Request, SpeechDelta, SpeechOptions, TextDelta
 from muomni.engine import batch
 from muomni.engine.engine import Engine
-from muomni.engine.prompt import Prompt, prepare
+from muomni.engine.prompt import Prompt, fit, prepare
 from muomni.engine.segments import PREFILL_CHUNK
 from muomni.models.sampling import SamplingOptions
 
@@ -119,6 +119,66 @@ def test_a_cancelled_sequence_frees_its_slot_within_a_step(omni: muomni.Omni) ->
     assert engine.idle and not engine.full
 
 
+@pytest.mark.parametrize(("max_new_tokens", "kept"), [(20, 79), (10_000, 50)])
+def test_a_shortened_prompt_leaves_room_for_its_reply_at_most_half(max_new_tokens: int, kept: int) -> None:
+    prompt = Prompt(None, [1, *range(3, 303)])
+    made = fit(prompt, 100, max_new_tokens, truncate=True)
+    assert made.ids == [1, *prompt.ids[-(kept - 1) :]]
+    assert any(f"last {kept - 1} of 300" in note for note in made.notes)
+
+
+def test_an_engine_is_full_when_every_slot_has_a_request(omni: muomni.Omni) -> None:
+    engine = omni.engine(2)
+    engine.add(Request("Hello!"))
+    assert not engine.full
+    engine.add(Request("Hello!"))
+    assert engine.full
+
+
+def test_a_reply_may_fill_the_context_to_its_last_position(omni: muomni.Omni) -> None:
+    engine = omni.engine(1)
+    sequence = engine.add(Request("Hello!", max_new_tokens=10_000), ignore_eos=True)
+    while not engine.idle:
+        events = engine.step()
+    last = events[-1][1]
+    assert isinstance(last, Finished) and last.reply.finish_reason == "length"
+    context = omni.thinker.stage.context_length
+    assert last.reply.prompt_tokens + len(sequence.ids) == context
+    assert any("context is full" in note for note in last.reply.notes)
+
+
+def test_a_prompt_stays_whole_when_a_reply_ends_while_it_is_computed(omni: muomni.Omni) -> None:
+    """Its row is behind the live ones, of which there is one less then."""
+    long = Request("word " * 250, max_new_tokens=3, logprobs=1)
+    made = []
+    for others in (0, 2):
+        engine = Engine(omni._models, 4)
+        short = [engine.add(Request("Hello!", max_new_tokens=3), ignore_eos=True) for _ in range(others)]
+        engine.step()
+        sequence = engine.add(long, ignore_eos=True)
+        ended_meanwhile = False
+        while not engine.idle:
+            made += [
+                event.reply for s, event in engine.step() if s is sequence and isinstance(event, Finished)
+            ]
+            ended_meanwhile |= bool(sequence.positions) and all(other.done for other in short)
+        assert ended_meanwhile
+    same(*made)
+
+
+def test_a_reply_that_is_cancelled_while_it_is_spoken_has_ended_by_itself(omni: muomni.Omni) -> None:
+    whole = omni.generate("What is two plus three?")
+    engine = omni.engine(1)
+    sequence = engine.add(Request("What is two plus three?", speech=SpeechOptions()))
+    while not sequence.text_over:
+        engine.step()
+    assert not sequence.done
+    sequence.cancel(keep=True)
+    ((_, event),) = engine.step()
+    assert isinstance(event, Finished) and engine.idle
+    assert (event.reply.text, event.reply.finish_reason) == (whole.text, "stop")
+
+
 def test_the_rows_of_ended_replies_do_not_grow_on(omni: muomni.Omni) -> None:
     """A row that computes beside the others would some day fill its context and end the whole batch."""
     engine = omni.engine(4)
@@ -205,6 +265,27 @@ def test_a_request_that_fails_in_an_unknown_way_takes_no_other_with_it(
     good, bad = omni.generate_batch(["Hello!", Request(images=[SAMPLES / "shapes.png"])])
     assert isinstance(good, Reply)
     assert isinstance(bad, muomni.ExecutionError) and "no room for the picture" in str(bad)
+
+
+def test_a_batch_that_is_left_prepares_nothing_more(
+    omni: muomni.Omni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C would wait for every film that was to come."""
+    begun, left, prepared = threading.Event(), threading.Event(), list[Request]()
+
+    def slow(request: Request, *rest: Any) -> Prompt:
+        prepared.append(request)
+        begun.set()
+        assert left.wait(30)
+        return prepare(request, *rest)
+
+    monkeypatch.setattr(batch, "prepare", slow)
+    with batch.Ahead(omni._models) as ahead:
+        for index in range(4):
+            ahead.put(index, Request("Hello!"))
+        assert begun.wait(30)
+        threading.Timer(0.05, left.set).start()
+    assert len(prepared) == 1
 
 
 def test_an_interrupted_batch_gives_what_it_had(omni: muomni.Omni) -> None:

@@ -78,3 +78,14 @@ def test_nothing_to_say_calls_nobody(omni: muomni.Omni) -> None:
     with pytest.raises(muomni.InputError):
         omni.speak("?!", on_audio=given.append)
     assert not given
+
+
+def test_what_a_callback_raises_is_raised_once() -> None:
+    def broken(samples: np.ndarray) -> None:
+        raise RuntimeError("the device is gone")
+
+    playback = Playback(broken)
+    playback.put(np.zeros(1, np.float32))
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        playback.finish()
+    playback.finish()

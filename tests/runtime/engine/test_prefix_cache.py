@@ -40,7 +40,7 @@ def restored(prefixes: PrefixCache, segments: list[Segment]) -> int:
 
 
 def test_the_longest_match_is_taken_and_two_positions_are_left() -> None:
-    prefixes = PrefixCache()
+    prefixes = PrefixCache(64 << 20)
     short, long = list(range(40)), [*range(90), 7, 7]
     prefixes.keep([short], filled(short), 0)
     prefixes.keep([long], filled(long), 0)
@@ -70,7 +70,7 @@ def test_what_is_too_large_is_not_kept(most: int) -> None:
 
 
 def test_a_prompt_that_another_begins_with_is_not_kept_twice() -> None:
-    prefixes = PrefixCache()
+    prefixes = PrefixCache(64 << 20)
     for length in (64, 128, 96):
         prefixes.keep([list(range(length))], filled(list(range(length))), 0)
     assert prefixes.bytes == 128 * SHAPE.bytes_per_position
@@ -83,7 +83,7 @@ def test_any_beginning_may_be_restored(omni: muomni.Omni, slots: int, lengths: l
     """Prompts of any lengths that begin alike, in any order."""
     rng = np.random.default_rng(lengths[0][0])
     ids = [int(i) for i in rng.integers(3, omni.thinker.stage.vocabulary, 180)]
-    prefixes = PrefixCache()
+    prefixes = PrefixCache(64 << 20)
     for shared, own in lengths:
         prompt = [*ids[:shared], *(int(i) for i in rng.integers(3, 1000, own))]
         made = []

@@ -10,6 +10,7 @@ import pytest
 
 import muomni
 from muomni import Failed, Finished, TextDelta
+from muomni.engine.engine import Engine, Events
 
 
 def test_async_for_gives_the_same_events(omni: muomni.Omni) -> None:
@@ -66,6 +67,28 @@ def test_another_thread_may_cancel(omni: muomni.Omni) -> None:
     assert not any(isinstance(event, Finished) for event in stream)
     with pytest.raises(StopIteration):
         next(stream)
+
+
+def test_closing_a_stream_that_another_thread_steps_ends_it(
+    omni: muomni.Omni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepping, closed = threading.Event(), threading.Event()
+    step = Engine.step
+
+    def slow(engine: Engine) -> Events:
+        stepping.set()
+        assert closed.wait(30)
+        return step(engine)
+
+    monkeypatch.setattr(Engine, "step", slow)
+    stream, events = omni.stream("Tell me something about the sea."), list[muomni.Event]()
+    thread = threading.Thread(target=lambda: events.extend(stream))
+    thread.start()
+    assert stepping.wait(30)
+    stream.close()
+    closed.set()
+    thread.join(30)
+    assert not thread.is_alive() and events == []
 
 
 def test_errors_come_as_an_event_and_are_raised(omni: muomni.Omni) -> None:
@@ -128,6 +151,12 @@ def test_wrong_values_are_refused_by_name(omni: muomni.Omni, options: dict[str, 
 def test_a_temperature_near_nothing_is_greedy(omni: muomni.Omni) -> None:
     """1e-320 was numpy's own error about NaN."""
     assert omni.generate("Hello!", temperature=1e-320).token_ids == omni.generate("Hello!").token_ids
+
+
+def test_speech_has_as_many_frames_as_it_may(omni: muomni.Omni) -> None:
+    reply = omni.generate("Hello!", speech=True, speech_frames=5)
+    assert reply.speech is not None and len(reply.speech.codes) == 5
+    assert "the speech was cut after 5 frames" in reply.notes
 
 
 def test_speech_at_another_speed_keeps_its_codes(omni: muomni.Omni) -> None:

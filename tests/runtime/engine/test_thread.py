@@ -12,6 +12,7 @@ import muomni
 from muomni import Failed, Finished, Request, SpeechDelta, SpeechOptions, TextDelta
 from muomni.engine.thread import EngineThread, QueueFullError
 from muomni.engine.turn import LoneTurn
+from muomni.models.registry import Models
 
 from .conftest import SAMPLES
 
@@ -78,6 +79,44 @@ def test_more_than_may_wait_are_refused(thread: EngineThread) -> None:
     assert isinstance(submit(thread, "Hello!")[0].last(), Finished)
 
 
+class HeldBack(LoneTurn):
+    """Is not prepared before it may be."""
+
+    def __init__(self, models: Models, request: Request) -> None:
+        super().__init__(models, request)
+        self.free = threading.Event()
+
+    def prepare(self) -> None:
+        assert self.free.wait(60)
+        super().prepare()
+
+
+def test_just_as_many_wait_as_may(thread: EngineThread) -> None:
+    turns = [HeldBack(thread.models, Request("Hello!", max_new_tokens=1)) for _ in range(4 + 3)]
+    listeners = [Listener() for _ in turns]
+    for turn, listener in zip(turns, listeners, strict=True):
+        thread.submit(turn, listener)
+    assert (thread.running, thread.waiting) == (0, 7)
+    with pytest.raises(QueueFullError, match="3 requests wait already beside the 4"):
+        submit(thread, "Hello!")
+    for turn in turns:
+        turn.free.set()
+    assert all(isinstance(listener.last(), Finished) for listener in listeners)
+
+
+def test_speech_may_be_held_back_before_its_request_has_joined(thread: EngineThread) -> None:
+    turn, listener = HeldBack(thread.models, Request("Hello!", speech=SpeechOptions())), Listener()
+    ticket = thread.submit(turn, listener)
+    ticket.may_speak = False
+    turn.free.set()
+    while ticket._sequence is None or not ticket._sequence.text_over:
+        assert not listener.over.wait(0.001)
+    assert not listener.over.wait(0.2)
+    assert not any(isinstance(event, SpeechDelta) for event in listener.events)
+    ticket.may_speak = True
+    assert isinstance(listener.last(), Finished)
+
+
 def test_a_cancelled_request_ends_without_an_event(thread: EngineThread) -> None:
     listener, ticket = submit(thread, "Tell me something about the sea.", speech=True)
     ticket.cancel()
@@ -90,6 +129,25 @@ def test_a_cancelled_request_ends_without_an_event(thread: EngineThread) -> None
     assert last.reply.finish_reason in ("cancelled", "stop", "length")
     assert isinstance(submit(thread, "Hello!")[0].last(), Finished)
     assert ticket.done and not any(isinstance(event, Finished) for event in listener.events)
+
+
+def test_a_request_cancelled_when_its_reply_is_whole_already_is_not_remembered(
+    omni: muomni.Omni, thread: EngineThread
+) -> None:
+    chat, told, texted = omni.chat(), list[muomni.Event](), threading.Event()
+
+    def cancelling(event: muomni.Event) -> None:
+        told.append(event)
+        assert texted.wait(30)
+        ticket.cancel()
+
+    ticket = thread.submit(chat.turn(Request("Hello!", max_new_tokens=1)), cancelling)  # all in one step
+    texted.set()
+    while not ticket.done:
+        threading.Event().wait(0.01)
+    assert isinstance(submit(thread, "Hello!")[0].last(), Finished)
+    assert [type(event) for event in told] == [TextDelta]
+    assert chat.turns == 0
 
 
 def test_speech_that_nobody_takes_waits_and_the_text_goes_on(thread: EngineThread) -> None:
@@ -124,16 +182,21 @@ def test_conversations_go_on_in_an_engine_of_several_slots(omni: muomni.Omni, th
 
 
 def test_a_listener_that_fails_costs_only_its_own_request(thread: EngineThread) -> None:
+    told = []
+
     def broken(event: muomni.Event) -> None:
+        told.append(event)
         raise RuntimeError("the connection is gone")
 
-    ticket = thread.submit(LoneTurn(thread.models, Request("Tell me something about the sea.")), broken)
+    request = Request("What is two plus three?", speech=SpeechOptions())
+    ticket = thread.submit(LoneTurn(thread.models, request), broken)
     assert isinstance(submit(thread, "Hello!")[0].last(), Finished)
     for _ in range(500):
         if ticket.done:
             break
         threading.Event().wait(0.01)
     assert ticket.done and thread.alive
+    assert len(told) < 5, "it went on although nobody listened"
 
 
 def test_closing_ends_what_runs_and_says_so(omni: muomni.Omni) -> None:

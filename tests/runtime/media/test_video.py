@@ -390,7 +390,9 @@ def test_frames_are_made_small_as_pixels_does(tmp_path: Path) -> None:
         animation("GIF"),
         np.stack([np.full((9, 7, 3), 10 * i, np.uint8) for i in range(COUNT)]),
     ):
-        for small, large in zip(load_frames(source, 3, size=32), load_frames(source, 3), strict=True):
+        made = load_frames(source, 3, size=32)
+        assert len(made) == 3
+        for small, large in zip(made, load_frames(source, 3), strict=True):
             assert small.size == (32, 32)
             assert (np.asarray(small) == np.asarray(large.resize((32, 32), Image.Resampling.BILINEAR))).all()
 

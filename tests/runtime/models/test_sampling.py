@@ -56,6 +56,7 @@ def test_repetition_penalty_moves_the_choice_and_leaves_the_logits_alone() -> No
     before = LOGITS.copy()
     assert Sampler(SamplingOptions(repetition_penalty=2.0)).pick(LOGITS, [1]) == 3
     assert Sampler(SamplingOptions(repetition_penalty=2.0)).pick(np.array([-1.0, -1.5]), [0]) == 1
+    assert Sampler(SamplingOptions(repetition_penalty=2.0)).pick(np.array([0.9, 0.6]), [0]) == 1
     assert (before == LOGITS).all()
 
 

@@ -110,6 +110,13 @@ def test_only_a_few_tokens_are_waited_for(text: str) -> None:
     assert words.count("then") >= 3
 
 
+def test_letters_without_an_end_are_not_waited_for() -> None:
+    """A script without spaces must not make one word of a whole book."""
+    normaliser = Normaliser()
+    normaliser.push("a" * 1000)
+    assert normaliser.next() is not None
+
+
 def test_a_plain_word_waits_for_nothing_but_its_end() -> None:
     normaliser = Normaliser()
     normaliser.push("hello wor")
@@ -135,6 +142,15 @@ def test_time_grows_with_the_length_alone(unit: str) -> None:
     while normaliser.next() is not None and time.process_time() - start < 10:
         read += 1
     assert normaliser.finished, f"{read} words in 10 s"
+
+
+def test_a_number_is_named_as_far_as_numbers_have_names() -> None:
+    assert normalise("1" + 14 * "0") == "one hundred trillion"
+    assert normalise("1" + 15 * "0") == "one" + 15 * " zero"
+
+
+def test_one_tenth_is_no_mark_out_of_ten() -> None:
+    assert normalise("1/10 of it, 9/10 for it") == "one tenth of it, nine out of ten for it"
 
 
 def test_a_number_of_any_size_is_read() -> None:
@@ -182,3 +198,13 @@ def test_a_character_without_a_reading_is_noted() -> None:
     while normaliser.next() is not None:
         pass
     assert normaliser.notes == ["characters that have no reading were left out of the speech: U+E123"]
+
+
+def test_half_a_surrogate_pair_leaves_a_note_that_can_be_printed() -> None:
+    normaliser = Normaliser()
+    normaliser.push("a 日本\ud800語 b")
+    normaliser.finish()
+    while normaliser.next() is not None:
+        pass
+    assert len(normaliser.notes) == 2
+    assert "".join(normaliser.notes).encode()

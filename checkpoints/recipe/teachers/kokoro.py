@@ -1,0 +1,93 @@
+"""Kokoro-82M: speech from phonemes in the voice of a style vector, and exactly how long each phoneme lasts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from . import files
+
+SAMPLE_RATE_HZ = 24_000
+SAMPLES_PER_DURATION = 600
+DURATIONS = "/encoder/Round_output_0"
+"""An inner tensor of the graph: how many times 600 samples each token lasts."""
+STYLES = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
+"""The last is a man's voice."""
+MOST_TOKENS = 500
+TIMBRE = 128
+"""Of the 256 numbers of a style, how many say what a voice sounds like; the others say how it moves and paces."""
+
+Array = NDArray[np.float32]
+Blend = Mapping[str, float]
+"""Style -> weight; weights add up to 1."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Samples at 24 kHz, and the sample where each piece ends (the first begins at ``start``)."""
+
+    samples: Array
+    start: int
+    ends: NDArray[np.int64]
+
+
+class Kokoro:
+    """Speaks pieces of Kokoro's alphabet.
+
+    Raises:
+        TeacherError: its files are missing or others.
+    """
+
+    def __init__(self, folder: Path = files.DEFAULT_FOLDER, threads: int = 1) -> None:
+        model, styles, vocabulary = files.checked(folder, files.KOKORO)
+        graph = onnx.load(model)
+        graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(DURATIONS))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._ids: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]
+        with np.load(styles) as archive:
+            self._styles = {name: archive[name][:, 0] for name in STYLES}
+
+    def style(self, timbre: Blend, manner: Blend | None = None) -> Array:
+        """A style for each length of text, (lengths, 256): convex blends, of the manner another one where given."""
+        parts = [
+            sum(weight * self._styles[name] for name, weight in blend.items())
+            for blend in (timbre, manner or timbre)
+        ]
+        return np.concatenate((parts[0][:, :TIMBRE], parts[1][:, TIMBRE:]), axis=1).astype(np.float32)
+
+    def speak(self, pieces: Sequence[str], style: Array, speed: float = 1.0) -> Spoken:
+        """Say pieces of text in Kokoro's alphabet.
+
+        Raises:
+            ValueError: A letter is not in the alphabet, or there are more than :data:`MOST_TOKENS`.
+        """
+        unknown = {letter for piece in pieces for letter in piece} - self._ids.keys()
+        if unknown:
+            raise ValueError(f"Kokoro has no {', '.join(sorted(unknown))}")
+        ids = [[self._ids[letter] for letter in piece] for piece in pieces]
+        flat = [i for piece in ids for i in piece]
+        if not 0 < len(flat) <= MOST_TOKENS:
+            raise ValueError(f"Kokoro says 1 to {MOST_TOKENS} letters at once, not {len(flat)}")
+        samples, durations = self._session.run(
+            ["audio", DURATIONS],
+            {
+                "tokens": np.array([[0, *flat, 0]], dtype=np.int64),
+                "style": style[min(len(flat), len(style)) - 1][None],
+                "speed": np.array([speed], dtype=np.float32),
+            },
+        )
+        ends = np.cumsum(durations.reshape(-1).astype(np.int64)) * SAMPLES_PER_DURATION
+        lengths = np.cumsum([len(piece) for piece in ids])
+        return Spoken(samples.reshape(-1).astype(np.float32), int(ends[0]), ends[lengths])

@@ -1,0 +1,103 @@
+"""What the teacher reads, and in which voice: reading ``index`` of a stream, as a function of seed and index alone.
+
+``hearing`` has the lines and single words of the world in random voices; ``voice`` has any English in one voice, which
+is the model's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from muomni.speech.normalise import normalise
+from recipe.seeds import Split, generator, is_training
+from recipe.speaking.open_sentences import open_english
+from recipe.speaking.sentences import closed_sentence, dictionary, open_sentence, world_sentence
+from recipe.world.lines import single_word, spoken_line, spoken_vocabulary
+from recipe.world.phrasing import chance, pick
+
+from .kokoro import STYLES, Blend
+
+Stream = Literal["hearing", "voice"]
+WOMEN, MAN = STYLES[:-1], STYLES[-1]
+HELD_OUT_STYLE, HELD_OUT_WEIGHT = "jf_gongitsune", 0.35
+"""No voice that training hears has so much of this style, in its timbre or in its manner; those of evaluation do."""
+MENS_SHARE = 0.45
+BRITISH_SHARE = 0.2
+SINGLE_WORDS, LOOSE_WORDS = 0.35, 0.15
+"""Shares of the readings of ``hearing``; the others are lines of the world."""
+VOICE: Blend = {"jm_kumo": 1.0}
+"""The model's own voice; see MEASURED.md of the speaking part for how it was chosen."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A normalised text (words and marks), what kind of line it is, and a voice.
+
+    ``transcript`` is what a listener writes down, ``line`` the number of the line in the world, where it is one.
+    """
+
+    text: str
+    kind: str
+    timbre: Blend
+    manner: Blend
+    speed: float
+    british: bool = False
+    line: int | None = None
+
+
+def reading(stream: Stream, split: Split, seed: int, index: int) -> Reading:
+    return (_hearing if stream == "hearing" else _voice)(split, seed, index)
+
+
+def _hearing(split: Split, seed: int, index: int) -> Reading:
+    rng = generator(split, seed, "teacher", index)
+    line = None
+    share = rng.random()
+    if share < SINGLE_WORDS:
+        text, kind = single_word(rng), "word"
+    elif share < SINGLE_WORDS + LOOSE_WORDS:
+        text = " ".join(pick(rng, spoken_vocabulary()) for _ in range(int(rng.integers(2, 7))))
+        kind = "words"
+    else:
+        drawn = spoken_line(split, seed, index, loose_words=0.0)
+        text, kind, line = normalise(drawn.text), drawn.kind, index
+    if text[-1] not in ".?!":
+        text += pick(rng, (".", ".", ".", "?", "!"))
+    timbre = draw_blend(rng, held_out=not is_training(split))
+    manner = draw_blend(rng, held_out=not is_training(split)) if chance(rng, 0.4) else timbre
+    speed = float(np.exp(rng.uniform(np.log(0.75), np.log(1.35))))
+    return Reading(text, kind, timbre, manner, speed, chance(rng, BRITISH_SHARE), line)
+
+
+def draw_blend(rng: np.random.Generator, held_out: bool) -> Blend:
+    """A point of the blend space inside the held-out region or outside it; men's voices are made up for."""
+    mans = chance(rng, MENS_SHARE)
+    while True:
+        weights = rng.dirichlet(np.full(len(STYLES), 0.6))
+        if mans:
+            own = rng.uniform(0.5, 1.0)
+            weights = (1 - own) * weights
+            weights[STYLES.index(MAN)] += own
+        if (weights[STYLES.index(HELD_OUT_STYLE)] >= HELD_OUT_WEIGHT) == held_out:
+            return {name: round(float(weight), 4) for name, weight in zip(STYLES, weights, strict=True)}
+
+
+def is_mans(blend: Blend) -> bool:
+    return blend.get(MAN, 0.0) >= 0.5
+
+
+def _voice(split: Split, seed: int, index: int) -> Reading:
+    rng = generator(split, seed, "voice", index)
+    share = rng.random()
+    if share < 0.5:
+        text, kind = normalise(open_english(rng, split)), "open"
+    elif share < 0.75:
+        text, kind = open_sentence(rng, dictionary(held_out=not is_training(split))), "salad"
+    elif share < 0.92:
+        text, kind = normalise(world_sentence(split, seed, index)), "world"
+    else:
+        text, kind = closed_sentence(rng), "closed"
+    return Reading(text or "hello.", kind, VOICE, VOICE, 1.0)
