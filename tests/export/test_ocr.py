@@ -290,7 +290,10 @@ def test_a_final_file_has_its_characters_in_json_beside_it(folder: Path) -> None
 
 def test_without_characters_ocr_alone_is_refused(folder: Path) -> None:
     edit(folder, idx_to_char=None, char_to_idx=None)
-    with pytest.raises(CheckpointError, match=r"ocr.pt: OCR: expected idx_to_char or char_to_idx in it"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"ocr.pt: OCR: no file says which characters its ids are",
+    ):
         load(folder)
 
 
@@ -300,6 +303,16 @@ def test_without_characters_a_whole_set_goes_without_ocr(tmp_path: Path) -> None
     modules = load(omni)
     assert modules.ocr is None and modules.thinker is not None
     assert [note.code for note in modules.notes] == ["no_characters"]
+
+
+def test_a_published_model_whose_config_knows_no_ocr_goes_without_it(tmp_path: Path) -> None:
+    folder = write_random_set(tmp_path / "set", "micro", merged=True)
+    config = json.loads((folder / "config.json").read_text())
+    del config["ocr"]
+    (folder / "config.json").write_text(json.dumps(config))
+    modules = load(folder)
+    assert modules.ocr is None and modules.thinker is not None
+    assert any("left out, because no config says decoder_heads" in str(note) for note in modules.notes)
 
 
 @pytest.mark.parametrize(

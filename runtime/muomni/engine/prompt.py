@@ -158,8 +158,14 @@ def prepare(request: Request, models: Models, timings: Timings) -> Prompt:
 def _own(request: Request, text: str, models: Models, timings: Timings) -> Prompt:
     """One turn's prompt, without those before it."""
     notes: list[str] = []
+    graphs: set[str] = set()
     found: tuple[str, ...] = ()
+    frames = _frames_wanted(request, models)
+    if frames or request.images:
+        _check_pictures(len(request.images), frames, models)
+        graphs.add(models.vision().stage.graph)
     if request.ocr:
+        graphs |= {models.ocr().stage.encoder_graph, models.ocr().stage.graph}
         with timings.measure("ocr"):
             found = tuple(models.ocr().recognise(image).text for image in request.images)
         text = with_text_of_images(request, text, found, notes)
@@ -170,13 +176,6 @@ def _own(request: Request, text: str, models: Models, timings: Timings) -> Promp
         return Prompt(None, ids, 0, notes)
 
     seen: list[NDArray[np.float32]] = []
-    graphs: set[str] = set()
-    if request.ocr:
-        graphs |= {models.ocr().stage.encoder_graph, models.ocr().stage.graph}
-    frames = _frames_wanted(request, models)
-    if frames or request.images:
-        _check_pictures(len(request.images), frames, models)
-        graphs.add(models.vision().stage.graph)
     # The order is the reference's: image, video, audio.
     if request.images:
         with timings.measure("vision"):

@@ -17,7 +17,7 @@ from muomni_export.notes import Note
 from muomni_export.stages.loading import Loading
 from muomni_export.stages.stage import GraphBuild, LoadedStage, StageExport, StateDict, SyntheticStage
 
-from .characters import BY_CHARACTER, BY_ID, METADATA, find_characters, places
+from .characters import BY_CHARACTER, BY_ID, METADATA, find_characters
 from .graphs import DECODER, ENCODER, END_IDS, MOST_CHARACTERS, START_ID, ocr_builds
 from .sizes import DECODER_KEYS, VISION_KEYS, ocr_sizes
 
@@ -73,29 +73,23 @@ def load(loading: Loading) -> LoadedOcr | None:
         expected = f"at least {SMALLEST} rows, for the ids that begin and end a text"
         raise loading.evidence("ocr").refuse("decoder.char_embed.weight", expected, f"{vocabulary}")
     characters = find_characters(weights.source, vocabulary)
+    alone = len(loading.checkpoint.weights) == 1
+    heads = DECODER_KEYS["n_heads"]
     if characters is None:
-        _leave_out(loading)
+        why = f"no file says which characters its ids are: copy {METADATA} or ocr.pt beside it"
+        if alone:
+            raise CheckpointError(f"{weights.source}: OCR: {why}")
+        notes.append(Note("no_characters", "ocr", f"left out, because {why}"))
         return None
-    ocr = loading.module("ocr", lambda w: Ocr(ocr_sizes(w, notes)))
     if not any(characters):
         raise CheckpointError(f"{weights.source}: {BY_ID}: expected characters, got marks alone")
+    if weights.config.get(heads) is None and not alone:
+        # A published model has no section for it; those who want the rest should not have to write one.
+        text = 'left out, because no config says {heads}: add it to a section "ocr" of the config'
+        notes.append(Note("no_config", "ocr", text, {"heads": heads}))
+        return None
+    ocr = loading.module("ocr", lambda w: Ocr(ocr_sizes(w, notes)))
     return LoadedOcr(ocr, tuple(characters))
-
-
-def _leave_out(loading: Loading) -> None:
-    """Leave OCR out of a whole model; refuse it where it is all there is.
-
-    Raises:
-        CheckpointError: see above.
-    """
-    source = loading.weights("ocr").source
-    if len(loading.checkpoint.weights) == 1:
-        raise CheckpointError(
-            f"{source}: OCR: expected {BY_ID} or {BY_CHARACTER} in it, or in {METADATA} or ocr.pt beside it, found "
-            "none; copy the file that the training run wrote there"
-        )
-    text = "left out, because no file says which characters its ids are (looked at {looked} and beside)"
-    loading.notes.append(Note("no_characters", "ocr", text, {"looked": tuple(places(source)) or (source,)}))
 
 
 def _config(sizes: OcrSizes) -> dict[str, Any]:
