@@ -14,13 +14,20 @@ from starlette.middleware.cors import CORSMiddleware
 from muomni import __version__
 
 from . import errors, health
-from .openai import audio_speech, chat, models, transcriptions
+from .openai import audio_speech, chat, models, responses, transcriptions
 from .security import Guard, RequestIds
 from .settings import Settings
 from .state import ServerState
 
 PAGE = Path(__file__).parent / "page"
-ROUTERS = (health.router, chat.router, audio_speech.router, transcriptions.router, models.router)
+ROUTERS = (
+    health.router,
+    chat.router,
+    responses.router,
+    audio_speech.router,
+    transcriptions.router,
+    models.router,
+)
 
 
 def create_app(settings: Settings, state: ServerState | None = None) -> FastAPI:
