@@ -43,7 +43,7 @@ class Head:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
-@router.post("/completions", response_model=None)
+@router.post("/completions", response_model=None, responses=sse.DOCUMENTED)
 async def create_chat_completion(body: ChatRequest, request: Request) -> Response:
     """Answer the last message: text, pictures, recordings and films in; text, and speech where it is asked for, out."""
     state = state_of(request)

@@ -29,7 +29,7 @@ TOKENS_LEFT_FREE = 128
 """With truncation, what is forgotten makes room for so many ids where the request does not say how many."""
 
 
-@router.post("", response_model=None)
+@router.post("", response_model=None, responses=sse.DOCUMENTED)
 async def create_response(body: ResponseRequest, request: Request) -> Response:
     """Answer the last message of the input."""
     state = state_of(request)
