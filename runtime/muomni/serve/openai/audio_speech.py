@@ -42,7 +42,7 @@ class SpeechRequest(Body):
 @router.post(
     "/speech",
     response_class=Response,
-    responses={200: {"content": dict.fromkeys([*MEDIA_TYPES.values(), "text/event-stream"], {})}},
+    responses={200: {"content": {kind: {} for kind in (*MEDIA_TYPES.values(), "text/event-stream")}}},
 )
 async def create_speech(body: SpeechRequest, request: Request) -> Response:
     """Speak a text. The sound is sent while it is made."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -20,7 +19,7 @@ from muomni.serve.state import Answer
 from muomni.serve.waiting import unless_gone
 
 from . import sse
-from .messages import request_of
+from .messages import asked_of
 from .objects import new_id
 from .response_types import ResponseRequest, messages_of, refuse_unsupported
 
@@ -35,7 +34,7 @@ async def create_response(body: ResponseRequest, request: Request) -> Response:
     state = state_of(request)
     refuse_unsupported(body)
     state.check_model(body.model)
-    asked = await unless_gone(request, asyncio.to_thread(request_of, messages_of(body), state))
+    asked = await asked_of(messages_of(body), state, request)
     truncate = body.truncation == "auto"
     most = state.settings.limits.tokens
     question = replace(
