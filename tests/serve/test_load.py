@@ -46,6 +46,13 @@ def wait_until_running(running: Running) -> None:
         time.sleep(0.001)
 
 
+def wait_for_connections(running: Running, count: int) -> None:
+    until = time.perf_counter() + 20
+    while len(running.server.server_state.connections) != count:
+        assert time.perf_counter() < until
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def slow(running: Running, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """Every step of the engine takes a twentieth of a second."""
@@ -176,19 +183,17 @@ def test_connections_that_send_nothing_are_closed(impatient: Running) -> None:
     for connection in [*silent, half, slow_body]:
         ended(connection, 5)
         connection.close()
-    assert len(impatient.server.server_state.connections) == 0
+    wait_for_connections(impatient, 0)
 
 
 def test_more_connections_than_may_be_are_turned_away(impatient: Running) -> None:
     held = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(40)]
-    while len(impatient.server.server_state.connections) < 40:
-        time.sleep(0.001)
+    wait_for_connections(impatient, 40)
     one_more = socket.create_connection(("127.0.0.1", impatient.port))
     assert ended(one_more, 5).startswith(b"HTTP/1.1 503")
     for connection in [*held, one_more]:
         connection.close()
-    while impatient.server.server_state.connections:
-        time.sleep(0.01)
+    wait_for_connections(impatient, 0)
     assert httpx.get(f"{impatient.url}/health").status_code == 200
 
 
@@ -201,8 +206,7 @@ def test_a_reader_that_takes_nothing_is_dropped(impatient: Running) -> None:
     connection.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
     wait_until_running(impatient)
     impatient.idle_within(20)
-    while impatient.server.server_state.connections:
-        time.sleep(0.01)
+    wait_for_connections(impatient, 0)
     assert figures(impatient)['muomni:request_success_total{finished_reason="abort"}'] >= 1
     connection.close()
 
