@@ -186,6 +186,25 @@ def test_connections_that_send_nothing_are_closed(impatient: Running) -> None:
     wait_for_connections(impatient, 0)
 
 
+@pytest.mark.parametrize("line", [b"x-filler: " + b"x" * 1000 + b"\r\n", b"x" * 1000])
+def test_heads_without_an_end_are_refused(running: Running, line: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), 10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-begun: ")
+        answer = b""
+        try:
+            for _ in range(2000):
+                connection.sendall(line)
+        except OSError:  # it was closed
+            pass
+        else:
+            pytest.fail("2 MB of a head were taken")
+        try:
+            answer = connection.recv(1000)
+        except ConnectionResetError:
+            pass
+        assert answer[:12] in (b"", b"HTTP/1.1 431")
+
+
 def test_more_connections_than_may_be_are_turned_away(impatient: Running) -> None:
     held = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(40)]
     wait_for_connections(impatient, 40)
