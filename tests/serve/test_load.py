@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx2 as httpx
@@ -165,11 +166,9 @@ def ended(connection: socket.socket, seconds: float) -> bytes:
     """What still comes until the other side closes."""
     connection.settimeout(seconds)
     data = b""
-    try:
+    with suppress(ConnectionResetError):
         while piece := connection.recv(65536):
             data += piece
-    except ConnectionResetError:
-        pass
     return data
 
 
@@ -191,17 +190,11 @@ def test_heads_without_an_end_are_refused(running: Running, line: bytes) -> None
     with socket.create_connection(("127.0.0.1", running.port), 10) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-begun: ")
         answer = b""
-        try:
+        with pytest.raises(OSError):  # it is closed before 2 MB were taken
             for _ in range(2000):
                 connection.sendall(line)
-        except OSError:  # it was closed
-            pass
-        else:
-            pytest.fail("2 MB of a head were taken")
-        try:
+        with suppress(ConnectionResetError):
             answer = connection.recv(1000)
-        except ConnectionResetError:
-            pass
         assert answer[:12] in (b"", b"HTTP/1.1 431")
 
 

@@ -55,10 +55,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes, self._in_head = 0, False
         if len(self.connections) > self.limits.connections:
-            transport.write(
-                b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-            )
-            transport.close()
+            self._refuse(b"503 Service Unavailable")
         else:
             self._expect_more()
 
