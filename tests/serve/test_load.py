@@ -93,9 +93,9 @@ def test_a_client_that_leaves_gives_its_slot_back(slow: Running, path: str, body
 
 
 def test_a_transcript_whose_client_leaves_is_given_up(slow: Running) -> None:
-    from urllib3 import encode_multipart_formdata
-
-    data, kind = encode_multipart_formdata({"file": ("a.wav", sentences(8)), "model": "demo"})
+    kind = "multipart/form-data; boundary=x"
+    part = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    data = part + sentences(8) + b"\r\n--x--\r\n"
     head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n"
     connection = socket.create_connection(("127.0.0.1", slow.port), 30)
     connection.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
