@@ -30,6 +30,7 @@ NOT_RUN = {
     "how-to/deploy.md": 1,
     "how-to/export.md": 1,
     "index.md": 1,
+    "serving.md": 4,
     "troubleshooting.md": 1,
 }
 
