@@ -31,6 +31,7 @@ ROOMS = (
     ("engine",),
     ("omni",),
     ("bench",),
+    ("serve",),
     ("cli",),
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROOMS) for room in rooms}

@@ -62,3 +62,17 @@ class Tokenizer:
     def is_continuation_byte(self, token: int) -> bool:
         """Whether the id is one byte of a character in UTF-8, and not its first."""
         return token in self._continuation_bytes
+
+    def bytes_of(self, token: int) -> bytes:
+        """What an id adds to a text, in UTF-8: part of a character where it is one byte, nothing where it is no text.
+
+        Example:
+            >>> [omni.tokenizer.bytes_of(i) for i in omni.tokenizer.encode("Hello there")]
+            [b' Hello', b' there']
+        """
+        if not self.is_text(token):
+            return b""
+        piece = str(self._model.id_to_piece(token))
+        if self._model.is_byte(token):
+            return bytes([int(piece[3:5], 16)])
+        return piece.replace("\N{LOWER ONE EIGHTH BLOCK}", " ").encode()

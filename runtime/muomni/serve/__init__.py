@@ -1,1 +1,1 @@
-"""A server over the engine's events."""
+"""The server: OpenAI's interfaces over one engine. Needs the extra ``muomni[serve]``."""

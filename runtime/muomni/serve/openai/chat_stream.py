@@ -1,0 +1,145 @@
+"""``/v1/chat/completions`` as a stream of chunks."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
+from muomni.replies import Reply
+from muomni.serve.sound import PcmChunks
+from muomni.serve.state import Answer, ServerState
+
+from . import sse
+from .objects import logprobs_object, new_id, usage_object
+from .types import ChatRequest
+
+if TYPE_CHECKING:
+    from .chat import Head
+
+Chosen = tuple[int, Event]
+"""An event of one of the choices."""
+
+
+async def merged(answers: Sequence[Answer]) -> AsyncIterator[Chosen]:
+    """The events of several answers as they come."""
+    if len(answers) == 1:
+        async for event in answers[0]:
+            yield 0, event
+        return
+    waiting = {asyncio.ensure_future(_next(answer)): index for index, answer in enumerate(answers)}
+    try:
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                index, came = waiting.pop(task), task.result()
+                if came is not None:
+                    yield index, came
+                    waiting[asyncio.ensure_future(_next(answers[index]))] = index
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def _next(answer: Answer) -> Event | None:
+    return await anext(answer, None)
+
+
+class ChatStream:
+    """Events of the choices of one request -> lines of its stream."""
+
+    def __init__(self, answers: Sequence[Answer], head: Head, body: ChatRequest, state: ServerState) -> None:
+        self._events = merged(answers)
+        self._body, self._state = body, state
+        options = body.stream_options
+        self._wants_usage = options is not None and bool(options.include_usage)
+        self._chunk = {**head.object("chat.completion.chunk"), "choices": []}
+        if self._wants_usage:
+            self._chunk["usage"] = None
+        self._audio_ids = [new_id("audio_") for _ in answers]
+        self._named = [False] * len(answers)
+        self._sound: list[PcmChunks | None] = [None] * len(answers)
+        self._replies: dict[int, Reply] = {}
+
+    async def first(self) -> Chosen | None:
+        """The first event.
+
+        Raises:
+            MuomniError: the request failed before anything came.
+        """
+        chosen = await anext(self._events, None)
+        if chosen is not None and isinstance(chosen[1], Failed):
+            raise chosen[1].error
+        return chosen
+
+    async def lines(self, first: Chosen | None, kept: AsyncExitStack) -> AsyncIterator[bytes]:
+        """The lines of the stream.
+
+        Args:
+            kept: is left when the stream ends, however it does.
+        """
+        async with kept:
+            for index in range(len(self._named)):
+                yield self._line(index, {"role": "assistant", "content": "", "refusal": None})
+            if first is not None:
+                for one in self._lines_of(*first):
+                    yield one
+            async for index, event in self._events:
+                for one in self._lines_of(index, event):
+                    yield one
+        if self._wants_usage and self._replies:
+            usage = usage_object([reply for _, reply in sorted(self._replies.items())])
+            yield sse.line({**self._chunk, "choices": [], "usage": usage})
+        yield sse.DONE
+
+    def _lines_of(self, index: int, event: Event) -> list[bytes]:
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, TextDelta):
+            logprobs = None
+            if event.logprobs:
+                logprobs = logprobs_object(event.logprobs, self._state.omni.tokenizer)
+            if self._body.modalities and "audio" in self._body.modalities:
+                return [self._audio(index, {"transcript": event.text}, logprobs)]
+            return [self._line(index, {"content": event.text}, logprobs)]
+        if isinstance(event, SpeechDelta):
+            sound = self._sound[index]
+            if sound is None:
+                sound = self._sound[index] = PcmChunks(event.sample_rate)
+            return self._data(index, sound.feed(event.samples))
+        assert isinstance(event, Finished)
+        return self._end(index, event.reply)
+
+    def _end(self, index: int, reply: Reply) -> list[bytes]:
+        self._replies[index] = reply
+        lines: list[bytes] = []
+        if (sound := self._sound[index]) is not None:
+            lines += self._data(index, sound.finish())
+        if self._named[index]:
+            expires = self._state.remember_said(self._audio_ids[index], reply.text)
+            lines.append(self._audio(index, {"expires_at": expires}))
+        lines.append(self._line(index, {}, finish_reason=reply.finish_reason))
+        return lines
+
+    def _data(self, index: int, pcm: bytes) -> list[bytes]:
+        return [self._audio(index, {"data": base64.b64encode(pcm).decode()})] if pcm else []
+
+    def _audio(self, index: int, audio: dict[str, Any], logprobs: dict[str, Any] | None = None) -> bytes:
+        """A chunk of ``audio``. The official clients join strings and add numbers, so that its id comes once."""
+        if not self._named[index]:
+            self._named[index] = True
+            audio = {"id": self._audio_ids[index], **audio}
+        return self._line(index, {"audio": audio}, logprobs)
+
+    def _line(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        logprobs: dict[str, Any] | None = None,
+        finish_reason: str | None = None,
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+        return sse.line({**self._chunk, "choices": [choice]})

@@ -1,0 +1,125 @@
+"""Messages of a chat to turns of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from muomni.requests import Request
+from muomni.serve.errors import ApiError
+from muomni.serve.state import ServerState
+
+from .media import MediaReader
+from .types import ImageUrlPart, InputVideoPart, Message, RefusalPart, TextPart, VideoUrlPart
+
+
+@dataclass
+class _Turn:
+    """What is said before the model's turn, and what it replied."""
+
+    of_user: bool
+    texts: list[str] = field(default_factory=list)
+    images: list[bytes] = field(default_factory=list)
+    audio: list[bytes] = field(default_factory=list)
+    videos: list[bytes] = field(default_factory=list)
+    reply: str | None = None
+
+    def request(self, video_frames: int | None) -> Request:
+        for name, several in (("recording", self.audio), ("film", self.videos)):
+            if len(several) > 1:
+                raise ApiError(
+                    f"messages: a turn takes one {name}, got {len(several)}; send one in each turn",
+                    param="messages",
+                    code="too_many_media",
+                )
+        return Request(
+            "\n".join(self.texts) if self.texts else None,
+            images=self.images,
+            audio=self.audio[0] if self.audio else None,
+            video=self.videos[0] if self.videos else None,
+            video_frames=video_frames,
+        )
+
+
+def request_of(messages: list[Message], state: ServerState, video_frames: int | None = None) -> Request:
+    """The last turn as a request, with those before it as its history; it reads (and fetches) media.
+
+    The model has no role for a system's text: it is a turn of its own that was not replied to.
+
+    Raises:
+        ApiError: messages in an order that makes no turns, or media that cannot be had.
+    """
+    limits = state.settings.limits
+    if len(messages) > limits.messages:
+        raise ApiError(
+            f"messages: at most {limits.messages} are taken, got {len(messages)}", param="messages"
+        )
+    media = MediaReader(limits.media, state.settings.allow_fetch, limits.body_bytes)
+    turns: list[_Turn] = []
+    for number, message in enumerate(messages):
+        try:
+            _take(message, turns, media, state)
+        except ApiError as error:
+            error.param = f"messages.{number}" if error.param is None else f"messages.{number}.{error.param}"
+            raise
+    if not turns or not turns[-1].of_user or turns[-1].reply is not None:
+        raise ApiError(
+            "messages: expected the last one to be the user's", param="messages", code="invalid_value"
+        )
+    history = tuple((turn.request(video_frames), turn.reply or "") for turn in turns[:-1])
+    return replace(turns[-1].request(video_frames), history=history)
+
+
+def _take(message: Message, turns: list[_Turn], media: MediaReader, state: ServerState) -> None:
+    last = turns[-1] if turns else None
+    if message.role in ("tool", "function") or message.tool_calls:
+        raise ApiError("tools are not supported: the model calls none", code="unsupported_value")
+    if message.role == "assistant":
+        if last is None or not last.of_user:
+            raise ApiError("an assistant's message must follow one of the user", code="invalid_value")
+        said = _said(message, state)
+        last.reply = said if last.reply is None else f"{last.reply}\n{said}"
+        return
+    of_user = message.role == "user"
+    # What is said while the user's turn is open belongs to it, a system's text as well.
+    joins = last is not None and last.reply is None and (last.of_user or not of_user)
+    if not joins:
+        turns.append(_Turn(of_user))
+    turn = turns[-1]
+    if message.content is None:
+        raise ApiError("expected content, got null", param="content", code="invalid_value")
+    if isinstance(message.content, str):
+        turn.texts.append(message.content)
+        return
+    for part in message.content:
+        if isinstance(part, TextPart):
+            turn.texts.append(part.text)
+        elif isinstance(part, RefusalPart) or not of_user:
+            raise ApiError(f"a part {part.type!r} in a message of the {message.role}", code="invalid_value")
+        else:
+            data = media.read(part)
+            if isinstance(part, ImageUrlPart):
+                turn.images.append(data)
+            elif isinstance(part, VideoUrlPart | InputVideoPart):
+                turn.videos.append(data)
+            else:
+                turn.audio.append(data)
+
+
+def _said(message: Message, state: ServerState) -> str:
+    """The text of an assistant's message."""
+    if message.audio is not None and not message.content:
+        text = state.said(message.audio.id)
+        if text is None:
+            raise ApiError(
+                "the audio of this id is not known here, or expired; send the text of the reply as content",
+                param="audio.id",
+                code="audio_expired",
+            )
+        return text
+    if isinstance(message.content, list):
+        texts = [p.text for p in message.content if isinstance(p, TextPart)]
+        texts += [p.refusal for p in message.content if isinstance(p, RefusalPart)]
+        if len(texts) != len(message.content):
+            raise ApiError("an assistant's message holds text alone", param="content", code="invalid_value")
+        return "\n".join(texts)
+    return message.content or ""

@@ -1,0 +1,123 @@
+"""Bodies of requests to ``/v1/chat/completions``. Parameters that are not named here are ignored, as OpenAI does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Body(BaseModel):
+    """Values must have their types: ``"5"`` is no number. NaN and infinities are refused."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
+class RefusalPart(Body):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class Url(Body):
+    """``data:…;base64,…``; http and https where the server was started with ``--allow-fetch``."""
+
+    url: str
+
+
+class Encoded(Body):
+    """A file in base64."""
+
+    data: str
+    format: str | None = None
+
+
+class ImageUrlPart(Body):
+    type: Literal["image_url"]
+    image_url: Url
+
+
+class InputAudioPart(Body):
+    type: Literal["input_audio"]
+    input_audio: Encoded
+
+
+class AudioUrlPart(Body):
+    type: Literal["audio_url"]
+    audio_url: Url
+
+
+class VideoUrlPart(Body):
+    type: Literal["video_url"]
+    video_url: Url
+
+
+class InputVideoPart(Body):
+    type: Literal["input_video"]
+    input_video: Encoded
+
+
+Part = Annotated[
+    TextPart | RefusalPart | ImageUrlPart | InputAudioPart | AudioUrlPart | VideoUrlPart | InputVideoPart,
+    Field(discriminator="type"),
+]
+
+
+class AudioId(Body):
+    """A spoken reply of before, by its id."""
+
+    id: str
+
+
+class Message(Body):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+    audio: AudioId | None = None
+    tool_calls: list[Any] | None = None
+
+
+class AudioParameters(Body):
+    """How a reply is spoken. There is one voice, and every name means it."""
+
+    voice: str | dict[str, Any] | None = None
+    format: Literal["wav", "aac", "mp3", "flac", "opus", "pcm16"] = "wav"
+
+
+class StreamOptions(Body):
+    include_usage: bool | None = None
+
+
+class ResponseFormat(Body):
+    type: str
+
+
+class ChatRequest(Body):
+    messages: list[Message] = Field(min_length=1)
+    model: str | None = None
+    modalities: list[Literal["text", "audio"]] | None = None
+    audio: AudioParameters | None = None
+    n: int | None = Field(None, ge=1, le=128)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: str | list[str] | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, lt=2**31)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(None, gt=0, le=2)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    video_frames: int | None = Field(None, ge=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    tool_choice: Any = None
+    logit_bias: dict[str, float] | None = None
+    response_format: ResponseFormat | None = None
