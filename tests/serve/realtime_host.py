@@ -42,7 +42,9 @@ class SteppedTurn:
                     last = event
                 else:
                     self._listener.event(event)
-        if last is None and not (self._cancel is not None and (self._sequence is None or self._sequence.done)):
+        if last is None and not (
+            self._cancel is not None and (self._sequence is None or self._sequence.done)
+        ):
             return
         self._host.running.remove(self)
         if isinstance(last, Finished):

@@ -13,12 +13,11 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.serve.realtime_host import SteppedHost, loud
 
 import muomni
 from muomni.serve.realtime.audio import AudioFormat, resampled
 from muomni.serve.realtime.session import HANDLERS, Session
-
-from tests.serve.realtime_host import SteppedHost, loud
 
 SAMPLES = Path(__file__).parents[2] / "checkpoints" / "demo" / "samples"
 PCM = AudioFormat("audio/pcm")
@@ -37,7 +36,9 @@ class Client:
     def __init__(self, omni: muomni.Omni, **session: Any) -> None:
         self.host = SteppedHost(omni)
         self.events: list[dict[str, Any]] = []
-        self.session = Session(self.host, lambda event: self.events.append(json.loads(json.dumps(event))), loud)
+        self.session = Session(
+            self.host, lambda event: self.events.append(json.loads(json.dumps(event))), loud
+        )
         self.session.open()
         if session:
             self.send("session.update", session=session)
@@ -56,7 +57,9 @@ class Client:
         data = PCM.encode(np.concatenate([resampled(samples, rate, 24_000), np.zeros(15_000, np.float32)]))
         before = len(self.events)
         for at in range(0, len(data), 480):
-            self.send("input_audio_buffer.append", audio=base64.b64encode(data[at : at + 480]).decode(), **fields)
+            self.send(
+                "input_audio_buffer.append", audio=base64.b64encode(data[at : at + 480]).decode(), **fields
+            )
         return self.events[before:]
 
     def write(self, text: str) -> None:
@@ -137,7 +140,13 @@ def test_the_sound_is_that_of_the_reply(omni: muomni.Omni) -> None:
 
 @pytest.mark.parametrize("name", ["audio/pcmu", "audio/pcma"])
 def test_g711_in_and_out(omni: muomni.Omni, name: str) -> None:
-    client = Client(omni, audio={"input": {"format": {"type": name}, "turn_detection": None}, "output": {"format": {"type": name}}})
+    client = Client(
+        omni,
+        audio={
+            "input": {"format": {"type": name}, "turn_detection": None},
+            "output": {"format": {"type": name}},
+        },
+    )
     samples, rate = soundfile.read(SAMPLES / "days.wav", dtype="float32")
     data = AudioFormat(name).encode(resampled(samples, rate, 8000))
     client.send("input_audio_buffer.append", audio=base64.b64encode(data).decode())
@@ -194,7 +203,9 @@ def test_a_reply_of_which_nothing_was_heard_is_forgotten(omni: muomni.Omni) -> N
     client.ask(LONG)
     item = client.last("response.output_item.added")["item"]["id"]
     client.send("conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=0)
-    assert client.send("conversation.item.retrieve", item_id=item)[-1]["item"]["content"][0]["transcript"] == ""
+    assert (
+        client.send("conversation.item.retrieve", item_id=item)[-1]["item"]["content"][0]["transcript"] == ""
+    )
     history = [(muomni.Request(LONG), "")]
     expected = omni.generate(muomni.Request("What is two plus three?", history=history, truncate=True))
     assert client.ask("What is two plus three?") == expected.text
@@ -256,7 +267,12 @@ def test_a_response_beside_the_conversation(omni: muomni.Omni) -> None:
     given = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello!"}]}]
     client.send(
         "response.create",
-        response={"conversation": "none", "input": given, "output_modalities": ["text"], "metadata": {"a": "b"}},
+        response={
+            "conversation": "none",
+            "input": given,
+            "output_modalities": ["text"],
+            "metadata": {"a": "b"},
+        },
     )
     client.host.finish()
     done = client.last("response.done")["response"]
@@ -282,7 +298,9 @@ def test_a_second_response_is_refused_while_one_is_in_progress(omni: muomni.Omni
 def test_a_session_shows_what_is_in_force(omni: muomni.Omni) -> None:
     client = Client(omni)
     detection = {"type": "semantic_vad", "eagerness": "high"}
-    shown = client.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}})
+    shown = client.send(
+        "session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+    )
     turns = shown[-1]["session"]["audio"]["input"]["turn_detection"]
     assert turns["type"] == "server_vad" and turns["silence_duration_ms"] == 300
     client.send("session.update", session={"instructions": "Be kind."})
@@ -302,7 +320,10 @@ def test_a_session_shows_what_is_in_force(omni: muomni.Omni) -> None:
         ('{"type": "session.update"}', "invalid_value"),
         ('{"type": "session.update", "session": {"audio": 5}}', "invalid_value"),
         ('{"type": "session.update", "session": {"tools": [{"type": "function"}]}}', "InputError"),
-        ('{"type": "session.update", "session": {"audio": {"input": {"format": {"type": "mp3"}}}}}', "invalid_value"),
+        (
+            '{"type": "session.update", "session": {"audio": {"input": {"format": {"type": "mp3"}}}}}',
+            "invalid_value",
+        ),
         ('{"type": "input_audio_buffer.append", "audio": "no base64"}', "InputError"),
         ('{"type": "input_audio_buffer.append", "audio": "AAAA"}', "InputError"),
         ('{"type": "input_audio_buffer.append"}', "invalid_value"),
@@ -326,7 +347,11 @@ def test_what_cannot_be_followed_is_an_error_event(omni: muomni.Omni, event: str
 
 
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5000) | st.text(max_size=5) | st.sampled_from(["item_1", "auto", "none"]),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5000)
+    | st.text(max_size=5)
+    | st.sampled_from(["item_1", "auto", "none"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
     max_leaves=4,
 )
@@ -342,26 +367,51 @@ EVENTS = st.one_of(
         lambda name: {"type": "conversation.item.create", "item": {**TEXT, "id": name}}
     ),
     st.tuples(
-        st.sampled_from(["conversation.item.delete", "conversation.item.retrieve", "conversation.item.truncate"]),
+        st.sampled_from(
+            ["conversation.item.delete", "conversation.item.retrieve", "conversation.item.truncate"]
+        ),
         st.integers(-1, 3),
         st.integers(0, 900),
     ).map(lambda a: {"type": a[0], "at": a[1], "content_index": 0, "audio_end_ms": a[2]}),
     st.sampled_from([None, {"conversation": "none"}, {"input": [TEXT]}, {"max_output_tokens": 2}]).map(
         lambda response: {"type": "response.create", "response": response}
     ),
-    st.sampled_from([{"turn_detection": None}, {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}},
-                     {"transcription": {"model": "demo"}}, {"format": {"type": "audio/pcmu"}}]).map(
-        lambda heard: {"type": "session.update", "session": {"audio": {"input": heard}}}
-    ),
+    st.sampled_from(
+        [
+            {"turn_detection": None},
+            {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}},
+            {"transcription": {"model": "demo"}},
+            {"format": {"type": "audio/pcmu"}},
+        ]
+    ).map(lambda heard: {"type": "session.update", "session": {"audio": {"input": heard}}}),
     st.sampled_from(sorted(HANDLERS)).map(lambda name: {"type": name}),
-    st.tuples(st.sampled_from(sorted(HANDLERS)), st.dictionaries(st.sampled_from(
-        ["session", "audio", "item", "item_id", "response", "audio_end_ms", "previous_item_id", "response_id"]), ANYTHING)
+    st.tuples(
+        st.sampled_from(sorted(HANDLERS)),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "session",
+                    "audio",
+                    "item",
+                    "item_id",
+                    "response",
+                    "audio_end_ms",
+                    "previous_item_id",
+                    "response_id",
+                ]
+            ),
+            ANYTHING,
+        ),
     ).map(lambda pair: {"type": pair[0], **pair[1]}),
     st.integers(1, 30).map(lambda steps: steps),
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(st.lists(EVENTS, min_size=1, max_size=14))
 def test_any_order_of_events_is_answered(omni: muomni.Omni, events: list[Any]) -> None:
     """Numbers are steps of the engine. Nothing crashes, everything is answered, every response ends once."""
@@ -375,16 +425,19 @@ def test_any_order_of_events_is_answered(omni: muomni.Omni, events: list[Any]) -
             event = {**event, "item_id": client.session.items[event["at"] % len(client.session.items)].id}
         waits = bool(client.session._wanted is None and client.session._exchanges)
         answered = client.send(event["type"], **{k: v for k, v in event.items() if k != "type"})
-        if event["type"] not in ("input_audio_buffer.append", "response.create"):
-            assert answered, event
-        elif event["type"] == "response.create" and not waits:
+        if event["type"] not in ("input_audio_buffer.append", "response.create") or (
+            event["type"] == "response.create" and not waits
+        ):
             assert answered, event
     client.host.finish()
     created = [e["response"]["id"] for e in client.named("response.created")]
     done = [e["response"]["id"] for e in client.named("response.done")]
     assert sorted(created) == sorted(done) and len(set(done)) == len(done)
     assert not client.session._exchanges
-    client.send("session.update", session={"audio": {"input": {"turn_detection": None}}, "output_modalities": ["text"]})
+    client.send(
+        "session.update",
+        session={"audio": {"input": {"turn_detection": None}}, "output_modalities": ["text"]},
+    )
     client.write("Hello!")
     client.send("response.create")
     client.host.finish()

@@ -15,12 +15,13 @@ from muomni import __version__
 
 from . import errors, health
 from .openai import chat, models
+from .realtime import socket
 from .security import Guard, RequestIds
 from .settings import Settings
 from .state import ServerState
 
 PAGE = Path(__file__).parent / "page"
-ROUTERS = (health.router, chat.router, models.router)
+ROUTERS = (health.router, chat.router, models.router, socket.router)
 
 
 def create_app(settings: Settings, state: ServerState | None = None) -> FastAPI:

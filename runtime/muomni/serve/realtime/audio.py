@@ -76,7 +76,9 @@ def from_base64(text: str, most_bytes: int) -> bytes:
         InputError: it is not base64, or decodes to more than ``most_bytes``.
     """
     if len(text) > most_bytes * 4 // 3 + 4:
-        raise InputError(f"audio: at most {most_bytes} bytes are taken at once, got about {len(text) * 3 // 4}")
+        raise InputError(
+            f"audio: at most {most_bytes} bytes are taken at once, got about {len(text) * 3 // 4}"
+        )
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -133,7 +135,9 @@ def _expanded(name: str) -> Samples:
     else:
         toggled = codes ^ 0x55
         exponent, mantissa = (toggled >> 4) & 7, toggled & 0x0F
-        magnitude = np.where(exponent == 0, (mantissa << 4) + 8, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0))
+        magnitude = np.where(
+            exponent == 0, (mantissa << 4) + 8, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0)
+        )
         values = np.where(toggled & 0x80, magnitude, -magnitude)
     out: Samples = (values / 32768).astype(np.float32)
     return out

@@ -10,7 +10,6 @@ from dataclasses import replace
 from muomni.engine.conversation import Conversation
 from muomni.engine.turn import Turn
 from muomni.errors import InputError, UsageError
-from muomni.replies import Reply
 from muomni.requests import Request
 
 from .items import Item, question

@@ -113,7 +113,9 @@ def item_from(given: Any, item_id: str, heard: AudioFormat) -> Item:
     if not isinstance(given, dict):
         raise InputError(f"item: expected an object, got {type(given).__name__}")
     if given.get("type", "message") != "message":
-        raise InputError(f"item.type: expected 'message' (this model calls no tools), got {given.get('type')!r}")
+        raise InputError(
+            f"item.type: expected 'message' (this model calls no tools), got {given.get('type')!r}"
+        )
     role = given.get("role")
     if role not in ("user", "assistant", "system"):
         raise InputError(f"item.role: expected 'user', 'assistant' or 'system', got {role!r}")
@@ -152,7 +154,9 @@ def _part(given: Any, role: Role, at: int, heard: AudioFormat) -> Part:
 def _text(given: dict[str, Any], name: str, where: str) -> str:
     text = given.get(name)
     if not isinstance(text, str) or not text:
-        raise InputError(f"{where}.{name}: expected text, got {type(text).__name__ if text != '' else 'none'}")
+        raise InputError(
+            f"{where}.{name}: expected text, got {type(text).__name__ if text != '' else 'none'}"
+        )
     return text
 
 

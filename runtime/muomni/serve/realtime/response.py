@@ -94,7 +94,11 @@ class Response:
         if self._rate is not None:
             self._sound(self._rate.finish())
         length = reply.finish_reason == "length"
-        self._end("incomplete" if length else "completed", {"reason": "max_output_tokens"} if length else {}, reply.usage)
+        self._end(
+            "incomplete" if length else "completed",
+            {"reason": "max_output_tokens"} if length else {},
+            reply.usage,
+        )
 
     def cancel(self, reason: Reason) -> None:
         """It ends here; what was said of it stays."""
@@ -125,7 +129,10 @@ class Response:
         self._tell("output_audio", "delta", delta=to_base64(data))
 
     def _end(
-        self, status: Literal["completed", "cancelled", "incomplete", "failed"], details: dict[str, Any], usage: Usage | None = None
+        self,
+        status: Literal["completed", "cancelled", "incomplete", "failed"],
+        details: dict[str, Any],
+        usage: Usage | None = None,
     ) -> None:
         if self.over:
             return
@@ -135,7 +142,9 @@ class Response:
         if self._announced:
             text = "".join(self._text)
             audio = np.concatenate(self._pieces) if self._pieces else None
-            self.item.parts = [replace(self.item.parts[0], text=text, audio=audio, rate_hz=self._rate_hz or 1)]
+            self.item.parts = [
+                replace(self.item.parts[0], text=text, audio=audio, rate_hz=self._rate_hz or 1)
+            ]
             self.item.status = "completed" if status == "completed" else "incomplete"
             if self._said is None:
                 self._tell("output_text", "done", text=text)

@@ -144,12 +144,16 @@ class Session:
             handler = HANDLERS.get(event["type"])
             if handler is None:
                 known = ", ".join(HANDLERS)
-                raise ClientError(f"type: expected one of {known}, got {event['type'][:100]!r}", "unknown_event", "type")
+                raise ClientError(
+                    f"type: expected one of {known}, got {event['type'][:100]!r}", "unknown_event", "type"
+                )
             handler(self, event)
         except ValidationError as error:
             first = error.errors()[0]
             param = ".".join(map(str, first["loc"]))
-            self._error(ClientError(f"{param}: {first['msg']}, got {str(first['input'])[:100]!r}", param=param))
+            self._error(
+                ClientError(f"{param}: {first['msg']}, got {str(first['input'])[:100]!r}", param=param)
+            )
         except MuomniError as error:
             self._error(error)
 
@@ -193,7 +197,9 @@ class Session:
         samples = incoming.take(start, incoming.end)
         incoming.clear()
         if not len(samples):
-            raise ClientError("the input audio buffer is empty; append audio first", "input_audio_buffer_commit_empty")
+            raise ClientError(
+                "the input audio buffer is empty; append audio first", "input_audio_buffer_commit_empty"
+            )
         self._commit(samples)
         self.write_down()
 
@@ -210,7 +216,13 @@ class Session:
             raise ClientError(f"item.id: there is an item {wanted!r} already", "item_exists", "item.id")
         item = item_from(given, wanted or new_id("item"), self.config.audio.input.format.format)
         after = event.get("previous_item_id")
-        at = len(self.items) if after is None else 0 if after == "root" else self._index(after, "previous_item_id") + 1
+        at = (
+            len(self.items)
+            if after is None
+            else 0
+            if after == "root"
+            else self._index(after, "previous_item_id") + 1
+        )
         self._add(item, at)
         self._send("conversation.item.done", item=item.shown(), previous_item_id=self._before(item))
 
@@ -275,7 +287,9 @@ class Session:
         if spoken.what == "started":
             self._started_at = max(spoken.at, self._incoming.start)
             start_ms = self._started_at * 1000 // RATE_HZ
-            self._send("input_audio_buffer.speech_started", audio_start_ms=start_ms, item_id=self._next_item_id)
+            self._send(
+                "input_audio_buffer.speech_started", audio_start_ms=start_ms, item_id=self._next_item_id
+            )
             if turns.interrupt_response:
                 self._wanted = None
                 for exchange in tuple(self._exchanges):
@@ -311,7 +325,9 @@ class Session:
             part = item.parts[index]
             if part.audio is None:
                 continue
-            request = Request(self._host.transcript_question, audio=(part.samples(), part.rate_hz), truncate=True)
+            request = Request(
+                self._host.transcript_question, audio=(part.samples(), part.rate_hz), truncate=True
+            )
             try:
                 self._host.run(self._host.lone_turn(request), Transcript(self, item, index))
             except MuomniError as error:
@@ -328,13 +344,20 @@ class Session:
         part = item.parts[index]
         item.parts[index] = Part(part.kind, outcome.text, part.audio, part.rate_hz)
         seconds = 0.0 if part.audio is None else len(part.audio) / part.rate_hz
-        self._send(f"{name}.completed", **place, transcript=outcome.text, usage={"type": "duration", "seconds": seconds})
+        self._send(
+            f"{name}.completed",
+            **place,
+            transcript=outcome.text,
+            usage={"type": "duration", "seconds": seconds},
+        )
 
     # -- replies
 
     def _create(self, options: ResponseOptions) -> None:
         main = options.conversation == "auto" and options.input is None
-        if main and (self._wanted is not None or any(e.main and not e.response.over for e in self._exchanges)):
+        if main and (
+            self._wanted is not None or any(e.main and not e.response.over for e in self._exchanges)
+        ):
             raise ClientError(
                 "the conversation has a response in progress already; cancel it, or wait for response.done",
                 "conversation_already_has_active_response",
@@ -342,7 +365,9 @@ class Session:
         if sum(not e.response.over for e in self._exchanges) >= MOST_RESPONSES:
             raise ClientError(f"{MOST_RESPONSES} responses are in progress already", "too_many_responses")
         if options.tools:
-            raise ClientError("response.tools: this model calls no tools; leave them out", param="response.tools")
+            raise ClientError(
+                "response.tools: this model calls no tools; leave them out", param="response.tools"
+            )
         if main and any(e.main for e in self._exchanges):  # cancelled, and not released by the engine yet
             self._wanted = options
             return
@@ -350,7 +375,6 @@ class Session:
         speaks = "audio" in modalities
         if speaks and not self._host.can_speak:
             raise ClientError("response.output_modalities: this bundle cannot speak; expected ['text']")
-        instructions = self.config.instructions if options.instructions is None else options.instructions
         most = options.max_output_tokens or self.config.max_output_tokens
         said = self.config.audio.output
         limit = self._host.most_tokens
@@ -361,10 +385,7 @@ class Session:
             truncate=True,
             speech=SpeechOptions(speed=said.speed) if speaks else None,
         )
-        if main:
-            turn = self._context.turn(self.items, instructions, wish)
-        else:
-            turn = self._beside(options, instructions, wish)
+        turn = self._turn(options, main, wish)
         item = Item(new_id("item"), "assistant")
         joins = options.conversation == "auto"
         shown: dict[str, Any] = {
@@ -390,8 +411,11 @@ class Session:
             self._exchanges.remove(exchange)
             response.fail(error)
 
-    def _beside(self, options: ResponseOptions, instructions: str, wish: Request) -> Turn:
-        """A turn with items of its own, of which the conversation's context knows nothing."""
+    def _turn(self, options: ResponseOptions, main: bool, wish: Request) -> Turn:
+        """The conversation's next turn; or one beside it, of which its context knows nothing."""
+        instructions = self.config.instructions if options.instructions is None else options.instructions
+        if main:
+            return self._context.turn(self.items, instructions, wish)
         items = self.items
         if options.input is not None:
             heard = self.config.audio.input.format.format
@@ -586,7 +610,9 @@ def _parsed(text: str | bytes) -> dict[str, Any]:
     try:
         event = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ClientError(f"expected an event as JSON, got something else ({error})", "invalid_json") from None
+        raise ClientError(
+            f"expected an event as JSON, got something else ({error})", "invalid_json"
+        ) from None
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         raise ClientError("expected an object with a type", "invalid_event", "type")
     return event
