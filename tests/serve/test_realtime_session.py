@@ -241,6 +241,17 @@ def test_a_picture_is_seen(omni: muomni.Omni) -> None:
     assert text == omni.generate("What do you see?", images=[SAMPLES / "shapes.png"], truncate=True).text
 
 
+def test_a_film_is_watched(omni: muomni.Omni) -> None:
+    client = Client(omni)
+    data = base64.b64encode((SAMPLES / "film.gif").read_bytes()).decode()
+    content = [{"type": "input_video", "video_url": f"data:image/gif;base64,{data}"}]
+    client.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+    text = client.ask("What happens?")
+    assert text == omni.generate("What happens?", video=SAMPLES / "film.gif", truncate=True).text
+    shown = client.named("conversation.item.added")[0]["item"]["content"][0]
+    assert shown["video_url"] == content[0]["video_url"]
+
+
 def test_what_was_heard_is_written_down_when_asked_for(omni: muomni.Omni) -> None:
     client = Client(omni, audio={"input": {"transcription": {"model": "demo"}}})
     client.say("days.wav")

@@ -24,7 +24,7 @@ from muomni.models.registry import Models
 from muomni.models.thinker import Thinker
 from muomni.ort.kv_cache import KVCache
 from muomni.replies import Speech
-from muomni.requests import Request
+from muomni.requests import Request, SpeechOptions
 
 from .prefix_cache import PrefixCache
 from .prompt import Prompt, fit, prepare
@@ -128,6 +128,20 @@ class Engine:
         sequence.room = min(request.max_new_tokens, context - used - sequence.positions)
         self._waiting.append(sequence)
         self._live.append(sequence)
+        return sequence
+
+    def say(self, text: str, options: SpeechOptions, timings: Timings | None = None) -> Sequence:
+        """A text to be spoken as it is from the next step on. The Thinker is not asked, and no slot is taken.
+
+        Raises:
+            StageError: the bundle cannot speak.
+        """
+        timings = timings or Timings()
+        request = Request(text, speech=options)
+        sequence = Sequence(request, Prompt(None, []), [], self.models, timings, stream_text=False)
+        sequence.say(text)
+        self._live.append(sequence)
+        self._speaking.append(sequence)
         return sequence
 
     def cancel(self, sequence: Sequence, keep: bool = False) -> None:

@@ -110,6 +110,14 @@ class Sequence:
             piece += self._detokenizer.finish()
         return self._settled(piece) if piece else None
 
+    def say(self, text: str) -> None:
+        """Speak this text, which is no reply of the model."""
+        assert self.speech is not None, "only what speaks can say a text"
+        self.finish_reason, self.text_over = "stop", True
+        self._text.append(text)
+        self.speech.push(text)
+        self.speech.finish()
+
     def end_text(self, reason: FinishReason) -> TextDelta | None:
         """End the reply here; the text that was held back, if any is wanted."""
         self.finish_reason, self.text_over = reason, True

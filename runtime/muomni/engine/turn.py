@@ -6,7 +6,7 @@ from typing import Protocol
 
 from muomni.models.registry import Models
 from muomni.replies import Reply
-from muomni.requests import Request
+from muomni.requests import Request, SpeechOptions
 
 from .engine import Engine
 from .prompt import Prompt, prepare
@@ -46,6 +46,29 @@ class LoneTurn:
     def join(self, engine: Engine, stream_text: bool) -> Sequence:
         """Be answered by an engine from its next step on."""
         return engine.add(self.request, prompt=self._prompt, timings=self._timings, stream_text=stream_text)
+
+    def remember(self, reply: Reply) -> None:
+        """Nothing."""
+
+    def release(self) -> None:
+        """Nothing."""
+
+
+class SaidTurn:
+    """A text that is spoken as it is."""
+
+    def __init__(self, models: Models, text: str, options: SpeechOptions) -> None:
+        self.request = Request(text, speech=options)
+        self._models, self._text, self._options = models, text, options
+
+    def prepare(self) -> None:
+        """Load what speaking needs, and refuse a Talker that reads no text."""
+        self._models.talker()
+        self._models.preload_speech()
+
+    def join(self, engine: Engine, stream_text: bool) -> Sequence:
+        """Be spoken by an engine from its next step on."""
+        return engine.say(self._text, self._options)
 
     def remember(self, reply: Reply) -> None:
         """Nothing."""

@@ -14,14 +14,22 @@ from starlette.middleware.cors import CORSMiddleware
 from muomni import __version__
 
 from . import errors, health
-from .openai import chat, models
+from .openai import audio_speech, chat, models, responses, transcriptions
 from .realtime import socket
 from .security import Guard, RequestIds
 from .settings import Settings
 from .state import ServerState
 
 PAGE = Path(__file__).parent / "page"
-ROUTERS = (health.router, chat.router, models.router, socket.router)
+ROUTERS = (
+    health.router,
+    chat.router,
+    responses.router,
+    audio_speech.router,
+    transcriptions.router,
+    models.router,
+    socket.router,
+)
 
 
 def create_app(settings: Settings, state: ServerState | None = None) -> FastAPI:

@@ -7,13 +7,14 @@ import time
 from collections import OrderedDict, deque
 from types import TracebackType
 
-from muomni.engine.thread import EngineThread
-from muomni.engine.turn import LoneTurn, Turn
+from muomni.engine.engine import Engine
+from muomni.engine.thread import EngineThread, QueueFullError
+from muomni.engine.turn import LoneTurn, SaidTurn, Turn
 from muomni.errors import UsageError
 from muomni.events import Event, Failed, Finished, SpeechDelta
 from muomni.omni import Omni
 from muomni.replies import Reply
-from muomni.requests import Request
+from muomni.requests import Request, SpeechOptions
 
 from .errors import ApiError
 from .metrics import AnswerMeter, Metrics
@@ -38,7 +39,7 @@ class ServerState:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.omni = Omni.load(settings.model, settings.device, settings.threads)
-        self.engine = EngineThread(self.omni.engine(settings.slots), settings.queue)
+        self.engine = EngineThread(_warm_engine(self.omni, settings.slots), settings.queue)
         self.metrics = Metrics(self.engine)
         self.created = int(time.time())
         self.stopping = False
@@ -72,6 +73,10 @@ class ServerState:
         """A turn of a request of which nothing is remembered."""
         return LoneTurn(self.engine.models, request)
 
+    def said_turn(self, text: str, options: SpeechOptions) -> Turn:
+        """A turn in which a text is spoken as it is."""
+        return SaidTurn(self.engine.models, text, options)
+
     def answer(self, turn: Turn) -> Answer:
         """Begin to answer; the events come from the answer, and leaving it cancels what is left.
 
@@ -82,7 +87,11 @@ class ServerState:
         if self.stopping:
             turn.release()
             raise UsageError("the server is being stopped and takes no more requests")
-        return Answer(self, turn)
+        try:
+            return Answer(self, turn)
+        except QueueFullError:
+            self.metrics.refused.inc()
+            raise
 
     def remember_said(self, audio_id: str, text: str) -> int:
         """Keep a spoken reply's text; the time (Unix, s) at which it is forgotten."""
@@ -102,6 +111,16 @@ class ServerState:
         self.stopping = True
         self.engine.close(grace_s)
         self.omni.close()
+
+
+def _warm_engine(omni: Omni, slots: int) -> Engine:
+    """An engine that has answered once: its first client waits for no loading."""
+    omni.warm_up()
+    engine = omni.engine(slots)
+    engine.add(Request("a", max_new_tokens=2))
+    while not engine.idle:
+        engine.step()
+    return engine
 
 
 class Answer:

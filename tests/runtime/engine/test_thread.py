@@ -6,12 +6,13 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import muomni
 from muomni import Failed, Finished, Request, SpeechDelta, SpeechOptions, TextDelta
 from muomni.engine.thread import EngineThread, QueueFullError
-from muomni.engine.turn import LoneTurn
+from muomni.engine.turn import LoneTurn, SaidTurn
 
 from .conftest import SAMPLES
 
@@ -134,6 +135,34 @@ def test_a_listener_that_fails_costs_only_its_own_request(thread: EngineThread) 
             break
         threading.Event().wait(0.01)
     assert ticket.done and thread.alive
+
+
+def test_a_text_is_spoken_as_it_is_beside_replies(omni: muomni.Omni, thread: EngineThread) -> None:
+    listener, other = Listener(), Listener()
+    thread.submit(SaidTurn(thread.models, "Seven green cups.", SpeechOptions()), listener)
+    thread.submit(LoneTurn(thread.models, Request("Hello!")), other)
+    last = listener.last()
+    assert isinstance(last, Finished) and last.reply.speech is not None
+    alone = omni.speak("Seven green cups.")
+    np.testing.assert_array_equal(last.reply.speech.samples, alone.samples)
+    pieces = [event.samples for event in listener.events if isinstance(event, SpeechDelta)]
+    np.testing.assert_array_equal(np.concatenate(pieces), alone.samples)
+    assert (last.reply.text, last.reply.token_ids) == ("Seven green cups.", ())
+    assert isinstance(other.last(), Finished)
+
+
+def test_a_spoken_text_is_cancelled_within_a_step(thread: EngineThread) -> None:
+    listener = Listener()
+    ticket = thread.submit(SaidTurn(thread.models, "Seven green cups. " * 50, SpeechOptions()), listener)
+    while not listener.events:
+        listener.over.wait(0.001)
+    ticket.cancel()
+    for _ in range(500):
+        if ticket.done:
+            break
+        threading.Event().wait(0.01)
+    assert ticket.done and thread.running == 0
+    assert not any(isinstance(event, Finished) for event in listener.events)
 
 
 def test_closing_ends_what_runs_and_says_so(omni: muomni.Omni) -> None:

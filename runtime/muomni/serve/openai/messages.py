@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from muomni.media.audio import AudioSource
 from muomni.requests import Request
 from muomni.serve.errors import ApiError
 from muomni.serve.state import ServerState
 
 from .media import MediaReader
+from .pauses import RATE_HZ
+from .recording import is_for_ffmpeg, load_recording
 from .types import ImageUrlPart, InputVideoPart, Message, RefusalPart, TextPart, VideoUrlPart
 
 
@@ -19,7 +22,7 @@ class _Turn:
     of_user: bool
     texts: list[str] = field(default_factory=list)
     images: list[bytes] = field(default_factory=list)
-    audio: list[bytes] = field(default_factory=list)
+    audio: list[AudioSource] = field(default_factory=list)
     videos: list[bytes] = field(default_factory=list)
     reply: str | None = None
 
@@ -102,7 +105,8 @@ def _take(message: Message, turns: list[_Turn], media: MediaReader, state: Serve
             elif isinstance(part, VideoUrlPart | InputVideoPart):
                 turn.videos.append(data)
             else:
-                turn.audio.append(data)
+                # What browsers record (WebM, MP4) the media room does not read.
+                turn.audio.append((load_recording(data, RATE_HZ), RATE_HZ) if is_for_ffmpeg(data) else data)
 
 
 def _said(message: Message, state: ServerState) -> str:

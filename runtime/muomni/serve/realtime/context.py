@@ -53,11 +53,11 @@ class Context:
         )
         if goes_on:
             asked = self._question(items[known:], "")
-            turn = self._chat.turn(_with(options, asked))
+            turn = self._chat.turn(with_question(options, asked))
         else:
             asked, history = self.story(items, instructions)
             self._chat, self._known = self._new_chat(), []
-            turn = self._chat.turn(replace(_with(options, asked), history=history))
+            turn = self._chat.turn(replace(with_question(options, asked), history=history))
         self._coming = now, instructions
         return turn
 
@@ -119,5 +119,6 @@ class Context:
         return asked
 
 
-def _with(options: Request, asked: Request) -> Request:
-    return replace(options, text=asked.text, images=asked.images, audio=asked.audio)
+def with_question(options: Request, asked: Request) -> Request:
+    """A request of which all but text and media come from ``options``."""
+    return replace(options, text=asked.text, images=asked.images, video=asked.video, audio=asked.audio)

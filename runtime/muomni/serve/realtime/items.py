@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from .vad import RATE_HZ
 PAUSE_SECONDS = 0.25
 """Between recordings that are heard as one."""
 MOST_AUDIO_BYTES = 15 * 1024 * 1024
-MOST_IMAGE_BYTES = 20 * 1024 * 1024
+MOST_PICTURE_BYTES = 30 * 1024 * 1024
 
 Role = Literal["user", "assistant", "system"]
 
@@ -32,14 +31,14 @@ class Part:
         kind: OpenAI's name of it.
         text: of a text; of audio, what it says, where that is known.
         audio: 16-bit samples (n,) at ``rate_hz``; None where there is none, or where it is no longer kept.
-        image: an encoded picture, with its media type.
+        picture: an encoded picture, or a film, with its media type.
     """
 
-    kind: Literal["input_text", "input_audio", "input_image", "output_text", "output_audio"]
+    kind: Literal["input_text", "input_audio", "input_image", "input_video", "output_text", "output_audio"]
     text: str | None = None
     audio: NDArray[np.int16] | None = None
     rate_hz: int = RATE_HZ
-    image: tuple[str, bytes] | None = None
+    picture: tuple[str, bytes] | None = None
 
     def samples(self) -> Samples:
         """Of audio, in -1…1."""
@@ -54,8 +53,10 @@ class Part:
             if audio_format is not None and self.audio is not None:
                 samples = resampled(self.samples(), self.rate_hz, audio_format.rate_hz)
                 part["audio"] = to_base64(audio_format.encode(samples))
-        elif self.image is not None:
-            part["image_url"] = f"data:{self.image[0]};base64,{to_base64(self.image[1])}"
+        elif self.picture is not None:
+            media_type, data = self.picture
+            name = self.kind.replace("input", "").strip("_") + "_url"
+            part[name] = f"data:{media_type};base64,{to_base64(data)}"
         else:
             part["text"] = self.text or ""
         return part
@@ -131,7 +132,7 @@ def _part(given: Any, role: Role, at: int, heard: AudioFormat) -> Part:
         raise InputError(f"{where}: expected an object, got {type(given).__name__}")
     kind = given.get("type")
     allowed: dict[str, tuple[str, ...]] = {
-        "user": ("input_text", "input_audio", "input_image"),
+        "user": ("input_text", "input_audio", "input_image", "input_video"),
         "assistant": ("output_text", "output_audio"),
         "system": ("input_text",),
     }
@@ -142,7 +143,14 @@ def _part(given: Any, role: Role, at: int, heard: AudioFormat) -> Part:
     if kind == "output_audio":  # what was said counts, not how it sounded
         return Part("output_audio", _text(given, "transcript", where))
     if kind == "input_image":
-        return Part("input_image", image=_image(given.get("image_url"), where))
+        return Part(
+            "input_image", picture=_picture(given.get("image_url"), f"{where}.image_url", ("image/",))
+        )
+    if kind == "input_video":  # ours: OpenAI's API takes no films
+        return Part(
+            "input_video",
+            picture=_picture(given.get("video_url"), f"{where}.video_url", ("video/", "image/")),
+        )
     data = from_base64(_text(given, "audio", where), MOST_AUDIO_BYTES)
     samples = resampled(heard.decode(data), heard.rate_hz, RATE_HZ)
     if not len(samples):
@@ -160,14 +168,16 @@ def _text(given: dict[str, Any], name: str, where: str) -> str:
     return text
 
 
-def _image(url: Any, where: str) -> tuple[str, bytes]:
+def _picture(url: Any, where: str, types: tuple[str, ...]) -> tuple[str, bytes]:
     head, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
-    if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise InputError(f"{where}.image_url: expected data:image/…;base64,…; nothing is fetched")
+    media_type = head.removeprefix("data:").removesuffix(";base64")
+    if not comma or head != f"data:{media_type};base64" or not media_type.startswith(types):
+        expected = " or ".join(f"data:{name}…;base64,…" for name in types)
+        raise InputError(f"{where}: expected {expected}; nothing is fetched")
     try:
-        return head[len("data:") : -len(";base64")], from_base64(data, MOST_IMAGE_BYTES)
-    except (InputError, binascii.Error) as error:
-        raise InputError(f"{where}.image_url: {error}") from None
+        return media_type, from_base64(data, MOST_PICTURE_BYTES)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def question(items: Sequence[Item], instructions: str, spoken_question: str) -> Request | None:
@@ -176,9 +186,15 @@ def question(items: Sequence[Item], instructions: str, spoken_question: str) -> 
     Args:
         instructions: text that comes before theirs.
         spoken_question: stands for the text where there is only sound.
+
+    Raises:
+        InputError: several films.
     """
     parts = [part for item in items for part in item.parts]
-    images = [part.image[1] for part in parts if part.image is not None]
+    images = [part.picture[1] for part in parts if part.picture is not None and part.kind == "input_image"]
+    films = [part.picture[1] for part in parts if part.picture is not None and part.kind == "input_video"]
+    if len(films) > 1:
+        raise InputError(f"one film can be asked about at a time, got {len(films)}")
     sounds = [part.samples() for part in parts if part.audio is not None and part.kind == "input_audio"]
     texts = [instructions] if instructions else []
     texts += [part.text for part in parts if part.text and part.kind == "input_text"]
@@ -186,9 +202,9 @@ def question(items: Sequence[Item], instructions: str, spoken_question: str) -> 
     texts += [p.text for p in parts if p.kind == "input_audio" and p.audio is None and p.text]
     if sounds and len(texts) == bool(instructions):
         texts.append(spoken_question)
-    if not texts and not images and not sounds:
+    if not texts and not images and not films and not sounds:
         return None
     pause = np.zeros(int(PAUSE_SECONDS * RATE_HZ), np.float32)
     joined = [piece for sound in sounds for piece in (pause, sound)][1:]
     audio = (np.concatenate(joined), RATE_HZ) if joined else None
-    return Request("\n".join(texts) or None, images=images, audio=audio)
+    return Request("\n".join(texts) or None, images=images, video=films[0] if films else None, audio=audio)

@@ -24,7 +24,7 @@ from muomni.requests import Request, SpeechOptions
 
 from .audio import from_base64, to_int16
 from .config import ResponseOptions, SessionConfig
-from .context import Context
+from .context import Context, with_question
 from .heard import Decodes, heard_text, ids_within
 from .incoming import IncomingAudio
 from .items import MOST_AUDIO_BYTES, Item, Part, item_from
@@ -426,8 +426,7 @@ class Session:
                 else:
                     items.append(item_from(given, new_id("item"), heard))
         asked, history = self._context.story(items, instructions)
-        request = replace(wish, text=asked.text, images=asked.images, audio=asked.audio, history=history)
-        return self._host.lone_turn(request)
+        return self._host.lone_turn(replace(with_question(wish, asked), history=history))
 
     def remembered(self, exchange: Exchange, reply: Reply) -> None:
         """The conversation has taken a reply in; it may have been cancelled."""
