@@ -25,3 +25,8 @@ def running(settings: Settings) -> Iterator[Server]:
         server.should_exit = True
         thread.join(30)
         assert not thread.is_alive()
+
+
+def address_of(server: Server) -> str:
+    """Host and port."""
+    return f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"

@@ -19,7 +19,7 @@ import soundfile
 import websockets
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
-from tests.serve.running import running
+from tests.serve.running import address_of, running
 
 import muomni
 from muomni.serve.realtime.audio import AudioFormat, resampled
@@ -46,7 +46,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def address(server: Server) -> str:
-    return f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    return address_of(server)
 
 
 def spoken(name: str, silence_s: float = 1.0) -> bytes:
@@ -178,7 +178,7 @@ async def test_pages_of_strangers_are_refused(address: str) -> None:
 
 async def test_browsers_give_their_key_as_a_subprotocol() -> None:
     with running(Settings(port=0, threads=1, api_keys=("secret",))) as guarded:
-        address = f"127.0.0.1:{guarded.servers[0].sockets[0].getsockname()[1]}"
+        address = address_of(guarded)
         protocols = ["realtime", "openai-insecure-api-key.secret"]
         async with websockets.connect(f"ws://{address}/v1/realtime", subprotocols=protocols) as socket:  # type: ignore[arg-type]
             assert socket.subprotocol == "realtime"

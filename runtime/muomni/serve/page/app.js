@@ -86,7 +86,7 @@ const connection = new Connection(
     if (denied) {
       notice("This server asks for a key. Give it in the settings.");
       openSettings();
-    } else if (state === "open") notice("");
+    } else if (state === "open") notice(canHear() ? "" : INSECURE);
     show();
   },
 );
@@ -258,6 +258,7 @@ function show() {
   const written = $("text").value.trim() !== "" || !attachments.empty;
   $("stop").hidden = !busy;
   $("send").hidden = busy && !written;
+  $("send").classList.toggle("idle", !written);
   const on = settings.mode === "push" ? pushed : microphone.on;
   $("mic").setAttribute("aria-pressed", String(on));
   const push = settings.mode === "push";

@@ -51,6 +51,7 @@ export class Timeline {
       marks.push(`<path d="M${at} ${name === "text" ? 2 : 9}V${name === "text" ? 17 : 26}"/>`);
       marks.push(`<text x="${anchor === "end" ? at - 3 : at + 3}" y="${y}" text-anchor="${anchor}">${name} ${duration(this.at[name])}</text>`);
     }
+    if (decided && x(decided) > 75) marks.push(`<text x="1" y="6">pause ${duration(decided)}</text>`);
     const holder = document.createElement("div");
     holder.className = "timeline";
     holder.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"><title></title>${bars.join("")}${marks.join("")}</svg>`;
