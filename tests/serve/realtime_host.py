@@ -8,7 +8,7 @@ from typing import Any
 import muomni
 from muomni import Failed, Finished, Request
 from muomni.engine.turn import LoneTurn, Turn
-from muomni.serve.realtime.audio import Samples
+from muomni.live.silero import Samples
 from muomni.serve.realtime.session import Listener
 
 

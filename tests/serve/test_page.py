@@ -116,7 +116,7 @@ def test_ask_aloud_hear_the_reply_and_interrupt_it(server: Server, tmp_path: Pat
         heard = reply.locator("p").first.evaluate("node => node.firstChild.textContent")
         unheard = reply.locator(".unheard").inner_text()
         assert unheard and reply.locator("p").first.inner_text() == heard + unheard
-        expect(page.locator("li.model > p").nth(2)).to_have_text(
+        expect(page.locator("li.model").nth(2).locator("p").first).to_have_text(
             "Tuesday comes after Monday.", timeout=10_000
         )
         expect(page.locator(".timeline")).to_have_count(3, timeout=10_000)

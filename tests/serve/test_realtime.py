@@ -22,7 +22,8 @@ from pydantic import TypeAdapter
 from tests.serve.running import address_of, running
 
 import muomni
-from muomni.serve.realtime.audio import AudioFormat, resampled
+from muomni.live.rate import resampled
+from muomni.serve.realtime.audio import AudioFormat
 from muomni.serve.server import Server
 from muomni.serve.settings import Settings
 

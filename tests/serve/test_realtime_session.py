@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.serve.realtime_host import SteppedHost, loud
 
 import muomni
-from muomni.serve.realtime.audio import AudioFormat, resampled
+from muomni.live.rate import resampled
+from muomni.serve.realtime.audio import AudioFormat
 from muomni.serve.realtime.session import HANDLERS, Session
 
 SAMPLES = Path(__file__).parents[2] / "checkpoints" / "demo" / "samples"

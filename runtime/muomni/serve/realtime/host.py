@@ -11,11 +11,11 @@ from muomni.engine.engine import Engine
 from muomni.engine.sequence import Sequence
 from muomni.engine.turn import Turn
 from muomni.events import SpeechDelta
+from muomni.live.heard import Decodes
 from muomni.replies import Reply
 from muomni.requests import Request
 from muomni.serve.state import Answer, ServerState
 
-from .heard import Decodes
 from .session import Listener
 
 AHEAD_SECONDS = 8.0

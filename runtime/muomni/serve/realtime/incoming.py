@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from muomni.errors import InputError
+from muomni.live.rate import RateStream
+from muomni.live.silero import WINDOW, Samples
+from muomni.live.turns import RATE_HZ, STARTING_WINDOWS, Judge, Spoken, TurnDetector
 
-from .audio import AudioFormat, RateStream, Samples
+from .audio import AudioFormat
 from .config import TurnDetection
-from .vad import RATE_HZ, STARTING_WINDOWS, WINDOW, Judge, Spoken, TurnDetector
 
 LONGEST_SECONDS = 120
 """What the buffer holds while nobody looks for turns; far more than a model hears at once."""

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muomni.errors import InputError
+from muomni.live.rate import resampled
+from muomni.live.silero import Samples
+from muomni.live.turns import RATE_HZ
 from muomni.requests import Request
 
-from .audio import AudioFormat, Samples, from_base64, resampled, to_base64, to_int16
-from .vad import RATE_HZ
+from .audio import AudioFormat, from_base64, to_base64, to_int16
 
 PAUSE_SECONDS = 0.25
 """Between recordings that are heard as one."""

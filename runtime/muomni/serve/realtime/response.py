@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muomni.errors import MuomniError
+from muomni.live.rate import RateStream
+from muomni.live.silero import Samples
 from muomni.replies import Reply, Usage
 
-from .audio import AudioFormat, RateStream, Samples, to_base64, to_int16
+from .audio import AudioFormat, to_base64, to_int16
 from .items import Item, Part
 
 Send = Callable[[dict[str, Any]], None]

@@ -18,6 +18,8 @@ from muomni.engine.conversation import Conversation
 from muomni.engine.turn import Turn
 from muomni.errors import ExecutionError, InputError, MuomniError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
+from muomni.live.heard import Decodes, heard_text, ids_within
+from muomni.live.turns import RATE_HZ, Judge, Spoken
 from muomni.models.sampling import SamplingOptions
 from muomni.replies import Reply
 from muomni.requests import Request, SpeechOptions
@@ -25,11 +27,9 @@ from muomni.requests import Request, SpeechOptions
 from .audio import from_base64, to_int16
 from .config import ResponseOptions, SessionConfig
 from .context import Context, with_question
-from .heard import Decodes, heard_text, ids_within
 from .incoming import IncomingAudio
 from .items import MOST_AUDIO_BYTES, Item, Part, item_from
 from .response import Reason, Response
-from .vad import RATE_HZ, Judge, Spoken
 
 MOST_ITEMS = 1000
 MOST_KEPT_BYTES = 16 * 1024 * 1024
@@ -105,7 +105,7 @@ class Session:
         judge: finds speech; None refuses ``server_vad``.
 
     Example:
-        >>> session = Session(host, print, silero())
+        >>> session = Session(host, print, Silero())
         >>> session.open()
         >>> session.receive('{"type": "response.create"}')
         >>> while session.work(): ...

@@ -10,13 +10,13 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from muomni.live.silero import Silero
 from muomni.serve.errors import ApiError
 from muomni.serve.state import ServerState
 
 from .host import ServedHost
 from .outbox import Outbox, SlowClientError
 from .session import Session, new_id
-from .vad import silero
 
 PROTOCOL = "realtime"
 """A browser cannot set headers, and gives its key as a second subprotocol beside this one."""
@@ -40,7 +40,7 @@ async def realtime(socket: WebSocket, model: str | None = None) -> None:
         await _refuse(socket, str(error), "model_not_found")
         return
     outbox = Outbox(socket.send_text, state.settings.limits.slow_reader_s)
-    session = Session(ServedHost(state), outbox.put, silero())
+    session = Session(ServedHost(state), outbox.put, Silero())
     session.open()
     await serve(socket, session, outbox)
 

