@@ -61,7 +61,7 @@ def create_app(settings: Settings, state: ServerState | None = None) -> FastAPI:
     )
     errors.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, responses=errors.RESPONSES)
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     # The last one is the outermost.

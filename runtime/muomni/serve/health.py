@@ -36,7 +36,11 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ready", "model": state_of(request).model_id})
 
 
-@router.get("/metrics")
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {CONTENT_TYPE_LATEST.partition(";")[0]: {}}}},
+)
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     return Response(generate_latest(state_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -56,3 +56,6 @@ class PcmChunks:
 
     def finish(self) -> bytes:
         return self._rest + pcm16(self._changer.finish())
+
+    def close(self) -> None:
+        """Nothing is held."""

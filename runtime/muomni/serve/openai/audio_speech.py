@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -42,7 +42,7 @@ class SpeechRequest(Body):
 @router.post(
     "/speech",
     response_class=Response,
-    responses={200: {"content": {name: {} for name in MEDIA_TYPES.values()}}},
+    responses={200: {"content": {kind: {} for kind in (*MEDIA_TYPES.values(), "text/event-stream")}}},
 )
 async def create_speech(body: SpeechRequest, request: Request) -> Response:
     """Speak a text. The sound is sent while it is made."""
@@ -60,7 +60,7 @@ async def create_speech(body: SpeechRequest, request: Request) -> Response:
     async with AsyncExitStack() as open_answer:
         answer = await open_answer.enter_async_context(state.answer(state.said_turn(body.input, options)))
         first = await unless_gone(request, _first(answer))
-        making = encoder(kind, first.sample_rate)
+        making = open_answer.enter_context(closing(encoder(kind, first.sample_rate)))
         kept = open_answer.pop_all()
     if body.stream_format == "sse":
         return sse.stream(_lines(first, answer, making, kept), state.bundle_folder)

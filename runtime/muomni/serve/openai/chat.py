@@ -23,7 +23,7 @@ from muomni.serve.waiting import unless_gone
 
 from . import sse
 from .chat_stream import ChatStream
-from .messages import request_of
+from .messages import asked_of
 from .objects import logprobs_object, new_id, usage_object
 from .sound_files import encoded
 from .types import ChatRequest
@@ -43,16 +43,13 @@ class Head:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
-@router.post("/completions", response_model=None)
+@router.post("/completions", response_model=None, responses=sse.DOCUMENTED)
 async def create_chat_completion(body: ChatRequest, request: Request) -> Response:
     """Answer the last message: text, pictures, recordings and films in; text, and speech where it is asked for, out."""
     state = state_of(request)
     refuse_unsupported(body)
     state.check_model(body.model)
-    # Base64 and downloads are no work for the event loop.
-    asked = await unless_gone(
-        request, asyncio.to_thread(request_of, body.messages, state, frames_of(body, state))
-    )
+    asked = await asked_of(body.messages, state, request, frames_of(body, state))
     question = replace(asked, **options_of(body, state))
     head = Head(new_id("chatcmpl-"), int(time.time()), state.model_id)
     async with AsyncExitStack() as open_answers:

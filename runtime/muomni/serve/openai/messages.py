@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
+
+from starlette.requests import Request as HttpRequest
 
 from muomni.media.audio import AudioSource
 from muomni.requests import Request
 from muomni.serve.errors import ApiError
 from muomni.serve.state import ServerState
+from muomni.serve.waiting import unless_gone
 
 from .media import MediaReader
 from .pauses import RATE_HZ
@@ -41,6 +45,15 @@ class _Turn:
             video=self.videos[0] if self.videos else None,
             video_frames=video_frames,
         )
+
+
+async def asked_of(
+    messages: list[Message], state: ServerState, request: HttpRequest, video_frames: int | None = None
+) -> Request:
+    """As :func:`request_of`; base64 and downloads are no work for the event loop."""
+    if all(message.content is None or isinstance(message.content, str) for message in messages):
+        return request_of(messages, state, video_frames)
+    return await unless_gone(request, asyncio.to_thread(request_of, messages, state, video_frames))
 
 
 def request_of(messages: list[Message], state: ServerState, video_frames: int | None = None) -> Request:

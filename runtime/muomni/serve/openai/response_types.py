@@ -106,10 +106,9 @@ def messages_of(body: ResponseRequest) -> list[Message]:
             )
         param = f"input.{number}.content"
         content: str | list[Part] | None
-        if isinstance(item.content, list):
-            content = [_part(one, param) for one in item.content]
-        else:
-            content = item.content
+        content = (
+            [_part(one, param) for one in item.content] if isinstance(item.content, list) else item.content
+        )
         messages.append(Message(role=item.role, content=content))
     return messages
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -20,7 +19,7 @@ from muomni.serve.state import Answer
 from muomni.serve.waiting import unless_gone
 
 from . import sse
-from .messages import request_of
+from .messages import asked_of
 from .objects import new_id
 from .response_types import ResponseRequest, messages_of, refuse_unsupported
 
@@ -29,13 +28,13 @@ TOKENS_LEFT_FREE = 128
 """With truncation, what is forgotten makes room for so many ids where the request does not say how many."""
 
 
-@router.post("", response_model=None)
+@router.post("", response_model=None, responses=sse.DOCUMENTED)
 async def create_response(body: ResponseRequest, request: Request) -> Response:
     """Answer the last message of the input."""
     state = state_of(request)
     refuse_unsupported(body)
     state.check_model(body.model)
-    asked = await unless_gone(request, asyncio.to_thread(request_of, messages_of(body), state))
+    asked = await asked_of(messages_of(body), state, request)
     truncate = body.truncation == "auto"
     most = state.settings.limits.tokens
     question = replace(

@@ -41,6 +41,10 @@ class Encoder(Protocol):
         """The rest of the file."""
         ...
 
+    def close(self) -> None:
+        """Give back what an encoder holds whose file nobody wants any more."""
+        ...
+
 
 def encoder(kind: str, rate_hz: int) -> Encoder:
     """An encoder of a stream of samples at ``rate_hz``; ``kind`` is a key of :data:`MEDIA_TYPES`.
@@ -98,6 +102,9 @@ class _Wav:
     def finish(self) -> bytes:
         return self._header
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class _SoundFile:
     """What libsndfile writes, as far as it is settled."""
@@ -118,6 +125,9 @@ class _SoundFile:
         self._file.write(np.clip(self._changer.finish(), -1, 1))
         self._file.close()
         return self._new()
+
+    def close(self) -> None:
+        self._file.close()
 
     def _new(self) -> bytes:
         made = self._buffer.getbuffer()[self._given :].tobytes()
@@ -189,6 +199,9 @@ class _Aac:
         self._container.mux(self._stream.encode(None))
         self._container.close()
         return self._new()
+
+    def close(self) -> None:
+        self._container.close()
 
     def _new(self) -> bytes:
         made = self._buffer.getvalue()

@@ -11,6 +11,8 @@ from fastapi.responses import StreamingResponse
 from muomni.errors import MuomniError
 from muomni.serve.errors import api_error
 
+DOCUMENTED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+"""What the OpenAPI document says of a handler that can stream."""
 DONE = b"data: [DONE]\n\n"
 
 

@@ -23,10 +23,13 @@ from .recording import load_recording
 from .transcribing import Segment, transcribe
 
 router = APIRouter(prefix="/v1/audio", tags=["audio"])
+MEDIA_TYPES = ("text/event-stream", "text/plain", "text/vtt", "application/x-subrip")
 Format = Literal["json", "text", "srt", "verbose_json", "vtt"]
 
 
-@router.post("/transcriptions", response_model=None)
+@router.post(
+    "/transcriptions", response_model=None, responses={200: {"content": {kind: {} for kind in MEDIA_TYPES}}}
+)
 async def create_transcription(
     request: Request,
     file: Annotated[UploadFile, File(description="The recording.")],
