@@ -59,6 +59,7 @@ class SteppedHost:
     """What a session needs of its server."""
 
     model, can_hear, can_speak, most_tokens = "demo", True, True, 64
+    context_length = 384
 
     def __init__(self, omni: muomni.Omni) -> None:
         self.omni = omni

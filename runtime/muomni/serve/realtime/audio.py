@@ -22,6 +22,7 @@ class AudioFormat:
 
     Attributes:
         name: ``audio/pcm`` (16 bits, little-endian, mono), ``audio/pcmu`` (G.711 µ-law) or ``audio/pcma`` (A-law).
+        pcm_rate_hz: of ``audio/pcm``; the Live API knows 16 kHz as well.
 
     Example:
         >>> AudioFormat("audio/pcmu").seconds(4000)
@@ -29,10 +30,11 @@ class AudioFormat:
     """
 
     name: str
+    pcm_rate_hz: int = PCM_RATE_HZ
 
     @property
     def rate_hz(self) -> int:
-        return PCM_RATE_HZ if self.name == "audio/pcm" else G711_RATE_HZ
+        return self.pcm_rate_hz if self.name == "audio/pcm" else G711_RATE_HZ
 
     @property
     def bytes_per_sample(self) -> int:
@@ -41,6 +43,10 @@ class AudioFormat:
     def seconds(self, size: int) -> float:
         """Of so many bytes."""
         return size / (self.rate_hz * self.bytes_per_sample)
+
+    def silence(self, size: int) -> bytes:
+        """So many bytes of it."""
+        return {"audio/pcm": b"\x00", "audio/pcmu": b"\xff", "audio/pcma": b"\xd5"}[self.name] * size
 
     def decode(self, data: bytes) -> Samples:
         """Bytes to samples (n,) in -1…1.

@@ -28,15 +28,21 @@ class FormatConfig(_Part):
     """``{"type": "audio/pcm", "rate": 24000}``, or G.711."""
 
     type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"] = "audio/pcm"
-    rate: Literal[24000] | None = None
+    rate: Literal[16000, 24000] | None = None  # 16 kHz: not OpenAI's Realtime API, but its Live API
+
+    @classmethod
+    def of(cls, audio_format: AudioFormat) -> FormatConfig:
+        """The same, as a client would write it."""
+        rate = audio_format.rate_hz if audio_format.name == "audio/pcm" else None
+        return cls.model_validate({"type": audio_format.name, "rate": rate})
 
     @property
     def format(self) -> AudioFormat:
-        return AudioFormat(self.type)
+        return AudioFormat(self.type, self.rate or PCM_RATE_HZ)
 
     def shown(self) -> dict[str, Any]:
         """As the session shows it."""
-        return {"type": self.type} | ({"rate": PCM_RATE_HZ} if self.type == "audio/pcm" else {})
+        return {"type": self.type} | ({"rate": self.rate or PCM_RATE_HZ} if self.type == "audio/pcm" else {})
 
 
 class TurnDetection(_Part):

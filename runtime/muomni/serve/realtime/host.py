@@ -54,9 +54,9 @@ def _nothing() -> None:
 class ServedTurn:
     """A turn in the engine's thread."""
 
-    def __init__(self, state: ServerState, turn: Turn, listener: Listener) -> None:
+    def __init__(self, state: ServerState, turn: Turn, listener: Listener, ahead_s: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._listener = listener
+        self._listener, self._ahead_s = listener, ahead_s
         self._turn = WatchedTurn(turn)
         self._turn.on_release = self._from_engine
         self._cancelled = asyncio.Event()
@@ -83,7 +83,7 @@ class ServedTurn:
     async def _pace(self, seconds: float) -> None:
         """Wait while much has been sent that cannot have been played yet."""
         self._played_until = max(self._played_until, self._loop.time()) + seconds
-        wait = self._played_until - self._loop.time() - AHEAD_SECONDS
+        wait = self._played_until - self._loop.time() - self._ahead_s
         if wait > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._cancelled.wait(), wait)
@@ -101,8 +101,8 @@ class ServedTurn:
 class ServedHost:
     """What sessions need of the server; see :class:`muomni.serve.realtime.session.Host`."""
 
-    def __init__(self, state: ServerState) -> None:
-        self._state = state
+    def __init__(self, state: ServerState, ahead_s: float = AHEAD_SECONDS) -> None:
+        self._state, self._ahead_s = state, ahead_s
         models, manifest = state.engine.models, state.omni.manifest
         self.model = state.model_id
         self.tokenizer: Decodes = models.tokenizer()
@@ -110,10 +110,9 @@ class ServedHost:
         self.can_speak = manifest.talker is not None and manifest.vocoder is not None
         self.spoken_question = manifest.prompt.default_spoken_question
         self.transcript_question = manifest.prompt.default_audio_question
+        self.context_length = models.thinker().stage.context_length
         # Room for a few turns besides.
-        self.most_tokens = min(
-            state.settings.limits.tokens, max(64, models.thinker().stage.context_length // 6)
-        )
+        self.most_tokens = min(state.settings.limits.tokens, max(64, self.context_length // 6))
 
     def new_chat(self) -> Conversation:
         return self._state.omni.chat()
@@ -122,4 +121,4 @@ class ServedHost:
         return self._state.turn(request)
 
     def run(self, turn: Turn, listener: Listener) -> ServedTurn:
-        return ServedTurn(self._state, turn, listener)
+        return ServedTurn(self._state, turn, listener, self._ahead_s)

@@ -24,8 +24,8 @@ from muomni.models.sampling import SamplingOptions
 from muomni.replies import Reply
 from muomni.requests import Request, SpeechOptions
 
-from .audio import from_base64, to_int16
-from .config import ResponseOptions, SessionConfig
+from .audio import AudioFormat, from_base64, to_int16
+from .config import FormatConfig, ResponseOptions, SessionConfig
 from .context import Context, with_question
 from .incoming import IncomingAudio
 from .items import MOST_AUDIO_BYTES, Item, Part, item_from
@@ -36,6 +36,7 @@ MOST_KEPT_BYTES = 16 * 1024 * 1024
 """Sound of earlier items; beyond it the oldest is let go of."""
 MOST_RESPONSES = 4
 """At once, those beside the conversation included."""
+PCM = AudioFormat("audio/pcm")
 ROUNDING_MS = 50
 """A client's clock may say that it has played a little more than it was sent."""
 
@@ -65,6 +66,7 @@ class Host(Protocol):
         spoken_question: what is asked of a recording that comes without a text.
         transcript_question: what is asked to have it written down.
         most_tokens: of a reply, where a client sets no limit.
+        context_length: positions of the model's context.
     """
 
     model: str
@@ -73,6 +75,7 @@ class Host(Protocol):
     spoken_question: str
     transcript_question: str
     most_tokens: int
+    context_length: int
     tokenizer: Decodes
 
     def new_chat(self) -> Conversation: ...
@@ -103,6 +106,7 @@ class Session:
         host: see :class:`Host`.
         send: takes a server event, ready to be written as JSON.
         judge: finds speech; None refuses ``server_vad``.
+        audio_format: of both ways, until the client asks for another.
 
     Example:
         >>> session = Session(host, print, Silero())
@@ -111,9 +115,17 @@ class Session:
         >>> while session.work(): ...
     """
 
-    def __init__(self, host: Host, send: Callable[[dict[str, Any]], None], judge: Judge | None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        send: Callable[[dict[str, Any]], None],
+        judge: Judge | None,
+        audio_format: AudioFormat = PCM,
+    ) -> None:
         self.id = new_id("sess")
         self.config = SessionConfig(output_modalities=["audio"] if host.can_speak else ["text"])
+        chosen = FormatConfig.of(audio_format)
+        self.config.audio.input.format = self.config.audio.output.format = chosen
         if judge is None:
             self.config.audio.input.turn_detection = None
         self.items: list[Item] = []
@@ -139,7 +151,7 @@ class Session:
         """Follow a client event; what is wrong with it is an ``error`` event."""
         self._client_event = None
         try:
-            event = _parsed(text)
+            event = parsed_event(text)
             self._client_event = event.get("event_id") if isinstance(event.get("event_id"), str) else None
             handler = HANDLERS.get(event["type"])
             if handler is None:
@@ -474,6 +486,12 @@ class Session:
 
     # -- helpers
 
+    def forget_unheard(self, item_id: str) -> None:
+        """Of a reply that was cut off: what was not sent was not heard."""
+        item = self.items[self._index(item_id)]
+        if item.parts and item.parts[0].kind == "output_audio":
+            self._truncate(item, item.audio_ms)
+
     @property
     def context_positions(self) -> int:
         """Positions of the model's context that the conversation takes."""
@@ -600,12 +618,20 @@ HANDLERS: dict[str, Callable[[Session, dict[str, Any]], None]] = {
 }
 
 
+def validation_error(error: ValidationError) -> ClientError:
+    """The first thing that is wrong, in our words."""
+    first = error.errors()[0]
+    param = ".".join(map(str, first["loc"]))
+    return ClientError(f"{param}: {first['msg']}, got {str(first['input'])[:100]!r}", param=param)
+
+
 def new_id(kind: str) -> str:
     """A fresh id, such as ``item_…``."""
     return f"{kind}_{uuid4().hex[:20]}"
 
 
-def _parsed(text: str | bytes) -> dict[str, Any]:
+def parsed_event(text: str | bytes) -> dict[str, Any]:
+    """A client event. Raises ClientError unless it is an object with a type."""
     try:
         event = json.loads(text)
     except (ValueError, RecursionError) as error:

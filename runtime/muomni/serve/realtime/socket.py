@@ -1,4 +1,4 @@
-"""``/v1/realtime``: a session at the end of a websocket."""
+"""``/v1/realtime`` and ``/v1/live/sessions``: a session at the end of a websocket."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from muomni.live.silero import Silero
 from muomni.serve.errors import ApiError
+from muomni.serve.security import WEBSOCKET_KEY
 from muomni.serve.state import ServerState
 
+from . import live as live_api
 from .host import ServedHost
+from .live import LiveSession
 from .outbox import Outbox, SlowClientError
 from .session import Session, new_id
 
@@ -22,7 +25,7 @@ PROTOCOL = "realtime"
 """A browser cannot set headers, and gives its key as a second subprotocol beside this one."""
 IDLE_SECONDS = 900
 """A session to which nothing is sent, and that answers nothing."""
-GONE, POLICY, INTERNAL = 1001, 1008, 1011
+NORMAL, GONE, POLICY, INTERNAL = 1000, 1001, 1008, 1011
 
 log = logging.getLogger("muomni.serve")
 router = APIRouter()
@@ -45,6 +48,20 @@ async def realtime(socket: WebSocket, model: str | None = None) -> None:
     await serve(socket, session, outbox)
 
 
+@router.websocket("/v1/live/sessions")
+async def live(socket: WebSocket) -> None:
+    """OpenAI's Live API: sound both ways, all the time."""
+    state: ServerState = socket.app.state.server
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(
+        subprotocol=offered[0] if offered and not offered[0].startswith(WEBSOCKET_KEY) else None
+    )
+    outbox = Outbox(socket.send_text, state.settings.limits.slow_reader_s)
+    host = ServedHost(state, live_api.AHEAD_SECONDS)
+    session = LiveSession(host, outbox.put, Silero(), state.check_model, outbox.end)
+    await serve(socket, session, outbox)
+
+
 async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
     """Run a session until its client leaves, or is left.
 
@@ -57,6 +74,7 @@ async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+        code = NORMAL  # it was told that it is over
     except (WebSocketDisconnect, ConnectionError):
         pass
     except SlowClientError:
