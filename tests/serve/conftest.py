@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
-pytest.importorskip("fastapi")
-openai = pytest.importorskip("openai")
-
-from muomni.serve.server import Server, bound_socket  # noqa: E402
-from muomni.serve.settings import Settings  # noqa: E402
-from muomni.serve.state import ServerState  # noqa: E402
+from muomni.serve.server import Server, bound_socket
+from muomni.serve.settings import Settings
+from muomni.serve.state import ServerState
 
 SAMPLES = Path(__file__).parents[2] / "checkpoints" / "demo" / "samples"
 LONG = "Tell me something about the sea."

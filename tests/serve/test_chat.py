@@ -209,6 +209,8 @@ TOOL = {
         ({"temperature": 3}, "temperature"),
         ({"top_p": 0}, "top_p"),
         ({"n": 0}, "n"),
+        ({"n": 9}, "n"),
+        ({"video_frames": 99}, "video_frames"),
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"max_tokens": "many"}, "max_tokens"),
         ({"messages": []}, "messages"),

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx2 as httpx
@@ -165,11 +166,9 @@ def ended(connection: socket.socket, seconds: float) -> bytes:
     """What still comes until the other side closes."""
     connection.settimeout(seconds)
     data = b""
-    try:
+    with suppress(ConnectionResetError):
         while piece := connection.recv(65536):
             data += piece
-    except ConnectionResetError:
-        pass
     return data
 
 
@@ -184,6 +183,19 @@ def test_connections_that_send_nothing_are_closed(impatient: Running) -> None:
         ended(connection, 5)
         connection.close()
     wait_for_connections(impatient, 0)
+
+
+@pytest.mark.parametrize("line", [b"x-filler: " + b"x" * 1000 + b"\r\n", b"x" * 1000])
+def test_heads_without_an_end_are_refused(running: Running, line: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), 10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-begun: ")
+        answer = b""
+        with pytest.raises(OSError):  # it is closed before 2 MB were taken
+            for _ in range(2000):
+                connection.sendall(line)
+        with suppress(ConnectionResetError):
+            answer = connection.recv(1000)
+        assert answer[:12] in (b"", b"HTTP/1.1 431")
 
 
 def test_more_connections_than_may_be_are_turned_away(impatient: Running) -> None:

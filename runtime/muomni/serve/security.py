@@ -58,7 +58,6 @@ class Guard:
         self._checks_host = settings.is_loopback and not settings.api_keys
         self._known_hosts = {
             "localhost",
-            "testserver",
             *(urlsplit(origin).hostname or "" for origin in settings.cors),
         }
 

@@ -53,18 +53,29 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
+        self._head_bytes, self._in_head = 0, False
         if len(self.connections) > self.limits.connections:
-            transport.write(
-                b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-            )
-            transport.close()
+            self._refuse(b"503 Service Unavailable")
         else:
             self._expect_more()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._in_head:  # the parser itself takes heads without an end
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.head_bytes:
+                self._refuse(b"431 Request Header Fields Too Large")
+                return
         if self.transport.get_protocol() is self:  # else it is a websocket's now
             self._expect_more()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes, self._in_head = 0, True
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -88,6 +99,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if cycle is None or cycle.response_complete or cycle.more_body:
             self._start_timer(self.limits.idle_s, self._close_idle)
+
+    def _refuse(self, status: bytes) -> None:
+        self._stop_timer()
+        self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        self.transport.close()
 
     def _close_idle(self) -> None:
         cycle = self.cycle

@@ -15,13 +15,13 @@ class Limits:
 
     Attributes:
         body_bytes: of a request's body; a websocket's message as well.
+        head_bytes: of a request before its body.
         media: images, recordings and films of one request, earlier turns included.
         video_frames: that one film may be looked at.
         tokens: of one reply.
         choices: replies of one request (``n``).
         messages: of one request.
         speech_characters: of a text that is spoken as it is.
-        recording_seconds: of what is transcribed.
         connections: at a time, websockets included.
         idle_s: a connection on which no request begins, or goes on, is closed.
         slow_reader_s: a reader that takes nothing for so long, while something waits for it, is dropped.
@@ -30,13 +30,13 @@ class Limits:
     """
 
     body_bytes: int = 64 << 20
+    head_bytes: int = 64 << 10
     media: int = 16
     video_frames: int = 16
     tokens: int = 4096
     choices: int = 8
     messages: int = 512
     speech_characters: int = 4096
-    recording_seconds: int = 3600
     connections: int = 1024
     idle_s: float = 30.0
     slow_reader_s: float = 20.0

@@ -48,6 +48,10 @@ async def create_chat_completion(body: ChatRequest, request: Request) -> Respons
     """Answer the last message: text, pictures, recordings and films in; text, and speech where it is asked for, out."""
     state = state_of(request)
     refuse_unsupported(body)
+    if (body.n or 1) > state.settings.limits.choices:
+        raise ApiError(
+            f"n: at most {state.settings.limits.choices}, got {body.n}", param="n", code="invalid_value"
+        )
     state.check_model(body.model)
     asked = await asked_of(body.messages, state, request, frames_of(body, state))
     question = replace(asked, **options_of(body, state))
