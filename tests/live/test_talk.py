@@ -117,7 +117,11 @@ def test_who_interrupts_is_heard_and_the_rest_is_forgotten(omni: muomni.Omni) ->
     samples, rate = soundfile.read(SAMPLES / "days.wav", dtype="float32")
     full = other.say("Answer the question.", audio=(samples, rate), truncate=True)
     assert full.text == whole
-    ids = [n for n in range(1, len(full.token_ids)) if heard.startswith(omni.tokenizer.decode(full.token_ids[:n]))]
+    ids = [
+        n
+        for n in range(1, len(full.token_ids))
+        if heard.startswith(omni.tokenizer.decode(full.token_ids[:n]))
+    ]
     assert len(ids) < len(full.token_ids)
 
 
@@ -170,7 +174,9 @@ class FakeDevices(ModuleType):
         class InputStream(Stream):
             def run(self) -> None:
                 for at in range(20):
-                    self.callback(np.full((self.blocksize, 1), at / 20, np.float32), self.blocksize, None, None)
+                    self.callback(
+                        np.full((self.blocksize, 1), at / 20, np.float32), self.blocksize, None, None
+                    )
 
         self.OutputStream, self.InputStream = OutputStream, InputStream
         self.sleep = lambda milliseconds: None
@@ -220,7 +226,8 @@ def test_play_speaks_what_is_answered(devices: FakeDevices, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("failure", "says"), [(ImportError("sounddevice"), "muomni\\[live\\]"), (OSError("PortAudio"), "libportaudio2")]
+    ("failure", "says"),
+    [(ImportError("sounddevice"), "muomni\\[live\\]"), (OSError("PortAudio"), "libportaudio2")],
 )
 def test_what_is_missing_is_said_with_its_install_line(
     monkeypatch: pytest.MonkeyPatch, failure: Exception, says: str
@@ -238,7 +245,9 @@ def test_what_is_missing_is_said_with_its_install_line(
         import_sounddevice()
 
 
-def test_a_machine_without_a_microphone_says_so(devices: FakeDevices, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_microphone_says_so(
+    devices: FakeDevices, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def none(kind: str) -> SimpleNamespace:
         raise devices.PortAudioError("no input device")
 

@@ -46,7 +46,9 @@ def test_speech_is_one_turn(name: str, gain: float, noise_db: float | None) -> N
     samples = speech(name)
     if noise_db is not None:
         loudness = np.sqrt(np.mean(samples[RATE_HZ:-RATE_HZ] ** 2))
-        samples = samples + NOISE.normal(0, loudness * 10 ** (-noise_db / 20), len(samples)).astype(np.float32)
+        samples = samples + NOISE.normal(0, loudness * 10 ** (-noise_db / 20), len(samples)).astype(
+            np.float32
+        )
     start, stop = TurnDetector(Silero(), prefix_padding_ms=0).push(samples * np.float32(gain))
     assert (start.what, stop.what) == ("started", "stopped")
     loud = np.flatnonzero(np.abs(speech(name)) > 0.05)
@@ -101,6 +103,8 @@ def test_turns_alternate_and_cutting_makes_no_difference(
     samples = np.ones(WINDOW * len(likely), np.float32)
     events = [e for at in range(0, len(samples), piece) for e in turns.push(samples[at : at + piece])]
     assert events == whole
-    assert [e.what for e in events] == ["started", "stopped"] * (len(events) // 2) + ["started"] * (len(events) % 2)
+    assert [e.what for e in events] == ["started", "stopped"] * (len(events) // 2) + ["started"] * (
+        len(events) % 2
+    )
     for start, stop in zip(events[::2], events[1::2], strict=False):
         assert 0 <= start.at < stop.at <= len(samples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,7 @@ from tests.serve.running import address_of, running
 import muomni
 from muomni.live.rate import resampled
 from muomni.serve.realtime.audio import AudioFormat
+from muomni.serve.realtime.session import HANDLERS
 from muomni.serve.server import Server
 from muomni.serve.settings import Settings
 
@@ -203,6 +205,70 @@ async def test_many_conversations_at_once(address: str, server: Server) -> None:
     replies = await asyncio.gather(*(one() for _ in range(8)))
     assert len(set(replies)) == 1 and "Tuesday" in replies[0]
     await settled(server)
+
+
+VALUES = (
+    None,
+    1,
+    -1,
+    1e300,
+    True,
+    "",
+    "x",
+    "A" * 3000,
+    [],
+    [[[]]],
+    {},
+    {"type": "message"},
+    {"audio": {"input": None}},
+)
+FIELDS = (
+    "session",
+    "audio",
+    "item",
+    "item_id",
+    "response",
+    "audio_end_ms",
+    "previous_item_id",
+    "content_index",
+)
+
+
+async def test_malformed_frames_and_clients_that_vanish(address: str, server: Server) -> None:
+    """Two thousand frames that mean nothing, and connections that break in the middle of a reply."""
+
+    async def torment(seed: int) -> None:
+        draw = random.Random(seed)
+        socket = await websockets.connect(f"ws://{address}/v1/realtime", max_size=None)
+        answers: list[dict[str, Any]] = []
+
+        async def read() -> None:
+            async for message in socket:
+                answers.append(json.loads(message))
+
+        reading = asyncio.create_task(read())
+        for _ in range(500):
+            event: dict[str, Any] = {name: draw.choice(VALUES) for name in FIELDS if draw.random() < 0.3}
+            frame: str | bytes = json.dumps({"type": draw.choice(sorted(HANDLERS)), **event})
+            if draw.random() < 0.1:
+                frame = frame[: draw.randrange(len(frame))]
+            await socket.send(draw.randbytes(50) if draw.random() < 0.05 else frame)
+        await socket.send('{"type": "response.cancel", "response_id": "none", "event_id": "last"}')
+        async with asyncio.timeout(60):
+            while not answers or answers[-1].get("error", {}).get("event_id") != "last":
+                await asyncio.sleep(0.01)
+        assert len(answers) > 400
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": LONG}]}
+        await socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+        await socket.send('{"type": "response.create"}')
+        await asyncio.sleep(draw.random() * 0.2)
+        socket.transport.abort()
+        reading.cancel()
+
+    await asyncio.gather(*(torment(seed) for seed in range(4)))
+    await settled(server)
+    async with official(address) as connection:
+        await until(connection, "session.created")
 
 
 async def test_a_session_that_waits_holds_nothing(address: str, server: Server) -> None:

@@ -25,7 +25,9 @@ ENDING = {"exit", "quit", "/exit", "/quit", "/bye"}
 RESETTING = {"reset", "/reset"}
 
 
-def start_chat(session: Session, request_of: Callable[[str], Request], audio_out: Path | None, play: bool) -> int:
+def start_chat(
+    session: Session, request_of: Callable[[str], Request], audio_out: Path | None, play: bool
+) -> int:
     """Chat until a word that ends it, or the end of stdin; give the exit code: 1 if a piped turn failed."""
     speech = None
     if audio_out is not None:

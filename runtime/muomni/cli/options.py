@@ -76,7 +76,9 @@ AudioOut = Annotated[
 Play = Annotated[bool, typer.Option("--play", help="Speak aloud, through the loudspeaker, as it is made.")]
 Listen = Annotated[
     bool,
-    typer.Option("--listen", help="Talk: listen to the microphone, answer aloud, be interrupted. Ctrl-C ends it."),
+    typer.Option(
+        "--listen", help="Talk: listen to the microphone, answer aloud, be interrupted. Ctrl-C ends it."
+    ),
 ]
 Headphones = Annotated[
     bool,
