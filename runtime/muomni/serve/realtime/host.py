@@ -22,6 +22,9 @@ AHEAD_SECONDS = 8.0
 """Speech is sent so far ahead of the time at which it is played, and no further: most of what comes later is for
 nothing when somebody interrupts. A page in the background is woken once a second; a network pauses for less."""
 
+LONGEST_WAIT_SECONDS = 5.0
+"""Where a vocoder gives all of a long speech at once, the end of the reply is not kept back for as long."""
+
 
 class WatchedTurn:
     """A turn that says when the engine lets go of it, also where no event does."""
@@ -86,7 +89,7 @@ class ServedTurn:
         wait = self._played_until - self._loop.time() - self._ahead_s
         if wait > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._cancelled.wait(), wait)
+                await asyncio.wait_for(self._cancelled.wait(), min(wait, LONGEST_WAIT_SECONDS))
 
     def _from_engine(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
