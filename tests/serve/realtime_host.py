@@ -9,7 +9,7 @@ import muomni
 from muomni import Failed, Finished, Request
 from muomni.engine.turn import LoneTurn, Turn
 from muomni.live.silero import Samples
-from muomni.serve.realtime.session import Listener
+from muomni.serve.realtime.protocol import Listener
 
 
 class SteppedTurn:

@@ -16,7 +16,7 @@ from muomni.replies import Reply
 from muomni.requests import Request
 from muomni.serve.state import Answer, ServerState
 
-from .session import Listener
+from .protocol import Listener
 
 AHEAD_SECONDS = 8.0
 """Speech is sent so far ahead of the time at which it is played, and no further: most of what comes later is for
@@ -102,7 +102,7 @@ class ServedTurn:
 
 
 class ServedHost:
-    """What sessions need of the server; see :class:`muomni.serve.realtime.session.Host`."""
+    """What sessions need of the server; see :class:`muomni.serve.realtime.protocol.Host`."""
 
     def __init__(self, state: ServerState, ahead_s: float = AHEAD_SECONDS) -> None:
         self._state, self._ahead_s = state, ahead_s

@@ -18,7 +18,8 @@ from muomni.live.turns import Judge
 
 from .audio import AudioFormat, from_base64, to_base64
 from .items import MOST_AUDIO_BYTES
-from .session import ClientError, Host, Session, new_id, parsed_event, validation_error
+from .protocol import ClientError, Host, new_id, parsed_event, validation_error
+from .session import Session
 
 LONGEST_SECONDS = 3600
 AHEAD_SECONDS = 0.3

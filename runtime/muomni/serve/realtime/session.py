@@ -6,19 +6,15 @@ answered by an event or by an ``error`` event, whatever it is and whenever it co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
-from uuid import uuid4
+from typing import Any
 
 from pydantic import ValidationError
 
-from muomni.engine.conversation import Conversation
 from muomni.engine.turn import Turn
-from muomni.errors import ExecutionError, InputError, MuomniError
-from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
-from muomni.live.heard import Decodes, heard_text, ids_within
+from muomni.errors import InputError, MuomniError
+from muomni.live.heard import heard_text, ids_within
 from muomni.live.turns import RATE_HZ, Judge, Spoken
 from muomni.models.sampling import SamplingOptions
 from muomni.replies import Reply
@@ -27,8 +23,10 @@ from muomni.requests import Request, SpeechOptions
 from .audio import AudioFormat, from_base64, to_int16
 from .config import FormatConfig, ResponseOptions, SessionConfig
 from .context import Context, with_question
+from .exchange import Exchange, Transcript
 from .incoming import IncomingAudio
 from .items import MOST_AUDIO_BYTES, Item, Part, item_from
+from .protocol import ClientError, Host, new_id, parsed_event
 from .response import Reason, Response
 
 MOST_ITEMS = 1000
@@ -39,64 +37,6 @@ MOST_RESPONSES = 4
 PCM = AudioFormat("audio/pcm")
 ROUNDING_MS = 50
 """A client's clock may say that it has played a little more than it was sent."""
-
-
-class Running(Protocol):
-    """A turn that an engine answers."""
-
-    def cancel(self, keep: bool = False) -> None: ...
-
-
-class Listener(Protocol):
-    """Told of a turn, in the session's own thread."""
-
-    def event(self, event: Event) -> None: ...
-
-    def over(self) -> None:
-        """The turn has been released, and no event follows."""
-        ...
-
-
-class Host(Protocol):
-    """What a session needs of its server.
-
-    Attributes:
-        model: the name that clients are told.
-        can_hear, can_speak: whether the bundle has what it takes.
-        spoken_question: what is asked of a recording that comes without a text.
-        transcript_question: what is asked to have it written down.
-        most_tokens: of a reply, where a client sets no limit.
-        context_length: positions of the model's context.
-    """
-
-    model: str
-    can_hear: bool
-    can_speak: bool
-    spoken_question: str
-    transcript_question: str
-    most_tokens: int
-    context_length: int
-    tokenizer: Decodes
-
-    def new_chat(self) -> Conversation: ...
-
-    def lone_turn(self, request: Request) -> Turn: ...
-
-    def run(self, turn: Turn, listener: Listener) -> Running:
-        """Raises MuomniError where it cannot be taken; the turn has then been released."""
-        ...
-
-
-class ClientError(InputError):
-    """A client event that cannot be followed.
-
-    Attributes:
-        code, param: OpenAI's words for it.
-    """
-
-    def __init__(self, message: str, code: str = "invalid_value", param: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.param = code, param
 
 
 class Session:
@@ -544,65 +484,6 @@ class Session:
         self._emit({"type": name, **fields})
 
 
-class Exchange:
-    """A response and the turn that makes it.
-
-    Attributes:
-        waited_for: nothing of it has been heard, or read, yet.
-    """
-
-    running: Running
-
-    def __init__(self, session: Session, response: Response, main: bool) -> None:
-        self.response, self.main, self.waited_for = response, main, True
-        self._session = session
-
-    def event(self, event: Event) -> None:
-        """What the engine says; a response that was cancelled tells no more of it."""
-        response = self.response
-        match event:
-            case TextDelta(text) if not response.over:
-                response.text(text)
-                self._arrived(response.speaks)
-            case SpeechDelta(samples, rate_hz) if not response.over:
-                response.speech(samples, rate_hz)
-                self._arrived(False)
-            case Finished(reply):
-                response.finish(reply)
-                if self.main:
-                    self._session.remembered(self, reply)
-            case Failed(error):
-                response.fail(error)
-
-    def over(self) -> None:
-        """The engine has let go of the turn."""
-        self.response.fail(ExecutionError("the reply was given up: the client took too little of it"))
-        self.waited_for = False
-        self._session.over(self)
-
-    def _arrived(self, more_is_waited_for: bool) -> None:
-        if self.waited_for and not more_is_waited_for:
-            self.waited_for = False
-            self._session.write_down()
-
-
-class Transcript:
-    """A recording that is written down."""
-
-    def __init__(self, session: Session, item: Item, index: int) -> None:
-        self._session, self._item, self._index = session, item, index
-
-    def event(self, event: Event) -> None:
-        """What the engine says."""
-        if isinstance(event, Finished):
-            self._session.transcribed(self._item, self._index, event.reply)
-        elif isinstance(event, Failed):
-            self._session.transcribed(self._item, self._index, event.error)
-
-    def over(self) -> None:
-        """Nothing waits for it."""
-
-
 HANDLERS: dict[str, Callable[[Session, dict[str, Any]], None]] = {
     "session.update": Session._on_session_update,
     "input_audio_buffer.append": Session._on_append,
@@ -616,28 +497,3 @@ HANDLERS: dict[str, Callable[[Session, dict[str, Any]], None]] = {
     "response.cancel": Session._on_response_cancel,
     "output_audio_buffer.clear": Session._on_output_clear,
 }
-
-
-def validation_error(error: ValidationError) -> ClientError:
-    """The first thing that is wrong, in our words."""
-    first = error.errors()[0]
-    param = ".".join(map(str, first["loc"]))
-    return ClientError(f"{param}: {first['msg']}, got {str(first['input'])[:100]!r}", param=param)
-
-
-def new_id(kind: str) -> str:
-    """A fresh id, such as ``item_…``."""
-    return f"{kind}_{uuid4().hex[:20]}"
-
-
-def parsed_event(text: str | bytes) -> dict[str, Any]:
-    """A client event. Raises ClientError unless it is an object with a type."""
-    try:
-        event = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ClientError(
-            f"expected an event as JSON, got something else ({error})", "invalid_json"
-        ) from None
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        raise ClientError("expected an object with a type", "invalid_event", "type")
-    return event

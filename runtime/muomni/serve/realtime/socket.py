@@ -19,7 +19,8 @@ from . import live as live_api
 from .host import ServedHost
 from .live import LiveSession
 from .outbox import Outbox, SlowClientError
-from .session import Session, new_id
+from .protocol import new_id
+from .session import Session
 
 PROTOCOL = "realtime"
 """A browser cannot set headers, and gives its key as a second subprotocol beside this one."""
