@@ -31,6 +31,7 @@ ROOMS = (
     ("engine",),
     ("omni",),
     ("bench",),
+    ("live",),
     ("serve",),
     ("cli",),
 )

@@ -12,6 +12,7 @@ from muomni.requests import RequestOptions, as_request
 
 from .common import EXIT_FAILED
 from .console import device_line, is_terminal, reply_object
+from .player import player_of
 from .session import Session
 from .speech_file import SpeechFile
 from .streams import check_inputs, media_of, text_of
@@ -25,8 +26,9 @@ def ask(
     video: Path | None,
     options: RequestOptions,
     audio_out: Path | None,
+    play: bool,
 ) -> None:
-    """Answer on stdout, and speak into ``audio_out``; ``-`` is stdin or stdout.
+    """Answer on stdout, and speak into ``audio_out``, and aloud with ``play``; ``-`` is stdin or stdout.
 
     Raises:
         typer.Exit: the speech that was asked for could not be made.
@@ -49,7 +51,8 @@ def ask(
     console = session.console
     streaming = not session.as_json and is_terminal(sys.stdout)
     omni = session.load(one_request=True)
-    reply = omni.generate(request, on_text=console.stream if streaming else None)
+    with player_of(omni, play) as playing:
+        reply = omni.generate(request, on_text=console.stream if streaming else None, **playing)
     if streaming:
         console.answer("")
     place = target.write(reply.speech, console) if target is not None and reply.speech is not None else None

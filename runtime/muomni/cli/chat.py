@@ -13,6 +13,7 @@ from muomni.errors import MuomniError, OutputError
 from muomni.requests import Request
 
 from .console import device_line, is_terminal, reply_object
+from .player import Playing, player_of
 from .session import Session
 from .speech_file import SpeechFile
 
@@ -24,13 +25,15 @@ ENDING = {"exit", "quit", "/exit", "/quit", "/bye"}
 RESETTING = {"reset", "/reset"}
 
 
-def start_chat(session: Session, request_of: Callable[[str], Request], audio_out: Path | None) -> int:
+def start_chat(
+    session: Session, request_of: Callable[[str], Request], audio_out: Path | None, play: bool
+) -> int:
     """Chat until a word that ends it, or the end of stdin; give the exit code: 1 if a piped turn failed."""
     speech = None
     if audio_out is not None:
         speech = SpeechFile(audio_out)
         speech.check(session.as_json, several=True)
-    return Chat(session, request_of, speech).run()
+    return Chat(session, request_of, speech, play).run()
 
 
 @dataclass
@@ -44,11 +47,13 @@ class Chat:
     Attributes:
         request_of: a request from the text of a line.
         speech: where the first reply is spoken to; those after it take numbered names beside it.
+        play: replies are heard as they are made.
     """
 
     session: Session
     request_of: Callable[[str], Request]
     speech: SpeechFile | None = None
+    play: bool = False
     typed: bool = field(init=False)
     shown: bool = field(init=False)
 
@@ -56,6 +61,7 @@ class Chat:
         self.typed = is_terminal(sys.stdin)
         self.shown = is_terminal(sys.stdout) and not self.session.as_json
         self._spoken = 0
+        self._playing: Playing = {}
 
     def run(self) -> int:
         """Chat to the end; see :func:`start_chat`."""
@@ -63,7 +69,11 @@ class Chat:
         omni = self.session.load()
         _ = omni.tokenizer, omni.thinker  # now: a broken bundle should fail before the first prompt
         console.note(device_line(self.session.device, omni.providers, omni.threads))
-        conversation = omni.chat()
+        with player_of(omni, self.play) as self._playing:
+            return self._talk(omni.chat())
+
+    def _talk(self, conversation: Conversation) -> int:
+        console = self.session.console
         if self.typed:
             with suppress(ImportError):
                 import readline  # noqa: F401  (arrow keys and history at the prompt)
@@ -105,11 +115,11 @@ class Chat:
             if self.typed:
                 console.stream(MODEL)
             try:
-                reply = conversation.say(request, on_text=console.stream)
+                reply = conversation.say(request, on_text=console.stream, **self._playing)
             finally:  # an error or Ctrl-C leaves half a line
                 console.answer("")
         else:
-            reply = conversation.say(request)
+            reply = conversation.say(request, **self._playing)
             if not self.session.as_json:
                 console.answer(" ".join(reply.text.splitlines()))
         place = None

@@ -11,10 +11,10 @@ from click.core import ParameterSource
 
 from muomni.errors import InputError
 
-Mode = Literal["ask", "chat", "batch", "say"]
+Mode = Literal["ask", "chat", "batch", "say", "listen"]
 
-EVERY: tuple[Mode, ...] = ("ask", "chat", "batch", "say")
-GENERATING: tuple[Mode, ...] = ("ask", "chat", "batch")
+EVERY: tuple[Mode, ...] = ("ask", "chat", "batch", "say", "listen")
+GENERATING: tuple[Mode, ...] = ("ask", "chat", "batch", "listen")
 SPEAKING: tuple[Mode, ...] = ("ask", "chat", "say")
 QUESTION = ("text", "image", "audio_in", "video")
 """One of these makes it a question; without any, a chat starts."""
@@ -22,14 +22,17 @@ QUESTION = ("text", "image", "audio_in", "video")
 ASKING: tuple[Mode, ...] = ("ask",)
 BATCHING: tuple[Mode, ...] = ("batch",)
 SAYING: tuple[Mode, ...] = ("say",)
+LISTENING: tuple[Mode, ...] = ("listen",)
 
 APPLIES: Mapping[str, tuple[Mode, ...]] = {
     **dict.fromkeys((*QUESTION, "ocr", "prompt"), ASKING),
     "video_frames": ("ask", "batch"),
     **dict.fromkeys(("max_new_tokens", "temperature", "top_k", "top_p"), GENERATING),
     **dict.fromkeys(("repetition_penalty", "stop", "truncate"), GENERATING),
-    **dict.fromkeys(("audio_out", "speech_temperature", "speed", "as_json"), SPEAKING),
-    "speech_frames": ("ask", "chat"),
+    **dict.fromkeys(("audio_out", "play", "as_json"), SPEAKING),
+    **dict.fromkeys(("speech_temperature", "speed"), (*SPEAKING, "listen")),
+    "speech_frames": ("ask", "chat", "listen"),
+    **dict.fromkeys(("listen", "headphones"), LISTENING),
     "say": SAYING,
     **dict.fromkeys(("batch", "out", "slots", "rows"), BATCHING),
     **dict.fromkeys(("seed", "model", "device", "threads", "quiet", "debug", "version"), EVERY),
@@ -39,9 +42,12 @@ NEEDS: Mapping[tuple[Mode, str], Collection[str]] = {
     ("ask", "ocr"): ("image",),
     ("ask", "prompt"): ("image", "audio_in", "video"),
     ("ask", "video_frames"): ("video",),
-    **{(mode, name): ("audio_out",) for mode in ("ask", "chat") for name in ("speech_temperature", "speed")},
-    **{(mode, "speech_frames"): ("audio_out",) for mode in ("ask", "chat")},
-    ("say", "say"): ("audio_out",),
+    **{
+        (mode, name): ("audio_out", "play")
+        for mode in ("ask", "chat")
+        for name in ("speech_temperature", "speed", "speech_frames")
+    },
+    ("say", "say"): ("audio_out", "play"),
     ("batch", "batch"): ("out",),
 }
 """What an option needs beside it, in a mode: at least one of these."""
@@ -65,7 +71,9 @@ def mode_of(context: typer.Context) -> Mode:
         if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
     }
     mode: Mode = "chat"
-    if "say" in given:
+    if "listen" in given:
+        mode = "listen"
+    elif "say" in given:
         mode = "say"
     elif "batch" in given:
         mode = "batch"
@@ -102,6 +110,10 @@ def _why(mode: Mode, misplaced: Collection[str], given: Mapping[str, str]) -> st
         return f"--say speaks its own text and asks nothing: leave out {options}"
     if mode == "batch":
         return f"--batch takes its questions from the file, and writes JSON to --out: leave out {options}"
+    if mode == "listen":
+        return f"--listen takes its questions from the microphone, and answers aloud: leave out {options}"
+    if all(APPLIES[name] == LISTENING for name in misplaced):
+        return f"{options}: only with --listen"
     if all(APPLIES[name] == BATCHING for name in misplaced):
         return f"{options}: only with --batch FILE"
     needed = {"video_frames": "--video", "ocr": "--image"}

@@ -76,6 +76,17 @@ AudioOut = Annotated[
         help="Speak as well, into this WAV file; in a chat, later replies go to FILE-2, FILE-3 and so on.",
     ),
 ]
+Play = Annotated[bool, typer.Option("--play", help="Speak aloud, through the loudspeaker, as it is made.")]
+Listen = Annotated[
+    bool,
+    typer.Option(
+        "--listen", help="Talk: listen to the microphone, answer aloud, be interrupted. Ctrl-C ends it."
+    ),
+]
+Headphones = Annotated[
+    bool,
+    typer.Option("--headphones", help="With --listen: interrupting needs no loud voice, for nothing echoes."),
+]
 SpeechTemperature = Annotated[
     float | None,
     typer.Option(help="As --temperature, for the speech; by default what the bundle's Talker needs."),

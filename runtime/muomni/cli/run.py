@@ -18,11 +18,14 @@ from .options import (
     Batch,
     Debug,
     Device,
+    Headphones,
     Image,
+    Listen,
     MaxNewTokens,
     Model,
     Ocr,
     Out,
+    Play,
     Prompt,
     Quiet,
     RepetitionPenalty,
@@ -60,6 +63,9 @@ def run(
     ocr: Ocr = False,
     say: Say = None,
     audio_out: AudioOut = None,
+    play: Play = False,
+    listen: Listen = False,
+    headphones: Headphones = False,
     prompt: Prompt = None,
     max_new_tokens: MaxNewTokens = 64,
     temperature: Temperature = 0.0,
@@ -117,25 +123,29 @@ def run(
             as_request(**options)
             raise typer.Exit(answer_file(session, batch, out, rows or slots, options))
 
-        options["speech"] = audio_out is not None
+        options["speech"] = audio_out is not None or play or listen
         options["speech_temperature"] = speech_temperature
         options["speech_frames"] = speech_frames
         options["speech_speed"] = speed
         checked = as_request(**options)  # a value out of range is found before anything is read or loaded
         refuse_without_effect(options)
-        if say is not None and audio_out is not None and checked.speech is not None:
+        if mode == "listen":
+            from .listen import listen as start_listening
+
+            start_listening(session, checked, headphones)
+        elif say is not None and checked.speech is not None:
             from .say import say_text
 
-            say_text(session, say, checked.speech, audio_out)
+            say_text(session, say, checked.speech, audio_out, play)
         elif mode == "chat":
             from .chat import start_chat
 
-            raise typer.Exit(start_chat(session, partial(as_request, **options), audio_out))
+            raise typer.Exit(start_chat(session, partial(as_request, **options), audio_out, play))
         else:
             from .ask import ask
 
             options["prompt"], options["ocr"] = prompt, ocr
-            ask(session, text, image or (), audio_in, video, options, audio_out)
+            ask(session, text, image or (), audio_in, video, options, audio_out, play)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -183,13 +183,16 @@ class Conversation:
     def turn(self, request: Request) -> ConversationTurn:
         """A turn for an engine of your own; it must be released, whatever becomes of it.
 
+        A request that brings a history may be the first of a conversation; its turns are then remembered with it.
+
         Raises:
-            InputError: the request brings a history.
+            InputError: the request brings a history, and there are turns already.
             UsageError: a turn is being taken already.
         """
-        if request.history:
+        if request.history and self._memory.turns:
             raise InputError(
-                "history: a conversation has its own; give it to generate, stream or generate_batch"
+                "history: this conversation has turns of its own; give it to the first, or to generate, stream or "
+                "generate_batch"
             )
         self._take()
         return ConversationTurn(self, request)
@@ -235,8 +238,12 @@ class ConversationTurn:
         request, models = self.request, self._conversation._models
         prompt = prepare(request, models, self._timings)
         context = models.thinker().stage.context_length
+        before = self._before
+        if prompt.before:
+            before = Memory(tuple(PastTurn(t.prompt.media, t.prompt.ids, t.reply_ids) for t in prompt.before))
+            prompt = replace(prompt, before=[])
         needed = len(prompt) + request.max_new_tokens
-        kept = with_room_for(self._before, needed, context, request.truncate)
+        kept = with_room_for(before, needed, context, request.truncate)
         try:
             prompt = fit(prompt, context - kept.positions, request.max_new_tokens, request.truncate)
         except ContextError as error:
@@ -246,7 +253,7 @@ class ConversationTurn:
                 f"the conversation fills {kept.positions} of {context} positions of the context: {error}; "
                 "or start anew with reset"
             ) from None
-        if forgotten := len(self._before.turns) - len(kept.turns):
+        if forgotten := len(before.turns) - len(kept.turns):
             prompt.notes.append(forgotten_turns(forgotten))
         self._prompt, self._kept = prompt, kept
 

@@ -15,6 +15,7 @@ from muomni import __version__
 
 from . import errors, health
 from .openai import audio_speech, chat, models, responses, transcriptions
+from .realtime import socket
 from .security import Guard, RequestIds
 from .settings import Settings
 from .state import ServerState
@@ -27,6 +28,7 @@ ROUTERS = (
     audio_speech.router,
     transcriptions.router,
     models.router,
+    socket.router,
 )
 
 

@@ -323,10 +323,23 @@ def test_a_request_may_bring_its_history(omni: muomni.Omni, chat: muomni.Convers
     assert reply.usage.image_tokens == omni.vision.stage.embeddings_per_image
     again = omni.generate(muomni.Request("And what is two plus three?", history=history))
     assert again.usage.cached_tokens > 32
-    with pytest.raises(muomni.InputError, match="has its own"):
+    with pytest.raises(muomni.InputError, match="turns of its own"):
         chat.say(request)
     with pytest.raises(muomni.InputError, match="pairs"):
         omni.generate("hi", history=["hello"])  # type: ignore[list-item]
+
+
+def test_a_conversation_may_begin_with_a_history(omni: muomni.Omni) -> None:
+    """Turns that a client has kept, or changed: they are remembered as if they had been had here."""
+    expected, chat = omni.chat(), omni.chat()
+    asked, picture = muomni.Request("My name is Ada."), [SAMPLES / "shapes.png"]
+    named = expected.say(asked)
+    seen = expected.say("What do you see?", images=picture)
+    history = [(asked, named.text), (muomni.Request("What do you see?", images=picture), seen.text)]
+    reply = chat.say(muomni.Request("What is my name?", history=history))
+    assert reply.token_ids == expected.say("What is my name?").token_ids
+    assert (chat.turns, chat.positions) == (expected.turns, expected.positions)
+    assert chat.say("Hello!").token_ids == expected.say("Hello!").token_ids
 
 
 def test_old_turns_of_a_history_are_forgotten_only_when_asked(omni: muomni.Omni) -> None:

@@ -1,0 +1,116 @@
+"""Who is speaking when: Silero's voice activity model, with hysteresis and a patience for pauses.
+
+Measured (Silero v6, threshold 0.5): speech of the samples and of four espeak-ng voices is found, also at -30 dB and in
+white noise of 5 dB below it, its beginning within 70 ms; nothing is found in 20 s each of silence, white and brown
+noise, hum, tones, chords and clicks (highest 0.18). The longest pause that it hears inside a sentence is 0.4 s.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .silero import WINDOW, Samples
+
+RATE_HZ = 16_000
+HYSTERESIS = 0.15
+"""What has begun goes on until it is less likely than the threshold by this much; Silero's own rule."""
+STARTING_WINDOWS = 2
+"""So many windows in a row are speech before something is said to begin: a click is one."""
+SILENT_PEAK = 16 / 32768
+"""A window no louder than this is silence, and nobody is asked: a microphone that is muted sends such."""
+TAIL_MS = 96
+"""What is kept of the pause after speech: its last consonant is quieter than the rest."""
+
+Judge = Callable[[Samples], float]
+"""A window (512,) at 16 kHz -> probability of speech; it remembers the windows before."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Speech began or ended.
+
+    Attributes:
+        at: sample of the stream; of a start the padding before it, of an end the tail behind it included.
+    """
+
+    what: Literal["started", "stopped"]
+    at: int
+
+
+class TurnDetector:
+    """Finds turns in a stream of samples at 16 kHz.
+
+    Args:
+        judge: :class:`muomni.live.silero.Silero`, or another.
+        threshold: speech is more likely than this.
+        prefix_padding_ms: what is counted to the speech before its beginning.
+        silence_ms: a pause this long ends a turn.
+        longest_s: a turn ends after this long in any case.
+
+    Example:
+        >>> turns = TurnDetector(Silero())
+        >>> for event in turns.push(samples):
+        ...     print(event.what, event.at / 16_000)
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        threshold: float = 0.5,
+        prefix_padding_ms: int = 300,
+        silence_ms: int = 500,
+        longest_s: float = 60.0,
+    ) -> None:
+        self.threshold, self.prefix_padding_ms, self.silence_ms = threshold, prefix_padding_ms, silence_ms
+        self.longest_s = longest_s
+        self._judge = judge
+        self._rest = np.zeros(0, np.float32)
+        self._windows: deque[float] = deque(maxlen=STARTING_WINDOWS)
+        self.judged = 0
+        """Samples that have been judged."""
+        self.speaking = False
+        self._began = self._last_speech = 0
+
+    def push(self, samples: Samples) -> list[Spoken]:
+        """What has been settled by the next samples (m,)."""
+        self._rest = np.concatenate([self._rest, samples]) if len(self._rest) else samples
+        events = []
+        at = 0
+        while at + WINDOW <= len(self._rest):
+            if (event := self._take(self._rest[at : at + WINDOW])) is not None:
+                events.append(event)
+            at += WINDOW
+        self._rest = self._rest[at:]
+        return events
+
+    def forget(self) -> None:
+        """Whatever was being said is over, and is not reported."""
+        self.speaking = False
+        self._windows.clear()
+
+    def _take(self, window: Samples) -> Spoken | None:
+        silent = float(np.abs(window).max()) <= SILENT_PEAK
+        likely = 0.0 if silent else self._judge(window)
+        start = self.judged
+        self.judged += WINDOW
+        self._windows.append(likely)
+        if not self.speaking:
+            if len(self._windows) < STARTING_WINDOWS or min(self._windows) < self.threshold:
+                return None
+            self.speaking = True
+            self._last_speech = self.judged
+            self._began = start - (STARTING_WINDOWS - 1) * WINDOW
+            return Spoken("started", max(0, self._began - self.prefix_padding_ms * RATE_HZ // 1000))
+        if likely >= max(self.threshold - HYSTERESIS, 0.01):
+            self._last_speech = self.judged
+        pause = self.judged - self._last_speech
+        too_long = self.judged - self._began >= self.longest_s * RATE_HZ
+        if pause < self.silence_ms * RATE_HZ // 1000 and not too_long:
+            return None
+        self.forget()
+        return Spoken("stopped", min(self.judged, self._last_speech + TAIL_MS * RATE_HZ // 1000))

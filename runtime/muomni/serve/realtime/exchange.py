@@ -1,0 +1,74 @@
+"""Turns that an engine answers for a session: replies, and recordings that are written down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from muomni.errors import ExecutionError
+from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
+
+from .items import Item
+from .protocol import Running
+from .response import Response
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+class Exchange:
+    """A response and the turn that makes it.
+
+    Attributes:
+        waited_for: nothing of it has been heard, or read, yet.
+    """
+
+    running: Running
+
+    def __init__(self, session: Session, response: Response, main: bool) -> None:
+        self.response, self.main, self.waited_for = response, main, True
+        self._session = session
+
+    def event(self, event: Event) -> None:
+        """What the engine says; a response that was cancelled tells no more of it."""
+        response = self.response
+        match event:
+            case TextDelta(text) if not response.over:
+                response.text(text)
+                self._arrived(response.speaks)
+            case SpeechDelta(samples, rate_hz) if not response.over:
+                response.speech(samples, rate_hz)
+                self._arrived(False)
+            case Finished(reply):
+                response.finish(reply)
+                if self.main:
+                    self._session.remembered(self, reply)
+            case Failed(error):
+                response.fail(error)
+
+    def over(self) -> None:
+        """The engine has let go of the turn."""
+        self.response.fail(ExecutionError("the reply was given up: the client took too little of it"))
+        self.waited_for = False
+        self._session.over(self)
+
+    def _arrived(self, more_is_waited_for: bool) -> None:
+        if self.waited_for and not more_is_waited_for:
+            self.waited_for = False
+            self._session.write_down()
+
+
+class Transcript:
+    """A recording that is written down."""
+
+    def __init__(self, session: Session, item: Item, index: int) -> None:
+        self._session, self._item, self._index = session, item, index
+
+    def event(self, event: Event) -> None:
+        """What the engine says."""
+        if isinstance(event, Finished):
+            self._session.transcribed(self._item, self._index, event.reply)
+        elif isinstance(event, Failed):
+            self._session.transcribed(self._item, self._index, event.error)
+
+    def over(self) -> None:
+        """Nothing waits for it."""

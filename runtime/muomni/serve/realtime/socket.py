@@ -1,0 +1,119 @@
+"""``/v1/realtime`` and ``/v1/live/sessions``: a session at the end of a websocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from muomni.live.silero import Silero
+from muomni.serve.errors import ApiError
+from muomni.serve.security import WEBSOCKET_KEY
+from muomni.serve.state import ServerState
+
+from . import live as live_api
+from .host import ServedHost
+from .live import LiveSession
+from .outbox import Outbox, SlowClientError
+from .protocol import new_id
+from .session import Session
+
+PROTOCOL = "realtime"
+"""A browser cannot set headers, and gives its key as a second subprotocol beside this one."""
+IDLE_SECONDS = 900
+"""A session to which nothing is sent, and that answers nothing."""
+NORMAL, GONE, POLICY, INTERNAL = 1000, 1001, 1008, 1011
+
+log = logging.getLogger("muomni.serve")
+router = APIRouter()
+
+
+@router.websocket("/v1/realtime")
+async def realtime(socket: WebSocket, model: str | None = None) -> None:
+    """OpenAI's Realtime API: speech and text both ways, as events."""
+    state: ServerState = socket.app.state.server
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+    try:
+        state.check_model(model)
+    except ApiError as error:
+        await _refuse(socket, str(error), "model_not_found")
+        return
+    outbox = Outbox(socket.send_text, state.settings.limits.slow_reader_s)
+    session = Session(ServedHost(state), outbox.put, Silero())
+    session.open()
+    await serve(socket, session, outbox)
+
+
+@router.websocket("/v1/live/sessions")
+async def live(socket: WebSocket) -> None:
+    """OpenAI's Live API: sound both ways, all the time."""
+    state: ServerState = socket.app.state.server
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(
+        subprotocol=offered[0] if offered and not offered[0].startswith(WEBSOCKET_KEY) else None
+    )
+    outbox = Outbox(socket.send_text, state.settings.limits.slow_reader_s)
+    host = ServedHost(state, live_api.AHEAD_SECONDS)
+    session = LiveSession(host, outbox.put, Silero(), state.check_model, outbox.end)
+    await serve(socket, session, outbox)
+
+
+async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
+    """Run a session until its client leaves, or is left.
+
+    Args:
+        session: has ``receive(text)``, ``work() -> bool`` (more is to be done) and ``close()``.
+    """
+    tasks = {asyncio.create_task(outbox.run()), asyncio.create_task(_read(socket, session))}
+    code = GONE
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        code = NORMAL  # it was told that it is over
+    except (WebSocketDisconnect, ConnectionError):
+        pass
+    except SlowClientError:
+        log.info("a realtime client took too little and was dropped")
+        code = POLICY
+    except TimeoutError:
+        code = GONE
+    except Exception:
+        log.exception("a realtime session failed")
+        code = INTERNAL
+    finally:
+        session.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):  # it may be gone already
+            await asyncio.wait_for(socket.close(code), 1)
+
+
+async def _read(socket: WebSocket, session: Any) -> None:
+    while True:
+        message = await asyncio.wait_for(socket.receive(), IDLE_SECONDS)
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", GONE))
+        text = message.get("text")
+        session.receive(message.get("bytes", b"") if text is None else text)
+        while session.work():
+            await asyncio.sleep(0)  # others are served between the pieces of a long recording
+
+
+async def _refuse(socket: WebSocket, message: str, code: str) -> None:
+    error = {
+        "type": "invalid_request_error",
+        "code": code,
+        "message": message,
+        "param": None,
+        "event_id": None,
+    }
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        await socket.send_json({"type": "error", "event_id": new_id("event"), "error": error})
+        await socket.close(POLICY, message[:120])
