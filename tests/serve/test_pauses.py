@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from muomni.live.silero import Silero
 from muomni.media.audio import load_audio
-from muomni.serve.openai.pauses import AFTER_S, BEFORE_S, RATE_HZ, WINDOW, PauseCutter, Piece, silero
+from muomni.serve.openai.pauses import AFTER_S, BEFORE_S, RATE_HZ, WINDOW, PauseCutter, Piece
 
 from .conftest import SAMPLES
 
@@ -76,11 +77,11 @@ def test_a_long_piece_is_cut_where_speech_is_least_likely() -> None:
 def test_silero_finds_the_speech_of_a_recording() -> None:
     samples = load_audio(SAMPLES / "question.wav", RATE_HZ)
     pause = np.zeros(RATE_HZ, np.float32)
-    cutter = PauseCutter(silero(), LONGEST_S)
+    cutter = PauseCutter(Silero(), LONGEST_S)
     pieces = [*cutter.push(np.concatenate([pause, samples, pause, samples])), *cutter.finish()]
     assert len(pieces) == 2
     length = (len(samples) + len(pause)) / RATE_HZ
     assert pieces[1].start / RATE_HZ == pytest.approx(pieces[0].start / RATE_HZ + length, abs=0.1)
     noise = 0.1 * np.random.default_rng(1).standard_normal(5 * RATE_HZ).astype(np.float32)
-    cutter = PauseCutter(silero(), LONGEST_S)
+    cutter = PauseCutter(Silero(), LONGEST_S)
     assert [*cutter.push(noise), *cutter.finish()] == []

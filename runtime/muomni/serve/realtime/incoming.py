@@ -22,7 +22,7 @@ class IncomingAudio:
     """Sound that a client sends. Positions are samples at 16 kHz since the session began.
 
     Example:
-        >>> incoming = IncomingAudio(silero(), TurnDetection(), AudioFormat("audio/pcm"))
+        >>> incoming = IncomingAudio(Silero(), TurnDetection(), AudioFormat("audio/pcm"))
         >>> incoming.push(data)
         >>> while incoming.waiting:
         ...     for event in incoming.work():
