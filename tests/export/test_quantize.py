@@ -440,6 +440,8 @@ def test_a_precision_for_each_graph(omni_folder: Path, tmp_path: Path) -> None:
         "codec": "fp32",
         "codec_encoder": "fp32",
         "vocoder": "fp32",
+        "ocr_encoder": "int8",
+        "ocr": "int8",
     }
     for entry in manifest.graphs.values():
         assert entry.tolerance == TOLERANCES[entry.precision]
