@@ -359,7 +359,7 @@ def test_doctor(installed: Command, parity_bundle: Path) -> None:
     result = installed("muomni-doctor", "--model", parity_bundle)
     assert result.code == 0, result.out
     assert "every sha256 as in the manifest" in result.out
-    assert "thinker, vision, audio, talker, codec, vocoder: 7 graphs load and run on" in result.out
+    assert "thinker, vision, audio, talker, codec, vocoder, ocr: 9 graphs load and run on" in result.out
     report = json.loads(installed("muomni-doctor", "--model", parity_bundle, "--json").out)
     graphs = next(check for check in report["checks"] if check["name"] == "graphs")
     assert set(graphs["data"]["providers"]) >= {"thinker", "vision", "audio", "talker", "codec", "vocoder"}
