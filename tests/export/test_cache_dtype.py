@@ -62,7 +62,7 @@ def graph(cache_dtype: str, path: Path) -> Path:
 
 
 def session(file: Path, cache_dtype: str) -> GraphSession:
-    parts = dict.fromkeys(("vision", "audio", "talker", "codec", "vocoder"))
+    parts = dict.fromkeys(("vision", "audio", "talker", "codec", "vocoder", "ocr"))
     manifest = cast(Manifest, SimpleNamespace(thinker=stage(cache_dtype), **parts))
     return GraphSession(file, graph_contracts(manifest)["thinker"], "cpu", SessionThreads(1, 0))
 

@@ -253,7 +253,11 @@ def test_the_manifests_errors_are_measured(exported: ExportReport, omni_folder: 
         assert entry.max_error <= 1e-5 < entry.tolerance
         assert row.error == pytest.approx(entry.max_error, rel=2, abs=1e-6)
         assert entry.parameters > 1000
-    assert {graph for graph, entry in graphs.items() if entry.agreement == 1.0} == {"thinker", "talker"}
+    assert {graph for graph, entry in graphs.items() if entry.agreement == 1.0} == {
+        "thinker",
+        "talker",
+        "ocr",
+    }
 
 
 def test_a_known_difference_is_written_into_the_manifest(
@@ -315,7 +319,7 @@ def test_graphs_are_stripped_and_standard_where_they_can_be(exported: ExportRepo
         versions = {opset.domain: opset.version for opset in model.opset_import}
         assert versions[""] == 23, graph
         domains = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
-        assert domains == (CONTRIB if graph in ("thinker", "talker") else set()), graph
+        assert domains == (CONTRIB if graph in ("thinker", "talker", "ocr") else set()), graph
         if not domains:
             onnx.checker.check_model(str(file), full_check=True)
         assert not model.metadata_props and not model.graph.metadata_props and not model.functions
