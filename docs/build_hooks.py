@@ -18,15 +18,17 @@ PLACE = re.compile(r"<!-- help: ([\w -]+?) -->")
 
 @cache
 def scripts() -> dict[str, str]:
-    """Module of each command, from pyproject.toml."""
+    """Entry point of each command, "module:function", from pyproject.toml."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {name: entry.partition(":")[0] for name, entry in project["scripts"].items()}
+    return dict(project["scripts"])
 
 
 def help_of(command: str) -> str:
     """What ``command --help`` prints; ``command`` may name a sub-command."""
     name, *words = command.split()
-    arguments = [sys.executable, "-m", scripts()[name], *words, "--help"]
+    module, _, function = scripts()[name].partition(":")
+    code = f"from {module} import {function}; {function}()"
+    arguments = [sys.executable, "-c", code, *words, "--help"]
     return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.strip()
 
 
