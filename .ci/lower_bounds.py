@@ -26,11 +26,16 @@ def constraints(extras: Sequence[str], project: Path = PROJECT) -> Iterator[str]
     """
     declared = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
     optional = declared.get("optional-dependencies", {})
-    texts = list(declared["dependencies"])
-    for extra in extras:
+    texts, asked = list(declared["dependencies"]), list(extras)
+    for extra in asked:  # grows: an extra may name others of this project
         if extra not in optional:
             raise SystemExit(f"{project}: no extra {extra!r}; expected one of {', '.join(optional)}")
-        texts += optional[extra]
+        for text in optional[extra]:
+            requirement = Requirement(text)
+            if requirement.name == declared["name"]:
+                asked += sorted(requirement.extras - set(asked))
+            else:
+                texts.append(text)
     for text in dict.fromkeys(texts):
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
