@@ -18,7 +18,7 @@ from muomni.live.turns import Judge
 
 from .audio import AudioFormat, from_base64, to_base64
 from .items import MOST_AUDIO_BYTES
-from .protocol import ClientError, Host, new_id, parsed_event, validation_error
+from .protocol import ClientError, Host, handler_of, new_id, parsed_event, validation_error
 from .session import Session
 
 LONGEST_SECONDS = 3600
@@ -107,12 +107,7 @@ class LiveSession:
         try:
             event = parsed_event(text)
             self._client_event = event.get("event_id") if isinstance(event.get("event_id"), str) else None
-            handler = HANDLERS.get(event["type"])
-            if handler is None:
-                known = ", ".join(HANDLERS)
-                raise ClientError(
-                    f"type: expected one of {known}, got {event['type'][:100]!r}", "unknown_event", "type"
-                )
+            handler = handler_of(event, HANDLERS)
             if (event["type"] == "session.start") != (self._inner is None):
                 raise ClientError("session.start comes first, and once", "invalid_event", "type")
             handler(self, event)

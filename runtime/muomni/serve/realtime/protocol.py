@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -14,6 +15,8 @@ from muomni.errors import InputError
 from muomni.events import Event
 from muomni.live.heard import Decodes
 from muomni.requests import Request
+
+T = TypeVar("T")
 
 
 class Running(Protocol):
@@ -97,3 +100,18 @@ def parsed_event(text: str | bytes) -> dict[str, Any]:
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         raise ClientError("expected an object with a type", "invalid_event", "type")
     return event
+
+
+def handler_of(event: dict[str, Any], handlers: Mapping[str, T]) -> T:
+    """What follows an event of this type.
+
+    Raises:
+        ClientError: there is no such type.
+    """
+    handler = handlers.get(event["type"])
+    if handler is None:
+        known = ", ".join(handlers)
+        raise ClientError(
+            f"type: expected one of {known}, got {event['type'][:100]!r}", "unknown_event", "type"
+        )
+    return handler

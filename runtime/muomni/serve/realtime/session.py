@@ -26,7 +26,7 @@ from .context import Context, with_question
 from .exchange import Exchange, Transcript
 from .incoming import IncomingAudio
 from .items import MOST_AUDIO_BYTES, Item, Part, item_from
-from .protocol import ClientError, Host, new_id, parsed_event
+from .protocol import ClientError, Host, handler_of, new_id, parsed_event
 from .response import Reason, Response
 
 MOST_ITEMS = 1000
@@ -93,12 +93,7 @@ class Session:
         try:
             event = parsed_event(text)
             self._client_event = event.get("event_id") if isinstance(event.get("event_id"), str) else None
-            handler = HANDLERS.get(event["type"])
-            if handler is None:
-                known = ", ".join(HANDLERS)
-                raise ClientError(
-                    f"type: expected one of {known}, got {event['type'][:100]!r}", "unknown_event", "type"
-                )
+            handler = handler_of(event, HANDLERS)
             handler(self, event)
         except ValidationError as error:
             first = error.errors()[0]
