@@ -97,6 +97,11 @@ def providers_for(device: Device) -> list[str]:
     return [_CUDA, _CPU]
 
 
+def runs_on_cuda(device: Device) -> bool:
+    """Whether sessions of that device ask for CUDA."""
+    return providers_for(device)[0] == _CUDA
+
+
 def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
     """The device that a bundle's graphs really run on: ``auto`` decided, ``cuda`` refused where it would pretend.
 
