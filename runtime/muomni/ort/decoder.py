@@ -182,14 +182,14 @@ class Decoder:
         return step
 
     def feed(
-        self, cache: KVCache, count: int, feeds: Mapping[str, NDArray[Any]], row: int | None = None
+        self, cache: KVCache, count: int, feeds: Mapping[str, NDArray[Any] | Region], row: int | None = None
     ) -> Mapping[str, NDArray[Any]]:
         """Run ``count`` new positions of every row, or of one, and give the results at the last of them.
 
         Args:
             cache: made by :meth:`start`; it is advanced.
             count: S + M of the feeds.
-            feeds: the step inputs by name, with B rows.
+            feeds: the step inputs by name, with B rows; arrays, or where they are on the device.
             row: the one row that goes on; None takes all.
 
         Returns:
@@ -208,11 +208,13 @@ class Decoder:
             raise InputError(f"{self.name}: {rows} rows can go on by 1 position at a time, got {count}")
         cache.reserve(length + count)
         shapes = {spec.name: feeds[spec.name].shape for spec in self.step_inputs}
+        given = {name: value for name, value in feeds.items() if isinstance(value, Region)}
+        repeats = count == 1 and not given
         key = (first, rows, tuple(shapes.values()))
-        step: BoundStep | None = cache.bound.get(key)
+        step: BoundStep | None = cache.bound.get(key) if repeats else None
         if step is None:
-            step = BoundStep(self, cache, first, rows, shapes, repeats=count == 1)
-            if count == 1:
+            step = BoundStep(self, cache, first, rows, shapes, given, repeats)
+            if repeats:
                 cache.bound[key] = step
         for name, array in step.inputs.items():
             array[...] = feeds[name]

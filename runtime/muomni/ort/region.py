@@ -34,6 +34,11 @@ class Region:
         size = math.prod(self.shape[1:]) * self.dtype.itemsize
         return replace(self, address=self.address + first * size, shape=(count, *self.shape[1:]))
 
+    def reshaped(self, shape: tuple[int, ...]) -> Region:
+        """The same memory with other axes."""
+        assert math.prod(shape) == math.prod(self.shape)
+        return replace(self, shape=shape)
+
 
 def region_of(array: NDArray[Any]) -> Region:
     """Where a contiguous array is."""

@@ -5,11 +5,13 @@ This is the only module that imports onnxruntime, and it does so when the first 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from muomni.bundle.contract import GraphContract, TensorSpec, check_tensors
@@ -17,6 +19,7 @@ from muomni.errors import BundleError, DeviceError, ExecutionError, InputError, 
 
 from .device_memory import DeviceMemory, bind_input, bind_output
 from .region import Region
+from .rows import DeviceRows, Rows
 from .threads import SessionThreads
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -228,6 +231,30 @@ class GraphSession:
         except Exception as error:
             raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
         return dict(zip(names, values, strict=True))
+
+    def rows(self, feeds: Mapping[str, NDArray[Any]], name: str) -> Rows:
+        """Compute one output (…, D), and leave its rows (M, D) in the memory they are made in.
+
+        Raises:
+            ExecutionError: as :meth:`run`.
+        """
+        memory = self.memory
+        if memory is None:
+            array = self.run(feeds)[name]
+            return array.reshape(-1, array.shape[-1])
+        binding = self._session.io_binding()
+        try:
+            for key, array in feeds.items():
+                binding.bind_cpu_input(key, array)
+            binding.bind_output(name, memory.device, memory.index)
+            self._session.run_with_iobinding(binding, self._no_capture)
+        except Exception as error:
+            raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
+        value = binding.get_outputs()[0]
+        *_, width = value.shape()
+        shape = math.prod(value.shape()) // width, width
+        dtype = np.dtype(next(spec.dtype for spec in self.contract.outputs if spec.name == name))
+        return DeviceRows(memory, Region(value, value.data_ptr(), shape, dtype, memory.device, memory.index))
 
     def bind(
         self, inputs: Mapping[str, Region], outputs: Mapping[str, Region], capture: bool = False

@@ -11,16 +11,23 @@ import pytest
 import muomni
 from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import open_bundle
+from muomni.engine.engine import Engine
+from muomni.engine.prompt import prepare
+from muomni.engine.segments import keys_of
+from muomni.engine.timings import Timings
 from muomni.models.registry import Models
 from muomni.ort.decoder import BoundStep
 from muomni.ort.device_cache import DeviceCache
 from muomni.ort.device_memory import DeviceMemory
+from muomni.ort.rows import DeviceRows
 from muomni.ort.session import import_onnxruntime
 from muomni.ort.threads import thread_policy
 
 from .conftest import SAMPLES
 
 QUESTIONS = ["What is two plus three?", "hello", "What is the capital of France?", "hi", "Name a colour."]
+PICTURE = next(path for path in sorted(SAMPLES.iterdir()) if path.suffix == ".png")
+RECORDING = next(path for path in sorted(SAMPLES.iterdir()) if path.suffix == ".wav")
 LONG = "the red circle is left of the blue square and the yellow star " * 6
 
 
@@ -34,14 +41,45 @@ def device() -> Iterator[muomni.Omni]:
 
 
 def test_replies_with_media_and_speech_are_the_same(omni: muomni.Omni, device: muomni.Omni) -> None:
-    picture = next(path for path in sorted(SAMPLES.iterdir()) if path.suffix == ".png")
-    for options in ({"images": [picture]}, {"speech": True}):
+    for options in ({"images": [PICTURE]}, {"audio": RECORDING}, {"speech": True}):
         expected = omni.generate("What is this?", seed=1, **options)
         got = device.generate("What is this?", seed=1, **options)
         assert got.token_ids == expected.token_ids
         if expected.speech is not None:
             assert got.speech is not None
             assert np.array_equal(got.speech.codes, expected.speech.codes)
+
+
+def test_embeddings_stay_on_the_device_between_encoder_and_thinker(
+    omni: muomni.Omni, device: muomni.Omni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image and a recording in one prompt; nothing is read back where no prompt is kept for later ones."""
+    request = muomni.Request(images=[PICTURE], audio=RECORDING, max_new_tokens=8)
+    models = device._models
+    prompt = prepare(request, models, Timings())
+    expected = prepare(request, omni._models, Timings())
+    assert isinstance(prompt.media, DeviceRows) and isinstance(expected.media, np.ndarray)
+    assert np.array_equal(prompt.media.numpy(), expected.media)
+    assert np.array_equal(prompt.media[3:50].numpy(), expected.media[3:50])
+    assert np.array_equal(keys_of(prompt.segments), keys_of(expected.segments))
+
+    monkeypatch.setattr(DeviceRows, "numpy", None)
+    engine = Engine(models)
+    engine.add(request, prompt=prompt)
+    ids = [e.reply.token_ids for _ in range(9) for _, e in engine.step() if isinstance(e, muomni.Finished)]
+    assert ids == [omni.generate(request).token_ids]
+
+
+def test_a_conversation_about_a_picture_is_saved_from_the_device(
+    omni: muomni.Omni, device: muomni.Omni, tmp_path: Path
+) -> None:
+    said = []
+    for each in (omni, device):
+        chat = each.chat()
+        chat.say("What is this?", images=[PICTURE])
+        chat.save(tmp_path / "chat.npz")
+        said.append(muomni.Conversation.load(tmp_path / "chat.npz", each).say("And its colour?").token_ids)
+    assert said[0] == said[1]
 
 
 def test_replies_that_join_and_leave_are_the_same(omni: muomni.Omni, device: muomni.Omni) -> None:
