@@ -84,3 +84,61 @@ def node_table(profile: Mapping[str, Any], most: int = 8) -> str:
 def rate(of: Mapping[str, Any]) -> str:
     """GB/s at which weights are read; empty where there are next to none."""
     return "" if of["weight_bytes"] < 100_000 else f"{of['weight_bytes'] / of['us'] / 1e3:.1f}"
+
+
+def cuda_table(result: Mapping[str, Any]) -> str:
+    """What ``cuda.py`` found: checks, a decode step by size and batch, requests, conversations."""
+    machine = result["machine"]
+    lines = [
+        f"{machine.get('gpu', machine['cpu'])}; device: {result['device']}; {result['seconds']} s in all",
+        "",
+    ]
+    checks = [[check["name"], "right" if check["passed"] else "**wrong**"] for check in result["checks"]]
+    lines += [markdown(["check", ""], checks)]
+    if rows := result.get("decode"):
+        names = list(dict.fromkeys(name for row in rows for name in row["step_ms"]))
+        head = ["size, rows", "floor, ms", *(f"{name}, ms" for name in names)]
+        body = [
+            [
+                f"{row['size']}, {row['batch']}",
+                f"{row['floor_ms']:.3f}",
+                *(f"{row['step_ms'][name]:.3f}" if name in row["step_ms"] else "" for name in names),
+            ]
+            for row in rows
+        ]
+        skipped = {f"- not run: {name}: {why}" for row in rows for name, why in row["skipped"].items()}
+        lines += ["", markdown(head, body), *([""] if skipped else []), *sorted(skipped)]
+        copied = result.get("copied_gb_per_s")
+        lines += ["", f"The floor is every byte once, at {copied} GB/s (a copy, read and written)."]
+        lines += [f"- {sentence}" for sentence in result["pays"]]
+    if found := result.get("requests"):
+        kinds = [(kind, what) for kind, of in next(iter(found.values()))["requests"].items() for what in of]
+        body = [
+            [
+                f"{kind}, {what.removesuffix('_ms').replace('_', ' ')}",
+                *(
+                    f"{each['requests'][kind][what]['median']:.1f}" if what in each["requests"][kind] else ""
+                    for each in found.values()
+                ),
+            ]
+            for kind, what in kinds
+        ]
+        if all("speech" in each["stages"] for each in found.values()):
+            rates = (f"{each['stages']['speech']['median']:.3f}" for each in found.values())
+            body.append(["speech, seconds a second of it", *rates])
+        lines += ["", markdown(["demo", *(f"{name}, ms" for name in found)], body)]
+    if rows := result.get("conversations"):
+        body = [
+            [
+                row["name"],
+                str(row["conversations"]),
+                f"{row['tokens_per_s_each']:.0f}",
+                f"{row['tokens_per_s']:.0f}",
+                f"{row['longest_wait_ms']:.1f}",
+            ]
+            for row in rows
+        ]
+        head = ["", "conversations", "tokens/s of each", "of all", "longest wait, ms"]
+        lines += ["", markdown(head, body)]
+    lines += [""] + [f"- error in {name}: {why}" for name, why in result["errors"].items()]
+    return "\n".join(lines).rstrip()
