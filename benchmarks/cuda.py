@@ -90,7 +90,9 @@ def main() -> int:
         "--work", type=Path, help="folder for the models, kept and reused; default: a temporary one"
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="after them no new measurement begins")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help="what does not fit into them is left out, and said"
+    )
     parser.add_argument("--full", action="store_true", help="on the CPU: every size and batch")
     parser.add_argument(
         "--out", type=Path, help="default: results/cuda.json, or cuda-stand-in.json, beside this file"

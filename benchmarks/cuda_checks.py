@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from cuda_setup import Setup, say
 from muomni import Omni, Request
 from muomni.bench.decoding import fixed_prompt
 from muomni.bench.stages import can_hear, can_see, can_speak, example_audio, example_image
+from muomni.errors import MuomniError
+from muomni.requests import SpeechOptions
 from results import equal_before_first_difference, share_equal
 
 TESTS = Path(__file__).parents[1] / "tests" / "runtime"
@@ -39,9 +42,8 @@ def all_checks(setup: Setup) -> Iterator[dict[str, Any]]:
     """Every check, as JSON; one that raises has not passed."""
     checks: dict[str, Callable[[], Check]] = {"tests of the cache": cache_tests}
     for name, bundle in (("demo", setup.demo), ("synthetic", setup.synthetic)):
-        checks[f"{name}: graphs"] = lambda bundle=bundle: graphs(setup, bundle())  # type: ignore[misc]
-        checks[f"{name}: teacher-forced"] = lambda bundle=bundle: forced(setup, bundle())  # type: ignore[misc]
-        checks[f"{name}: replies"] = lambda bundle=bundle: replies(setup, bundle())  # type: ignore[misc]
+        for what, compare in (("graphs", graphs), ("teacher-forced", forced), ("replies", replies)):
+            checks[f"{name}: {what}"] = partial(_with_bundle, compare, setup, bundle)
     for name, run in checks.items():
         try:
             check = run()
@@ -53,9 +55,13 @@ def all_checks(setup: Setup) -> Iterator[dict[str, Any]]:
         yield asdict(check)
 
 
+def _with_bundle(compare: Callable[[Setup, Path], Check], setup: Setup, bundle: Callable[[], Path]) -> Check:
+    return compare(setup, bundle())
+
+
 def cache_tests() -> Check:
     """The tests that run over every memory there is, CUDA's where it is there."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, CACHE_TESTS)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, CACHE_TESTS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TESTS.parents[1])
     lines = (done.stdout + done.stderr).strip().splitlines()
     return Check("", done.returncode == 0, {"pytest": lines[-1] if lines else ""})
@@ -135,16 +141,17 @@ def asked(omni: Omni) -> dict[str, list[int]]:
         requests["audio"] = Request(audio=example_audio(rate_hz, 2.0), max_new_tokens=16)
     found = {name: list(omni.generate(request).token_ids) for name, request in requests.items()}
     batch = omni.generate_batch(list(requests.values()), slots=3)
-    found |= {f"{name} among others": list(r.token_ids) for name, r in zip(requests, batch, strict=True)}
+    for name, reply in zip(requests, batch, strict=True):
+        if isinstance(reply, MuomniError):
+            raise reply
+        found[f"{name} among others"] = list(reply.token_ids)
     chat = omni.chat()
     for question in QUESTIONS[:3]:
         found[f"turn: {question}"] = list(chat.say(question, max_new_tokens=16).token_ids)
     found["fork"] = list(chat.fork().say(QUESTIONS[3], max_new_tokens=16).token_ids)
     if can_speak(manifest):
-        from muomni.requests import SpeechOptions
-
         speech = SpeechOptions(temperature=0.0, frames=24)
-        reply = omni.generate(QUESTIONS[0], max_new_tokens=16, speech=speech)
-        if reply.speech is not None:
-            found["speech"] = reply.speech.codes.ravel().tolist()
+        spoken = omni.generate(Request(QUESTIONS[0], max_new_tokens=16, speech=speech)).speech
+        assert spoken is not None
+        found["speech"] = spoken.codes.ravel().tolist()
     return found

@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from cuda_setup import Setup, say
@@ -19,6 +20,8 @@ CONTEXT = 128
 FULL_SIZES, QUICK_SIZES = ("tiny", "x4", "x16"), ("tiny",)
 FULL_BATCHES, QUICK_BATCHES = (1, 8, 32), (1, 8)
 CONVERSATIONS_TOKENS = 48
+SECONDS_TO_BEGIN = {"tiny": 40, "x4": 60, "x16": 180}
+"""What export and first steps of a size take on a machine of 2020."""
 ON_DEVICE, GRAPHS, ON_CPU = "muomni", "muomni, CUDA graphs", "muomni, CPU"
 EAGER, COMPILED = "torch, eager", "torch, compiled"
 
@@ -28,8 +31,7 @@ def decode(
 ) -> Iterator[dict[str, Any]]:
     """A step at :data:`CONTEXT` positions by size and batch: every contender's, which take turns, and the floor."""
     for size in sizes:
-        if setup.time_is_up:
-            say(f"time is up: decode of {size} is not measured")
+        if not setup.has_time_for(f"decode of {size}", SECONDS_TO_BEGIN[size]):
             return
         bundle = setup.thinker_bundle(size)
         omnis = {ON_DEVICE: setup.on_device(bundle), ON_CPU: setup.on_cpu(bundle)}
@@ -37,15 +39,12 @@ def decode(
             omnis[GRAPHS] = setup.on_device(bundle, cuda_graphs=True)
         weights = weight_bytes_per_token(open_bundle(bundle))
         for batch in batches:
-            if setup.time_is_up:
-                say(f"time is up: decode of {size} in {batch} rows is not measured")
+            if not setup.has_time_for(f"decode of {size} in {batch} rows", 20):
                 break
             steps = max(2, 32 // {"tiny": 1, "x4": 4, "x16": 8}[size])
+            setting = Setting(setup.precision, size, batch=batch, context=CONTEXT)
             makers: dict[str, Callable[[], Any]] = {
-                name: lambda omni=omni, batch=batch, steps=steps: Steps(  # type: ignore[misc]
-                    omni.thinker, Setting(setup.precision, size, batch=batch, context=CONTEXT), steps
-                )
-                for name, omni in omnis.items()
+                name: partial(Steps, omni.thinker, setting, steps) for name, omni in omnis.items()
             }
             makers |= torch_makers(setup, size, batch, steps)
             runs, skipped = made(makers)
@@ -77,7 +76,7 @@ def torch_makers(setup: Setup, size: str, batch: int, steps: int) -> dict[str, C
         checkpoint = setup.thinker_checkpoint(size)
         return cuda_torch.TorchSteps(checkpoint, setup.device, compiled, batch, CONTEXT, steps)
 
-    return {EAGER: lambda: make(False), COMPILED: lambda: make(True)}
+    return {EAGER: partial(make, False), COMPILED: partial(make, True)}
 
 
 def made(makers: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -111,8 +110,7 @@ def conversations(setup: Setup, size: str, slots: tuple[int, ...]) -> list[dict[
     for name, load in ((ON_DEVICE, setup.on_device), (ON_CPU, setup.on_cpu)):
         with load(bundle) as omni:
             for count in slots:
-                if setup.time_is_up:
-                    say(f"time is up: {count} conversations on {name} are not measured")
+                if not setup.has_time_for(f"{count} conversations on {name}", 5):
                     break
                 at_a_time(omni, count, 4)
                 rate = at_a_time(omni, count, CONVERSATIONS_TOKENS)
@@ -157,4 +155,6 @@ def pays_from(rows: list[dict[str, Any]]) -> list[str]:
 
 def best_of(row: dict[str, Any]) -> float:
     """Milliseconds of muomni's faster way on the device."""
-    return min(row["step_ms"].get(name, math.inf) for name in (ON_DEVICE, GRAPHS))
+    return min(row["step_ms"].get(name, math.inf) for name in (SECONDS_TO_BEGIN = {"tiny": 40, "x4": 60, "x16": 180}
+"""What export and first steps of a size take on a machine of 2020."""
+ON_DEVICE, GRAPHS))

@@ -13,6 +13,7 @@ import numpy as np
 
 from models import Work
 from muomni import Omni
+from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import open_bundle
 from muomni.models.registry import Models
 from muomni.ort.device_memory import DeviceMemory
@@ -39,9 +40,12 @@ class Setup:
     seconds: float
     begun: float = field(default_factory=time.monotonic)
 
-    @property
-    def time_is_up(self) -> bool:
-        return time.monotonic() - self.begun > self.seconds
+    def has_time_for(self, what: str, seconds: float) -> bool:
+        """Whether so much is left; where not, it is said."""
+        left = self.seconds - (time.monotonic() - self.begun)
+        if left < seconds:
+            say(f"{left:.0f} s are left: {what} is not measured")
+        return left >= seconds
 
     @property
     def precision(self) -> str:
@@ -56,6 +60,8 @@ class Setup:
 
     def demo(self) -> Path:
         """The demo, trained: its replies mean something."""
+        if self.device == "cpu":
+            return demo_bundle()
         return self._exported("demo", lambda: DEMO)
 
     def synthetic(self) -> Path:
