@@ -155,6 +155,4 @@ def pays_from(rows: list[dict[str, Any]]) -> list[str]:
 
 def best_of(row: dict[str, Any]) -> float:
     """Milliseconds of muomni's faster way on the device."""
-    return min(row["step_ms"].get(name, math.inf) for name in (SECONDS_TO_BEGIN = {"tiny": 40, "x4": 60, "x16": 180}
-"""What export and first steps of a size take on a machine of 2020."""
-ON_DEVICE, GRAPHS))
+    return min(row["step_ms"].get(name, math.inf) for name in (ON_DEVICE, GRAPHS))

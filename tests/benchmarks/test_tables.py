@@ -179,3 +179,17 @@ def test_another_choice_is_forgiven_only_where_it_is_as_good(load: Any) -> None:
     got = wanted + np.array([[0, 0, 0], [0, 0, 0.75]], dtype=np.float32)
     found = load("cuda_checks").agreement(wanted, got)
     assert found == {"agreement": 0.5, "largest_difference": 0.75, "largest_regret": 0.5}
+
+
+def test_the_script_called_cuda_does_not_hide_nvidias_package(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cuda" / "bindings").mkdir(parents=True)
+    (tmp_path / "cuda" / "bindings" / "runtime.py").write_text("version = 13\n")
+    monkeypatch.delitem(sys.modules, "cuda", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    try:
+        assert load("cuda.bindings.runtime").version == 13
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "cuda"]:
+            del sys.modules[name]
