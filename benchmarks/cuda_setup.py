@@ -49,11 +49,17 @@ class Setup:
 
     @property
     def precision(self) -> str:
+        """Of the graphs on the device."""
         return "fp32"
 
-    def thinker_bundle(self, size: str) -> Path:
-        """A random Thinker of that size."""
-        return Work(self.work, size).bundle(self.precision)
+    @property
+    def cpu_precision(self) -> str:
+        """Of the graphs that the CPU is measured with: what is fast there; on the stand-in, what it runs itself."""
+        return "int8" if self.device == "cuda" else self.precision
+
+    def thinker_bundle(self, size: str, precision: str | None = None) -> Path:
+        """A random Thinker of that size, for the device or in another precision."""
+        return Work(self.work, size).bundle(precision or self.precision)
 
     def thinker_checkpoint(self, size: str) -> Path:
         return Work(self.work, size).checkpoint()

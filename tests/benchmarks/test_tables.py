@@ -148,6 +148,8 @@ def cuda_result() -> dict[str, Any]:
     return {
         "machine": {"cpu": "a CPU"},
         "device": "cuda",
+        "precision": "fp16",
+        "cpu_precision": "int8",
         "seconds": 300,
         "checks": checks,
         "decode": rows,
