@@ -162,3 +162,23 @@ def test_lengths_of_a_replayed_step_come_from_the_device_alone(device: muomni.Om
             cache.bound[2]._fixed_total = cache.capacity
         logits.append(np.stack([thinker.step(cache, [9, 10]).copy() for _ in range(3)]))
     assert np.array_equal(logits[0], logits[1])
+
+
+def test_memory_of_a_request_that_is_over_is_used_again_and_nothing_of_it_is_seen(
+    device: muomni.Omni,
+) -> None:
+    thinker = device.thinker
+
+    def answer(prompt: list[int]) -> tuple[int, object, list[int]]:
+        cache = thinker.start(300)
+        assert cache.lengths.tolist() == [0]
+        ids = [int(thinker.feed(cache, prompt).argmax())]
+        ids += [int(thinker.step(cache, ids[-1:])[0].argmax()) for _ in range(5)]
+        return cache.tensors(0, 1)[0].address, cache.bound[1], ids
+
+    long, short = list(range(3, 250)), [5, 6, 7]
+    first, again = answer(short), answer(long)
+    assert answer(short) == first, "the same memory, the same bound step, the same ids"
+    assert again[:2] == first[:2]
+    kept = thinker.start(300)
+    assert thinker.start(300).tensors(0, 1)[0].address != kept.tensors(0, 1)[0].address
