@@ -41,7 +41,7 @@ class Check:
 def all_checks(setup: Setup) -> Iterator[dict[str, Any]]:
     """Every check, as JSON; one that raises has not passed."""
     checks: dict[str, Callable[[], Check]] = {"tests of the cache": cache_tests}
-    for name, bundle in (("demo", setup.demo), ("synthetic", setup.synthetic)):
+    for name, bundle in (("demo", setup.demo), ("parity set", setup.parity)):
         for what, compare in (("graphs", graphs), ("teacher-forced", forced), ("replies", replies)):
             checks[f"{name}: {what}"] = partial(_with_bundle, compare, setup, bundle)
     for name, run in checks.items():

@@ -44,16 +44,21 @@ def prove(setup: Setup, rounds: int, quick: bool) -> dict[str, Any]:
         "errors": {},
     }
     parts: dict[str, Callable[[], Any]] = {
+        "bundles": lambda: setup.prepare(sizes),
         "checks": lambda: list(cuda_checks.all_checks(setup)),
         "copied_gb_per_s": lambda: round(setup.bytes_per_second / 1e9, 1),
         "requests": lambda: cuda_figures.requests(setup, rounds),
         "decode": lambda: list(cuda_figures.decode(setup, sizes, batches, rounds)),
-        "conversations": lambda: cuda_figures.conversations(setup, sizes[0], batches),
+        "conversations": lambda: [
+            row for size in sizes[:2] for row in cuda_figures.conversations(setup, size, batches)
+        ],
     }
     for name, part in parts.items():
         start = time.monotonic()
         try:
-            result[name] = part()
+            found = part()
+            if found is not None:
+                result[name] = found
         except Exception as error:  # what was found so far is still written
             traceback.print_exc()
             result["errors"][name] = f"{type(error).__name__}: {error}"

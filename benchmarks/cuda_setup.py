@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ from muomni.models.registry import Models
 from muomni.ort.device_memory import DeviceMemory
 from muomni.ort.region import region_of
 from muomni.ort.session import import_onnxruntime
-from muomni.ort.threads import thread_policy
+from muomni.ort.threads import available_cores, thread_policy
 
-DEMO = Path(__file__).parents[1] / "checkpoints" / "demo" / "omni_sft_tiny"
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "checkpoints" / "demo" / "omni_sft_tiny"
+PARITY = ROOT / "tests" / "data" / "parity" / "checkpoints" / "omni_sft_tiny"
 COPY_BYTES, COPY_ROUNDS = 256 << 20, 12
 
 
@@ -70,18 +74,9 @@ class Setup:
             return demo_bundle()
         return self._exported("demo", lambda: DEMO)
 
-    def synthetic(self) -> Path:
-        """Random weights in every stage, the text reader included."""
-
-        def make() -> Path:
-            from muomni_export.synthetic.checkpoint_set import write_random_set
-
-            root = self.work / "set"
-            if not root.exists():
-                write_random_set(root, "micro")
-            return next((root / "checkpoints").glob("omni_sft_*"))
-
-        return self._exported("synthetic", make)
+    def parity(self) -> Path:
+        """The set whose every number is known from the reference's own code."""
+        return self._exported("parity", lambda: PARITY)
 
     def _exported(self, name: str, checkpoint: Any) -> Path:
         target = self.work / f"{name}-{self.precision}"
@@ -91,6 +86,22 @@ class Setup:
             say(f"exporting {name} {self.precision}")
             export_bundle(checkpoint(), target, precision=self.precision)
         return target
+
+    def prepare(self, sizes: tuple[str, ...]) -> None:
+        """Make all bundles at the same time, in processes of their own, where there are cores for it."""
+        workers = min(available_cores() // 2, 5)
+        if workers < 2:
+            return  # each when it is needed: what there is no time for is then not made
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            jobs = [pool.submit(self.demo), pool.submit(self.parity)]
+            jobs += [pool.submit(self.thinker_bundles, size) for size in sizes]
+            for job in jobs:
+                job.result()
+
+    def thinker_bundles(self, size: str) -> None:
+        """All of one size, one after the other: they are made of the same checkpoint."""
+        for precision in {self.precision, self.cpu_precision}:
+            self.thinker_bundle(size, precision)
 
     def on_device(self, bundle: Path, cuda_graphs: bool = False) -> Omni:
         """Loaded on the device."""

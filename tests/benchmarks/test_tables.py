@@ -144,7 +144,13 @@ def cuda_result() -> dict[str, Any]:
         | {"step_ms": {"muomni": 0.6, "muomni, CUDA graphs": 0.2, "muomni, CPU": 0.5}},
     ]
     checks = [{"name": "demo: graphs", "passed": True}, {"name": "demo: replies", "passed": False}]
-    talk = {"name": "muomni", "conversations": 8, "tokens_per_s_each": 100.0, "tokens_per_s": 800.0}
+    talk = {
+        "name": "muomni",
+        "size": "tiny",
+        "conversations": 8,
+        "tokens_per_s_each": 100.0,
+        "tokens_per_s": 800.0,
+    }
     return {
         "machine": {"cpu": "a CPU"},
         "device": "cuda",
@@ -168,7 +174,7 @@ def test_the_cuda_table_says_what_is_wrong_what_is_missing_and_from_where_on_it_
         "| demo: replies | **wrong** |",
         "| tiny, 1 | 0.030 | 0.500 | 0.400 |  |",
         "- not run: torch, eager: no GPU",
-        "| muomni | 8 | 100 | 800 | 2.5 |",
+        "| muomni, tiny | 8 | 100 | 800 | 2.5 |",
         "- error in requests: it broke",
     ):
         assert part in table
