@@ -37,11 +37,13 @@ class Setup:
         device: "cuda", or "cpu" for the stand-in: the same code, with memory of the host in the device's place.
         work: folder for what is made; kept and reused.
         seconds: after which no new measurement begins.
+        graphs: what the bundles are exported for, "cuda" (float16) or "cpu" (float32); the stand-in runs both.
     """
 
     device: str
     work: Path
     seconds: float
+    graphs: str = "cuda"
     begun: float = field(default_factory=time.monotonic)
 
     def has_time_for(self, what: str, seconds: float) -> bool:
@@ -53,24 +55,28 @@ class Setup:
 
     @property
     def precision(self) -> str:
-        """Of the graphs on the device."""
-        return "fp32"
+        """Of the decoders' weights on the device."""
+        return "fp16" if self.graphs == "cuda" else "fp32"
 
     @property
     def cpu_precision(self) -> str:
         """Of the graphs that the CPU is measured with: what is fast there; on the stand-in, what it runs itself."""
-        return "int8" if self.device == "cuda" else self.precision
+        return "int8" if self.device == "cuda" else "fp32"
 
-    def thinker_bundle(self, size: str, precision: str | None = None) -> Path:
-        """A random Thinker of that size, for the device or in another precision."""
-        return Work(self.work, size).bundle(precision or self.precision)
+    def thinker_bundle(self, size: str) -> Path:
+        """A random Thinker of that size, for the device."""
+        return Work(self.work, size).bundle(self.precision, device=self.graphs)
+
+    def cpu_thinker_bundle(self, size: str) -> Path:
+        """The same for the CPU."""
+        return Work(self.work, size).bundle(self.cpu_precision)
 
     def thinker_checkpoint(self, size: str) -> Path:
         return Work(self.work, size).checkpoint()
 
     def demo(self) -> Path:
         """The demo, trained: its replies mean something."""
-        if self.device == "cpu":
+        if self.graphs == "cpu":
             return demo_bundle()
         return self._exported("demo", lambda: DEMO)
 
@@ -79,12 +85,12 @@ class Setup:
         return self._exported("parity", lambda: PARITY)
 
     def _exported(self, name: str, checkpoint: Any) -> Path:
-        target = self.work / f"{name}-{self.precision}"
+        target = self.work / f"{name}-{self.graphs}"
         if not target.exists():
             from muomni_export.export import export_bundle
 
-            say(f"exporting {name} {self.precision}")
-            export_bundle(checkpoint(), target, precision=self.precision)
+            say(f"exporting {name} for {self.graphs}")
+            export_bundle(checkpoint(), target, precision=self.precision, device=self.graphs)
         return target
 
     def prepare(self, sizes: tuple[str, ...]) -> None:
@@ -100,8 +106,8 @@ class Setup:
 
     def thinker_bundles(self, size: str) -> None:
         """All of one size, one after the other: they are made of the same checkpoint."""
-        for precision in {self.precision, self.cpu_precision}:
-            self.thinker_bundle(size, precision)
+        self.thinker_bundle(size)
+        self.cpu_thinker_bundle(size)
 
     def on_device(self, bundle: Path, cuda_graphs: bool = False) -> Omni:
         """Loaded on the device."""
