@@ -77,6 +77,8 @@ class BoundStep:
             else:
                 dtype = np.dtype(spec.dtype)
                 outputs[spec.name] = memory.allocate(shape, dtype, f"the {decoder.name}'s {spec.name}")
+        self._memory, self._places = memory, dict(outputs)
+        self._finders: dict[str, Callable[[], NDArray[np.int64]]] = {}
         owners = {name: region.owner for name, region in outputs.items()}
         self._downloads = None if memory is None else Downloads(owners)
         self.results: Mapping[str, NDArray[Any]] = self._downloads or owners
@@ -97,6 +99,16 @@ class BoundStep:
         if name in self._held:
             update, array = self._held[name]
             update(array)
+
+    def largest(self, name: str) -> NDArray[np.int64]:
+        """Of a result (rows, V) the place of each row's largest (rows,); on a device it is found there."""
+        if self._memory is None:
+            places: NDArray[np.int64] = self.results[name].argmax(axis=1)
+            return places
+        find = self._finders.get(name)
+        if find is None:
+            find = self._finders[name] = self._memory.largest_of(self._places[name])
+        return find()
 
     def run(self, count: int = 1, live: int | None = None) -> None:
         """Compute ``count`` new positions of every row.

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from muomni.errors import ExecutionError, OutOfMemoryError
 
-from .copy_graph import PADS, copy_graph
+from .helper_graphs import LARGEST, PADS, VALUES, copy_graph, largest_graph
 from .region import HOST, Region, region_of
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -33,7 +34,7 @@ class DeviceMemory:
     def __init__(self, ort: Any, device: str, index: int = 0) -> None:
         self.device, self.index = device, index
         self._ort = ort
-        self._copiers: dict[tuple[int, str], Any] = {}
+        self._sessions: dict[object, Any] = {}
         self._lock = threading.Lock()
 
     @property
@@ -65,7 +66,8 @@ class DeviceMemory:
         """
         more = targets[0].shape[2] - sources[0].shape[2]
         pads = np.array([0, 0, 0, 0, 0, 0, more, 0], dtype=np.int64)
-        session = self._copier(len(sources), sources[0].dtype.name)
+        tensors, dtype = len(sources), sources[0].dtype.name
+        session = self._session((tensors, dtype), lambda: copy_graph(tensors, dtype))
         binding = session.io_binding()
         try:
             bind_input(binding, PADS, region_of(pads))
@@ -78,17 +80,38 @@ class DeviceMemory:
                 f"copying keys and values on {self.device}:{self.index} failed: {error}"
             ) from error
 
-    def _copier(self, tensors: int, dtype: str) -> Any:
+    def largest_of(self, values: Region) -> Callable[[], NDArray[np.int64]]:
+        """What finds, each time it is called, the place of the largest of each row (R, V); the array is reused.
+
+        Only the places (R,) come to the host.
+        """
+        session = self._session("largest", largest_graph)
+        found = np.empty(values.shape[0], dtype=np.int64)
+        binding = session.io_binding()
+        bind_input(binding, VALUES, values)
+        bind_output(binding, LARGEST, region_of(found))
+
+        def find() -> NDArray[np.int64]:
+            try:
+                session.run_with_iobinding(binding)
+            except Exception as error:
+                raise ExecutionError(f"finding the likeliest ids on {self.device} failed: {error}") from error
+            return found
+
+        return find
+
+    def _session(self, key: object, graph: Callable[[], bytes]) -> Any:
+        """The session of a graph of ours, made when it is first asked for."""
         with self._lock:
-            session = self._copiers.get((tensors, dtype))
+            session = self._sessions.get(key)
             if session is None:
                 options = self._ort.SessionOptions()
                 options.intra_op_num_threads = options.inter_op_num_threads = 1
                 options.log_severity_level = 3
                 provider = _PROVIDERS[self.device]
                 settings = {} if self.is_stand_in else {"device_id": str(self.index)}
-                session = self._copiers[tensors, dtype] = self._ort.InferenceSession(
-                    copy_graph(tensors, dtype), options, providers=[(provider, settings)]
+                session = self._sessions[key] = self._ort.InferenceSession(
+                    graph(), options, providers=[(provider, settings)]
                 )
         return session
 

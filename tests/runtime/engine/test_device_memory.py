@@ -19,7 +19,7 @@ from muomni.engine.segments import keys_of
 from muomni.engine.timings import Timings
 from muomni.errors import OutOfMemoryError
 from muomni.models.registry import Models
-from muomni.ort.decoder import BoundStep
+from muomni.ort.decoder import BoundStep, Downloads
 from muomni.ort.device_cache import DeviceCache
 from muomni.ort.device_memory import DeviceMemory, no_memory
 from muomni.ort.kv_cache import CAPACITY_STEP
@@ -215,3 +215,23 @@ def test_where_memory_ends_the_request_that_needs_more_fails_alone(monkeypatch: 
         assert isinstance(event, Failed) and isinstance(event.error, OutOfMemoryError)
     finished = ended[short]
     assert isinstance(finished, Finished) and finished.reply.token_ids == expected
+
+
+def test_greedy_replies_bring_ids_from_the_device_and_no_logits(
+    omni: muomni.Omni, device: muomni.Omni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    get = Downloads.__getitem__
+
+    def watched(results: Downloads, name: str) -> Any:
+        fetched.append(name)
+        return get(results, name)
+
+    monkeypatch.setattr(Downloads, "__getitem__", watched)
+    texts = QUESTIONS[:3]
+    wanted = [reply.token_ids for reply in omni.generate_batch(texts, slots=4)]
+    assert [reply.token_ids for reply in device.generate_batch(texts, slots=4)] == wanted
+    assert fetched == ["logits"] * len(texts), "of the last position of each prompt alone"
+    drawn = [Request(text, sampling=muomni.SamplingOptions(temperature=0.8, seed=3)) for text in texts]
+    wanted = [reply.token_ids for reply in omni.generate_batch([*drawn, "hello"], slots=4)]
+    assert [reply.token_ids for reply in device.generate_batch([*drawn, "hello"], slots=4)] == wanted
