@@ -36,7 +36,7 @@ def decode(
         if not setup.has_time_for(f"decode of {size}", SECONDS_TO_BEGIN[size]):
             return
         bundle = setup.thinker_bundle(size)
-        on_cpu = setup.on_cpu(setup.thinker_bundle(size, setup.cpu_precision))
+        on_cpu = setup.on_cpu(setup.cpu_thinker_bundle(size))
         omnis = {ON_DEVICE: setup.on_device(bundle), ON_CPU: on_cpu}
         if setup.device == "cuda":
             omnis[GRAPHS] = setup.on_device(bundle, cuda_graphs=True)
@@ -120,7 +120,9 @@ def requests(setup: Setup, rounds: int) -> dict[str, Any]:
 
 def conversations(setup: Setup, size: str, slots: tuple[int, ...]) -> list[dict[str, Any]]:
     """Replies at the same time: tokens a second of each, and of all, while all of them go on."""
-    bundle, for_cpu = setup.thinker_bundle(size), setup.thinker_bundle(size, setup.cpu_precision)
+    if not setup.has_time_for(f"conversations of {size}", SECONDS_TO_BEGIN[size]):
+        return []
+    bundle, for_cpu = setup.thinker_bundle(size), setup.cpu_thinker_bundle(size)
     rows = []
     for name, load in ((ON_DEVICE, lambda: setup.on_device(bundle)), (ON_CPU, lambda: setup.on_cpu(for_cpu))):
         with load() as omni:
@@ -129,7 +131,7 @@ def conversations(setup: Setup, size: str, slots: tuple[int, ...]) -> list[dict[
                     break
                 at_a_time(omni, count, 4)
                 rate = at_a_time(omni, count, CONVERSATIONS_TOKENS)
-                rows.append({"name": name, "conversations": count, **rate})
+                rows.append({"name": name, "size": size, "conversations": count, **rate})
                 say(f"conversations {rows[-1]}")
     return rows
 

@@ -134,7 +134,7 @@ def cuda_table(result: Mapping[str, Any]) -> str:
     if rows := result.get("conversations"):
         body = [
             [
-                row["name"],
+                f"{row['name']}, {row['size']}",
                 str(row["conversations"]),
                 f"{row['tokens_per_s_each']:.0f}",
                 f"{row['tokens_per_s']:.0f}",

@@ -108,7 +108,6 @@ class PrecisionPlan:
             return "fp32"
         return "fp32" if graph in self.float_graphs and precision.startswith("int") else precision
 
-
     def computes_in(self, graph: str) -> FloatDtype:
         """The type of the numbers inside the graph."""
         return "float16" if graph in self.half_graphs else "float32"

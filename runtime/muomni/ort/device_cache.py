@@ -79,7 +79,7 @@ class DeviceCache(KVCache):
     def _allocate(self, rows: int, positions: int) -> list[Region]:
         shape = self.shape
         size = (rows, shape.kv_heads, positions, shape.head_size)
-        what = f"the {shape.owner}'s keys and values"
+        what = f"the {shape.owner}'s keys and values ({rows} of {positions} positions)"
         return [self.memory.allocate(size, self._dtype, what) for _ in range(shape.tensors)]
 
 
