@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from muomni.errors import ExecutionError, InputError
+from muomni.errors import ExecutionError, InputError, OutOfMemoryError
 
 OLDEST = (1, 26)
 """ONNX Runtime's CUDA kernels for the encoders' attention came with it, by its tables of kernels."""
@@ -62,7 +62,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def execution_error(graph: str, error: Exception, on_cuda: bool) -> ExecutionError:
-    """What ONNX Runtime said while it computed a graph, and where memory ended, how much and what to lower."""
+    """What ONNX Runtime said of a graph; where memory ended, how much was missing and what to lower."""
     if not is_out_of_memory(error):
         return ExecutionError(f"{graph} graph failed: {error}")
     found = _REQUESTED.search(str(error))
@@ -74,4 +74,4 @@ def execution_error(graph: str, error: Exception, on_cuda: bool) -> ExecutionErr
     elif on_cuda:
         cure += ", or end what else uses the GPU (nvidia-smi lists it)"
     first_line = str(error).strip().splitlines()[0][:300]
-    return ExecutionError(f"{graph} graph: no memory left on {where}{needed}; {cure} ({first_line})")
+    return OutOfMemoryError(f"{graph} graph: no memory left on {where}{needed}; {cure} ({first_line})")

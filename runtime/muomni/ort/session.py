@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Mapping
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,6 +142,13 @@ def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
     return "cpu" if device == "auto" and not fits else device
 
 
+@cache
+def _preload(ort: Any) -> None:
+    """Find the CUDA and cuDNN libraries that came as wheels; where they come from elsewhere, it prints what it misses."""
+    with redirect_stdout(StringIO()):
+        ort.preload_dlls()
+
+
 def _can_limit_spinning(version: str) -> bool:
     """Whether this ONNX Runtime knows ``spin_duration_us``; without it, threads that may spin do so for long."""
     return _numbers(version) >= (1, 26)
@@ -171,7 +181,8 @@ class GraphSession:
         BundleError: ONNX Runtime cannot load the file.
         GraphError: inputs or outputs differ from the contract.
         DeviceError: CUDA was asked for and the session does not get it.
-        ExecutionError: nodes that matter would run on the CPU beside CUDA; or memory ended.
+        ExecutionError: nodes that matter would run on the CPU beside CUDA.
+        OutOfMemoryError: there is no memory for its weights.
     """
 
     def __init__(
@@ -191,7 +202,7 @@ class GraphSession:
         if providers[0] == _CUDA:
             providers[0] = (_CUDA, cuda_settings(cuda_graphs))
             options.add_session_config_entry(RECORD, "1")
-            ort.preload_dlls()  # finds the CUDA and cuDNN libraries that came as wheels
+            _preload(ort)
         options.intra_op_num_threads = threads.count
         spin_us = threads.spin_us if _can_limit_spinning(ort.__version__) else 0
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin_us > 0)))
