@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from muomni.errors import ExecutionError, OutOfMemoryError
 
+from .cuda import execution_error
 from .helper_graphs import LARGEST, PADS, VALUES, copy_graph, largest_graph
 from .region import HOST, Region, region_of
 
@@ -76,9 +77,7 @@ class DeviceMemory:
                 bind_output(binding, f"target.{index}", target)
             session.run_with_iobinding(binding)
         except Exception as error:
-            raise ExecutionError(
-                f"copying keys and values on {self.device}:{self.index} failed: {error}"
-            ) from error
+            raise self._failed("copying keys and values", error) from error
 
     def largest_of(self, values: Region) -> Callable[[], NDArray[np.int64]]:
         """What finds, each time it is called, the place of the largest of each row (R, V); the array is reused.
@@ -95,10 +94,13 @@ class DeviceMemory:
             try:
                 session.run_with_iobinding(binding)
             except Exception as error:
-                raise ExecutionError(f"finding the likeliest ids on {self.device} failed: {error}") from error
+                raise self._failed("finding the likeliest ids", error) from error
             return found
 
         return find
+
+    def _failed(self, what: str, error: Exception) -> ExecutionError:
+        return execution_error(what, error, not self.is_stand_in)
 
     def _session(self, key: object, graph: Callable[[], bytes]) -> Any:
         """The session of a graph of ours, made when it is first asked for."""
