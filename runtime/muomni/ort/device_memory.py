@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,19 @@ from .region import HOST, Region, region_of
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
+class Holder(Protocol):
+    """Who keeps memory that is not in use."""
+
+    def give_up(self) -> bool:
+        """Let go of it; whether there was any."""
+        ...
+
+
 class DeviceMemory:
     """Memory of one device; several sessions and threads may share it.
+
+    Attributes:
+        holders: asked to give up what they keep before an allocation fails.
 
     Args:
         ort: the onnxruntime module.
@@ -34,6 +46,7 @@ class DeviceMemory:
 
     def __init__(self, ort: Any, device: str, index: int = 0) -> None:
         self.device, self.index = device, index
+        self.holders: weakref.WeakSet[Holder] = weakref.WeakSet()
         self._ort = ort
         self._sessions: dict[object, Any] = {}
         self._lock = threading.Lock()
@@ -52,10 +65,18 @@ class DeviceMemory:
             OutOfMemoryError: there is no memory for it.
         """
         try:
-            value = self._ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self.device, self.index)
+            value = self._value(shape, dtype)
         except Exception as error:
-            raise no_memory(f"{self.device}:{self.index}", what, math.prod(shape) * dtype.itemsize) from error
+            given = [holder.give_up() for holder in tuple(self.holders)]
+            if not any(given):
+                raise no_memory(
+                    f"{self.device}:{self.index}", what, math.prod(shape) * dtype.itemsize
+                ) from error
+            return self.allocate(shape, dtype, what)
         return Region(value, value.data_ptr(), shape, np.dtype(dtype), self.device, self.index)
+
+    def _value(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        return self._ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self.device, self.index)
 
     def copy(self, sources: Sequence[Region], targets: Sequence[Region]) -> None:
         """Copy tensors (R, H, P, D) to ones (R, H, Q, D): cut where Q is less, filled with zeros where it is more.
