@@ -251,8 +251,8 @@ class GraphSession:
         found = frozenset(tensor.name for tensor, info in infos if info.name not in HOST_MEMORIES)
         if not found:
             raise ExecutionError(
-                f"{self.contract.graph} graph: ONNX Runtime {self._ort.__version__} says that CUDA reads all inputs from "
-                "the host's memory, which cannot be; use another version, or --device cpu"
+                f"{self.contract.graph} graph: ONNX Runtime {self._ort.__version__} says that CUDA reads all inputs "
+                "from the host's memory, which cannot be; use another version, or --device cpu"
             )
         return found
 
