@@ -116,7 +116,7 @@ class ServerState:
 def _warm_engine(omni: Omni, slots: int) -> Engine:
     """An engine that has answered once: its first client waits for no loading."""
     omni.warm_up()
-    engine = omni.engine(slots)
+    engine = omni.engine(slots, real_time=True)
     engine.add(Request("a", max_new_tokens=2))
     while not engine.idle:
         engine.step()
