@@ -44,9 +44,7 @@ def others_busy(seconds: float = 1.0) -> float:
     """Cores that are busy before anything is measured."""
 
     def busy() -> float:
-        user, nice, system, *rest = map(
-            int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-        )
+        user, nice, system, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
         return (user + nice + system + sum(rest[2:4])) / TICKS_PER_S
 
     before = busy()

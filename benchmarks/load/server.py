@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,13 +104,9 @@ def serving(model: Path | None = None, *options: str, profile: Path | None = Non
 
 
 def _spy(pid: int, profile: Path) -> subprocess.Popen[bytes]:
-    command = Path(sys.executable).with_name("py-spy")
-    if not command.exists():
+    command = shutil.which("py-spy")
+    if command is None:
         raise ServerError("--profile needs py-spy; install it with\n  pip install py-spy")
     # Blocking it at each look would slow down what is looked at.
     options = ["--threads", "--nonblocking", "--rate", "200", "--format", "raw", "--output", str(profile)]
-    return subprocess.Popen(
-        [str(command), "record", "--pid", str(pid), *options],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ},
-    )
+    return subprocess.Popen([command, "record", "--pid", str(pid), *options], stdout=subprocess.DEVNULL)

@@ -235,7 +235,9 @@ def summary(turns: Sequence[Turn]) -> dict[str, Any]:
         "replies": sum(turn.done_at is not None for turn in turns),
         "failures": sorted(turn.failure or "no reply" for turn in turns if turn.done_at is None),
         "first_sound_ms": spread([first - settled for _, settled, first in heard]),
-        "detected_ms": spread([t.stopped_at - settled for t, settled, _ in heard if t.stopped_at is not None]),
+        "detected_ms": spread(
+            [t.stopped_at - settled for t, settled, _ in heard if t.stopped_at is not None]
+        ),
         "first_text_ms": spread([t.text_at - settled for t, settled, _ in heard if t.text_at is not None]),
         "since_last_word_ms": spread([first - turn.spoken_at for turn, _, first in heard]),
         "underruns": sum(turn.playing.gaps > 0 for turn in turns),
