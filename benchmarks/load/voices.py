@@ -239,7 +239,6 @@ def summary(turns: Sequence[Turn]) -> dict[str, Any]:
             [t.stopped_at - settled for t, settled, _ in heard if t.stopped_at is not None]
         ),
         "first_text_ms": spread([t.text_at - settled for t, settled, _ in heard if t.text_at is not None]),
-        "since_last_word_ms": spread([first - turn.spoken_at for turn, _, first in heard]),
         "underruns": sum(turn.playing.gaps > 0 for turn in turns),
         "silence_in_replies_ms": round(1000 * sum(turn.playing.gap_s for turn in turns), 1),
         "speech_heard_s": round(sum(turn.playing.seconds for turn in turns), 1),
