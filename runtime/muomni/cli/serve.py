@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -77,6 +78,9 @@ def serve(
 
     Only this machine can connect unless --host says otherwise.
     """
+    # What numpy multiplies here is small. A second thread of OpenBLAS, which waits by spinning, takes the core from
+    # the models; it is read when numpy is first imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     console = Console(COMMAND, quiet)
     with reporting(console, debug), ExitStack() as until_end:
         try:
