@@ -21,8 +21,9 @@ four, 54 of eight, 51 of sixteen; letters, context, codec and vocoder gain littl
 FRAMES_WHILE_WRITING, FRAMES_ALONE = 4, 8
 """Frames of a sequence in one step: few while its text goes on and something is heard already, so that neither
 the text nor other sequences wait long."""
-ENOUGH_AHEAD_S = 0.5
-"""Who has so much that was not played yet can wait for another's first sound."""
+ENOUGH_AHEAD_S = 0.7
+"""Who has so much that was not played yet can wait for another's first sound; more than a chunk's half second, all of
+whose frames must be there before any of it is heard."""
 
 Made = NDArray[np.float32] | MuomniError
 """What became of a sequence's turn: samples (m,), m may be 0, or why there are none."""

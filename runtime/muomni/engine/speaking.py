@@ -33,7 +33,7 @@ REFERENCE_TEMPERATURE = 0.8
 
 # Frames that go through codec and vocoder together: a few at first, for an early start.
 FIRST_CHUNK_FRAMES, CHUNK_FRAMES = 8, 32
-FIRST_SOUND_S = 0.1
+FIRST_SOUND_S = 0.2
 """Within this time of its first text a speech should be heard, if others are to wait for it."""
 
 Frame = tuple[int, ...]
