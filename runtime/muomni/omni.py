@@ -16,7 +16,7 @@ from .engine.stream import OnText, Stream
 from .engine.turn import LoneTurn
 from .errors import InputError, MuomniError
 from .models.registry import Models
-from .ort.session import check_device, device_for, providers_for
+from .ort.session import check_device, device_for, providers_for, runs_on_cuda
 from .ort.threads import thread_policy
 from .replies import Reply
 from .requests import Request, RequestOptions, as_request
@@ -71,6 +71,7 @@ class Omni:
         device: str = "auto",
         threads: int | None = None,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+        cuda_graphs: bool = False,
     ) -> Omni:
         """Open a bundle.
 
@@ -81,11 +82,13 @@ class Omni:
             threads: threads of each session; None takes ``MUOMNI_THREADS``, or what measurement says for each
                 graph on this machine (see :mod:`muomni.ort.threads`).
             prefix_cache_bytes: see above; 0 keeps nothing.
+            cuda_graphs: on CUDA, capture a decode step once for each number of rows and size of the cache, and replay
+                it: fewer launches, more memory. Whether it pays, ``benchmarks/cuda.py`` measures on your GPU.
 
         Raises:
             BundleError: the folder is not a bundle, or not whole.
             DeviceError: CUDA was asked for and is not there.
-            InputError: an unknown device or a thread count below 1.
+            InputError: an unknown device, a thread count below 1, or CUDA graphs without CUDA.
             MissingPackageError: ONNX Runtime is not installed.
         """
         start = time.perf_counter()
@@ -94,7 +97,12 @@ class Omni:
         bundle = open_bundle(demo_bundle() if path is None else path)
         providers_for(checked)
         used = device_for(checked, bundle.manifest.attention_dtypes)
-        return cls(Models(bundle, used, policy, time.perf_counter() - start), prefix_cache_bytes)
+        if cuda_graphs and not runs_on_cuda(used):
+            raise InputError(
+                "cuda_graphs: they are for CUDA, and this bundle runs on the CPU here; leave them out"
+            )
+        spent = time.perf_counter() - start
+        return cls(Models(bundle, used, policy, spent, cuda_graphs=cuda_graphs), prefix_cache_bytes)
 
     def __enter__(self) -> Omni:
         return self
@@ -189,16 +197,17 @@ class Omni:
 
         return Conversation(self._models)
 
-    def engine(self, slots: int = DEFAULT_SLOTS) -> Engine:
+    def engine(self, slots: int = DEFAULT_SLOTS, *, real_time: bool = False) -> Engine:
         """A step loop of your own, for many requests that come and go: what a server is built on.
 
         Args:
             slots: requests that decode together; 1 decodes each alone.
+            real_time: speech is heard as it is made, see :class:`muomni.engine.engine.Engine`.
 
         Raises:
             InputError: ``slots`` below 1.
         """
-        return Engine(self._models, slots, self._prefixes)
+        return Engine(self._models, slots, self._prefixes, real_time=real_time)
 
     def generate(
         self,

@@ -134,3 +134,62 @@ def test_threads_are_compared_with_one_thread_under_the_same_load(load: Any) -> 
     first, second = threads.table(rows).splitlines()[2:]
     assert first == "| tiny int8 | 0 | 1.00 | 0.25 | 0.50 | 0.75 | 1.00 |"
     assert second == "| tiny int8 | 2 | 3.00 | 2.25 | 2.50 | 2.75 | 3.00 |"
+
+
+def cuda_result() -> dict[str, Any]:
+    rows = [
+        {"size": "tiny", "batch": 1, "floor_ms": 0.03, "skipped": {"torch, eager": "no GPU"}}
+        | {"step_ms": {"muomni": 0.5, "muomni, CPU": 0.4}},
+        {"size": "tiny", "batch": 8, "floor_ms": 0.04, "skipped": {}}
+        | {"step_ms": {"muomni": 0.6, "muomni, CUDA graphs": 0.2, "muomni, CPU": 0.5}},
+    ]
+    checks = [{"name": "demo: graphs", "passed": True}, {"name": "demo: replies", "passed": False}]
+    talk = {"name": "muomni", "conversations": 8, "tokens_per_s_each": 100.0, "tokens_per_s": 800.0}
+    return {
+        "machine": {"cpu": "a CPU"},
+        "device": "cuda",
+        "seconds": 300,
+        "checks": checks,
+        "decode": rows,
+        "copied_gb_per_s": 800.0,
+        "conversations": [talk | {"longest_wait_ms": 2.5}],
+        "errors": {"requests": "it broke"},
+    }
+
+
+def test_the_cuda_table_says_what_is_wrong_what_is_missing_and_from_where_on_it_pays(load: Any) -> None:
+    figures, result = load("cuda_figures"), cuda_result()
+    result["pays"] = figures.pays_from(result["decode"])
+    assert result["pays"] == ["tiny: the device is faster than the CPU from 8 rows on"]
+    table = load("tables").cuda_table(result)
+    for part in (
+        "| demo: replies | **wrong** |",
+        "| tiny, 1 | 0.030 | 0.500 | 0.400 |  |",
+        "- not run: torch, eager: no GPU",
+        "| muomni | 8 | 100 | 800 | 2.5 |",
+        "- error in requests: it broke",
+    ):
+        assert part in table
+
+
+def test_another_choice_is_forgiven_only_where_it_is_as_good(load: Any) -> None:
+    import numpy as np
+
+    wanted = np.array([[1.0, 2.0, 0.0], [3.0, 0.0, 2.5]], dtype=np.float32)
+    got = wanted + np.array([[0, 0, 0], [0, 0, 0.75]], dtype=np.float32)
+    found = load("cuda_checks").agreement(wanted, got)
+    assert found == {"agreement": 0.5, "largest_difference": 0.75, "largest_regret": 0.5}
+
+
+def test_the_script_called_cuda_does_not_hide_nvidias_package(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cuda" / "bindings").mkdir(parents=True)
+    (tmp_path / "cuda" / "bindings" / "runtime.py").write_text("version = 13\n")
+    monkeypatch.delitem(sys.modules, "cuda", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    try:
+        assert load("cuda.bindings.runtime").version == 13
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "cuda"]:
+            del sys.modules[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .console import Console
 from .speech_file import SpeechFile
@@ -28,7 +28,7 @@ class Session:
         """Open the bundle; for the last moment, after everything that can be refused without it."""
         from muomni import Omni
 
-        more = {"prefix_cache_bytes": 0} if one_request else {}
+        more: dict[str, Any] = {"prefix_cache_bytes": 0} if one_request else {}
         omni = Omni.load(self.model, device=self.device, threads=self.threads, **more)
         gc.enable()  # see entry.py
         return omni

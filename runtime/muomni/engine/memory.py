@@ -14,6 +14,7 @@ from muomni.bundle.manifest import ThinkerStage
 from muomni.errors import InputError
 from muomni.models.registry import Models
 from muomni.ort.kv_cache import KVCache
+from muomni.ort.rows import Rows, on_host
 
 from .segments import Segment
 
@@ -22,7 +23,7 @@ SAVED_FORMAT = 1
 
 @dataclass(frozen=True)
 class PastTurn:
-    media: NDArray[np.float32] | None
+    media: Rows | None
     ids: list[int]
     reply_ids: list[int]
 
@@ -74,7 +75,7 @@ def to_arrays(memory: Memory, graph_sha256: str) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {"conversation": np.array(json.dumps(header))}
     for index, turn in enumerate(memory.turns):
         if turn.media is not None:
-            arrays[f"media_{index}"] = turn.media
+            arrays[f"media_{index}"] = on_host(turn.media)
     if memory.cache is not None:
         valid = memory.positions - len(memory.pending)
         for index, values in enumerate(memory.cache.read(0, valid)):
@@ -130,7 +131,7 @@ def from_file(path: Path, models: Models, graph_sha256: str) -> Memory:
 def _is_of(turn: PastTurn, stage: ThinkerStage) -> bool:
     """Whether a turn that was read can be one of this model's."""
     ids = [*turn.ids, *turn.reply_ids]
-    media = turn.media
+    media = None if turn.media is None else on_host(turn.media)
     return (
         all(type(i) is int and 0 <= i < stage.vocabulary for i in ids)
         and bool(turn.ids and turn.reply_ids)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from muomni.ort.kv_cache import KVCache
+from muomni import logs
+from muomni.errors import ExecutionError
+from muomni.ort.kv_cache import KVCache, Snapshot
 
 from .segments import PREFILL_CHUNK, Segment, keys_of
 
@@ -28,15 +29,13 @@ one."""
 @dataclass(frozen=True, eq=False)  # one is another only if it is the same
 class _Entry:
     keys: NDArray[np.int64]
-    values: list[NDArray[Any]]
-
-    @property
-    def bytes(self) -> int:
-        return sum(value.nbytes for value in self.values)
+    row: Snapshot
 
 
 class PrefixCache:
     """Recent prompts and their keys and values; the least recently used ones go first. Threads may share it.
+
+    The values stay in the memory they were computed in, a GPU's on a GPU.
 
     Args:
         most_bytes: what all of them may take together; 0 keeps none.
@@ -51,7 +50,7 @@ class PrefixCache:
     def bytes(self) -> int:
         """What is kept now."""
         with self._lock:
-            return sum(entry.bytes for entry in self._entries)
+            return sum(entry.row.nbytes for entry in self._entries)
 
     def restore(self, segments: Sequence[Segment], cache: KVCache, row: int) -> int:
         """Write the longest known beginning of a prompt into an empty row; how many positions that are.
@@ -72,7 +71,7 @@ class PrefixCache:
                 return 0
             self._entries.remove(best)
             self._entries.append(best)
-        cache.write(row, best.values, length)
+        cache.restore(row, best.row, length)
         return length
 
     def keep(self, segments: Sequence[Segment], cache: KVCache, row: int) -> None:
@@ -87,14 +86,18 @@ class PrefixCache:
                     self._entries.remove(entry)
                     self._entries.append(entry)
                     return
-        made = _Entry(keys, cache.read(row, len(keys)))
+        try:
+            made = _Entry(keys, cache.snapshot(row, len(keys)))
+        except ExecutionError as error:  # a device without memory for it; the reply is none the worse
+            logs.warning("a prompt is not kept for later ones: %s", error)
+            return
         with self._lock:
             # What the new one begins with need not be kept beside it.
             self._entries = [e for e in self._entries if _shared(e.keys, keys) < len(e.keys)]
             self._entries.append(made)
-            total = sum(entry.bytes for entry in self._entries)
+            total = sum(entry.row.nbytes for entry in self._entries)
             while total > self.most_bytes:
-                total -= self._entries.pop(0).bytes
+                total -= self._entries.pop(0).row.nbytes
 
     def clear(self) -> None:
         """Forget everything."""

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from muomni.errors import ContextError, InputError, StageError
 from muomni.models.registry import Models
+from muomni.ort.rows import Rows, together
 from muomni.replies import Usage
 from muomni.requests import Request
 
@@ -32,7 +30,7 @@ class Prompt:
         ocr: the text that was read in each image.
     """
 
-    media: NDArray[np.float32] | None
+    media: Rows | None
     ids: list[int]
     image_tokens: int = 0
     notes: list[str] = field(default_factory=list)
@@ -175,11 +173,11 @@ def _own(request: Request, text: str, models: Models, timings: Timings) -> Promp
     if not request.has_media:
         return Prompt(None, ids, 0, notes)
 
-    seen: list[NDArray[np.float32]] = []
+    seen: list[Rows] = []
     # The order is the reference's: image, video, audio.
     if request.images:
         with timings.measure("vision"):
-            seen.append(models.vision().embed(request.images, notes))
+            seen.append(models.vision().rows(request.images, notes))
     if request.video is not None:
         from muomni.media.video import load_frames  # a text chat needs none of it
 
@@ -187,13 +185,13 @@ def _own(request: Request, text: str, models: Models, timings: Timings) -> Promp
             size = models.vision().stage.image_size
             pictures = load_frames(request.video, frames, size=size, notes=notes)
         with timings.measure("vision"):
-            seen.append(models.vision().embed(pictures))
+            seen.append(models.vision().rows(pictures))
     image_tokens = sum(map(len, seen))
     if request.audio is not None:
         graphs.add(models.audio_encoder().stage.graph)
         with timings.measure("audio"):
             seen.append(_hear(request, models, notes))
-    return Prompt(np.concatenate(seen), ids, image_tokens, notes, graphs, ocr=found)
+    return Prompt(together(seen), ids, image_tokens, notes, graphs, ocr=found)
 
 
 def fit(prompt: Prompt, free: int, max_new_tokens: int, truncate: bool) -> Prompt:
@@ -263,7 +261,7 @@ def _check_pictures(images: int, frames: int, models: Models) -> None:
         )
 
 
-def _hear(request: Request, models: Models, notes: list[str]) -> NDArray[np.float32]:
+def _hear(request: Request, models: Models, notes: list[str]) -> Rows:
     encoder = models.audio_encoder()
     limit = encoder.stage.max_embeddings
     if limit == 0:
@@ -285,6 +283,4 @@ def _hear(request: Request, models: Models, notes: list[str]) -> NDArray[np.floa
             )
         notes.append(f"the audio was shortened to its first {fits:.1f} of {lasts} s")
     assert samples is not None
-    embeds = encoder.encode_samples(samples[: encoder.samples_of(limit)]).embeds
-    assert embeds is not None
-    return embeds
+    return encoder.rows(samples[: encoder.samples_of(limit)])

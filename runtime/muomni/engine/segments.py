@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from muomni.models.thinker import Thinker
 from muomni.ort.kv_cache import KVCache
+from muomni.ort.rows import Rows, on_host
 
 PREFILL_CHUNK = 128
 """Positions of prompts that are computed between two steps of the others. Chunks begin at multiples of this, so
 that the same prompt is cut at the same places whatever part of it was there already."""
 
-Segment = list[int] | NDArray[np.float32]
+Segment = list[int] | Rows
 """Neighbouring positions: ids, or media embeddings (M, D)."""
 
 
@@ -53,7 +54,7 @@ def feed(thinker: Thinker, cache: KVCache, row: int, segments: Sequence[Segment]
 
     A run of the graph takes media and then ids, so it takes two segments at a time.
     """
-    waiting: NDArray[np.float32] | None = None
+    waiting: Rows | None = None
     for segment in segments:
         if isinstance(segment, list):
             logits = thinker.feed(cache, segment, waiting, row)
@@ -68,7 +69,10 @@ def feed(thinker: Thinker, cache: KVCache, row: int, segments: Sequence[Segment]
 def keys_of(segments: Sequence[Segment]) -> NDArray[np.int64]:
     """One number a position, equal where positions are: an id, or a hash of an embedding's bytes."""
     parts = [
-        np.array(segment if isinstance(segment, list) else [hash(row.tobytes()) for row in segment], np.int64)
+        np.array(
+            segment if isinstance(segment, list) else [hash(row.tobytes()) for row in on_host(segment)],
+            np.int64,
+        )
         for segment in segments
     ]
     return np.concatenate(parts)

@@ -67,7 +67,7 @@ class EngineThread:
         media_threads: encode media and text, beside the steps.
 
     Example:
-        >>> thread = EngineThread(omni.engine(8), queue=64)
+        >>> thread = EngineThread(omni.engine(8, real_time=True), queue=64)
         >>> ticket = thread.submit(LoneTurn(models, Request("Hello!")), print)
         >>> thread.close()
     """

@@ -11,6 +11,7 @@ from muomni.bundle.manifest import AudioStage
 from muomni.dsp.mel import MelParameters, mel_power
 from muomni.errors import InputError
 from muomni.media.audio import AudioSource, load_audio
+from muomni.ort.rows import Rows
 from muomni.ort.session import GraphSession
 
 
@@ -101,6 +102,11 @@ class AudioEncoder:
     def samples_of(self, embeddings: int) -> int:
         """The most samples that become no more than so many embeddings."""
         return embeddings * self.stage.downsampling * self.parameters.hop_samples - 1
+
+    def rows(self, samples: NDArray[np.float32]) -> Rows:
+        """What the Thinker reads (E, D) of samples (n,) at the encoder's rate; on a device they stay there."""
+        mel = mel_power(samples, self.parameters, self.filters)
+        return self.session.rows({"mel": np.ascontiguousarray(mel[None], dtype=np.float32)}, "embeds")
 
     def encode_mel(self, mel: NDArray[np.float32]) -> AudioFeatures:
         """Encode a mel power spectrogram (T, bins)."""

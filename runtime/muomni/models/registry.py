@@ -19,6 +19,7 @@ from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
 from muomni.bundle.manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage
 from muomni.errors import BundleError, StageError, UsageError
+from muomni.ort.device_memory import DeviceMemory
 from muomni.ort.session import Device, GraphSession
 from muomni.ort.threads import SessionThreads, ThreadPolicy
 
@@ -38,12 +39,23 @@ S = TypeVar("S")
 
 
 class Models:
-    """Makes models on demand, once each; safe to share between threads."""
+    """Makes models on demand, once each; safe to share between threads.
+
+    Args:
+        memory, cuda_graphs: of the sessions, see :class:`muomni.ort.session.GraphSession`.
+    """
 
     def __init__(
-        self, bundle: Bundle, device: Device, threads: ThreadPolicy, load_seconds: float = 0.0
+        self,
+        bundle: Bundle,
+        device: Device,
+        threads: ThreadPolicy,
+        load_seconds: float = 0.0,
+        memory: DeviceMemory | None = None,
+        cuda_graphs: bool = False,
     ) -> None:
         self.bundle, self.device, self.threads = bundle, device, threads
+        self._memory, self._cuda_graphs = memory, cuda_graphs
         self._unreported_seconds = load_seconds
         self._contracts = graph_contracts(bundle.manifest)
         self._made: dict[str, Any] = {}
@@ -148,12 +160,12 @@ class Models:
     def batch_thinker(self) -> Thinker:
         """A Thinker for many rows at once.
 
-        A small one gets a session of its own with more threads: with several rows a step has work enough
+        On the CPU a small one gets a session of its own with more threads: with several rows a step has work enough
         for them, with one it has not.
         """
         stage = self._need("thinker", self.manifest.thinker)
         threads = self.threads.for_steps_of_many_rows()
-        if self._threads_of(stage.graph) == threads:
+        if self._threads_of(stage.graph) == threads or self.session(stage.graph).memory is not None:
             return self.thinker()
 
         def make() -> Thinker:
@@ -318,7 +330,10 @@ class Models:
         return self.threads.for_steps(manifest.graphs[graph].weight_bytes)
 
     def _make_session(self, graph: str, threads: SessionThreads) -> GraphSession:
-        return GraphSession(self.bundle.graph_file(graph), self._contracts[graph], self.device, threads)
+        # Only what is run step by step, in memory that stays where it is, can be captured.
+        captures = self._cuda_graphs and graph in {stage.graph for stage in self.manifest.decoders}
+        file, contract = self.bundle.graph_file(graph), self._contracts[graph]
+        return GraphSession(file, contract, self.device, threads, self._memory, captures)
 
     def _array(self, name: str, *shape: int) -> NDArray[np.float32]:
         path: Path = self.bundle.file(name)

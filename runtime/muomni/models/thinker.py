@@ -12,6 +12,8 @@ from muomni.bundle.manifest import ThinkerStage
 from muomni.errors import InputError
 from muomni.ort.decoder import Decoder
 from muomni.ort.kv_cache import KVCache
+from muomni.ort.region import Region
+from muomni.ort.rows import DeviceRows, Rows
 from muomni.ort.session import GraphSession
 
 
@@ -39,7 +41,7 @@ class Thinker:
         self,
         cache: KVCache,
         ids: Sequence[int],
-        media: NDArray[np.float32] | None = None,
+        media: Rows | None = None,
         row: int = 0,
     ) -> NDArray[np.float32]:
         """Append media embeddings (M, D), then ids, to one row; give the logits (V,) of what follows.
@@ -55,15 +57,18 @@ class Thinker:
         if any(not 0 <= i < vocabulary for i in ids):
             bad = next(i for i in ids if not 0 <= i < vocabulary)
             raise InputError(f"token id {bad}: expected 0 to {vocabulary - 1}")
-        embeds = self._no_media
+        embeds: NDArray[np.float32] | Region = self._no_media
         if media is not None:
             if media.ndim != 2 or media.shape[1] != self.stage.width:
                 raise InputError(f"media embeddings: expected (M, {self.stage.width}), got {media.shape}")
-            embeds = media[None]
+            # What an encoder left on the device is read there.
+            embeds = (
+                media.region.reshaped((1, *media.shape)) if isinstance(media, DeviceRows) else media[None]
+            )
         count = len(ids) + embeds.shape[1]
         if count == 0:
             raise InputError("nothing to feed: expected at least one id or one media embedding")
-        feeds: dict[str, NDArray[Any]] = {
+        feeds: dict[str, NDArray[Any] | Region] = {
             "input_ids": np.array(ids, dtype=np.int64).reshape(1, -1),
             "media_embeds": embeds,
         }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from muomni.bundle.manifest import VisionStage
 from muomni.errors import StageError
 from muomni.media.image import ImageSource, pixels
+from muomni.ort.rows import Rows, on_host
 from muomni.ort.session import GraphSession
 
 
@@ -57,8 +58,7 @@ class Vision:
         self, images: Sequence[ImageSource], notes: list[str] | None = None
     ) -> list[ImageFeatures]:
         """Encode several images in one run; ``notes`` gets what there is to say of them."""
-        batch = np.stack([pixels(image, self.stage.image_size, notes=notes) for image in images])
-        result = self.session.run({"pixels": batch})
+        result = self.session.run({"pixels": self._pixels(images, notes)})
         embeds = result.get("embeds")
         return [
             ImageFeatures(result["cls"][i], result["grid"][i], None if embeds is None else embeds[i])
@@ -71,11 +71,15 @@ class Vision:
         Raises:
             StageError: the bundle has no projector into the Thinker.
         """
-        rows = []
-        for features in self.encode_all(images, notes):
-            if features.embeds is None:
-                raise StageError(
-                    "this bundle's vision stage has no projector, so its images cannot enter a prompt"
-                )
-            rows.append(features.embeds)
-        return np.concatenate(rows)
+        return on_host(self.rows(images, notes))
+
+    def rows(self, images: Sequence[ImageSource], notes: list[str] | None = None) -> Rows:
+        """As :meth:`embed`; on a device they stay there."""
+        if not self.stage.embeddings_per_image:
+            raise StageError(
+                "this bundle's vision stage has no projector, so its images cannot enter a prompt"
+            )
+        return self.session.rows({"pixels": self._pixels(images, notes)}, "embeds")
+
+    def _pixels(self, images: Sequence[ImageSource], notes: list[str] | None) -> NDArray[np.float32]:
+        return np.stack([pixels(image, self.stage.image_size, notes=notes) for image in images])

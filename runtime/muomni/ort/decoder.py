@@ -6,7 +6,7 @@ The arrays of a one-position step are bound once; a step changes their contents 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,42 +16,84 @@ from muomni.bundle.contract import past_names, present_names
 from muomni.bundle.manifest import DecoderStage
 from muomni.errors import InputError
 
-from .kv_cache import CacheShape, KVCache, longest
+from .device_cache import DeviceCache
+from .kv_cache import CacheShape, HostCache, KVCache, longest
+from .region import Region, region_of
 from .session import GraphSession
+
+Upload = tuple[Callable[[NDArray[Any]], None], NDArray[Any]]
+"""What copies an array to the device, and the array."""
 
 
 class BoundStep:
-    """A run of some neighbouring rows of a cache, bound to fixed arrays.
+    """A run of some neighbouring rows of a cache, bound to fixed memory.
 
     Attributes:
-        inputs: by name, to be written before :meth:`run`.
-        results: by name, (rows, …); overwritten by the next run.
+        inputs: numpy arrays by name, to be written before :meth:`run`.
+        results: numpy arrays by name, (rows, …); overwritten by the next run.
+
+    Args:
+        given: inputs that are on the device already, by name; the others are arrays of ``shapes``.
+        repeats: the step is run many times.
     """
 
     def __init__(
-        self, decoder: Decoder, cache: KVCache, first: int, rows: int, shapes: Mapping[str, tuple[int, ...]]
+        self,
+        decoder: Decoder,
+        cache: KVCache,
+        first: int,
+        rows: int,
+        shapes: Mapping[str, tuple[int, ...]],
+        given: Mapping[str, Region] | None = None,
+        repeats: bool = True,
     ) -> None:
+        session, memory = decoder.session, decoder.session.memory
         self._lengths = cache.lengths[first : first + rows]
-        wrap = decoder.session.wrap
+        given = given or {}
         self.inputs: dict[str, NDArray[Any]] = {
-            spec.name: np.zeros(shapes[spec.name], dtype=spec.dtype) for spec in decoder.step_inputs
+            spec.name: np.zeros(shapes[spec.name], dtype=spec.dtype)
+            for spec in decoder.step_inputs
+            if spec.name not in given
         }
-        self.results: dict[str, NDArray[Any]] = {}
-        for spec in decoder.results:
-            axes = (axis for axis in spec.axes[1:] if isinstance(axis, int))
-            self.results[spec.name] = np.empty((rows, *axes), dtype=spec.dtype)
         self._last = np.zeros(rows, dtype=np.int32)
         self._total = np.zeros((), dtype=np.int32)
+        self._uploads: dict[str, Upload] = {}
+        arrays = {**self.inputs, "seqlens_k": self._last, "total_sequence_length": self._total}
+        inputs = dict(given)
+        for name, array in arrays.items():
+            if memory is not None and name in session.device_inputs:
+                region = memory.allocate(array.shape, array.dtype, f"the {decoder.name}'s {name}")
+                if array.size:
+                    self._uploads[name] = region.owner.update_inplace, array
+            else:
+                region = region_of(array)
+            inputs[name] = region
+        outputs: dict[str, Region] = {}
+        for spec in decoder.results:
+            shape = (rows, *(axis for axis in spec.axes[1:] if isinstance(axis, int)))
+            if memory is None:
+                outputs[spec.name] = region_of(np.empty(shape, dtype=spec.dtype))
+            else:
+                dtype = np.dtype(spec.dtype)
+                outputs[spec.name] = memory.allocate(shape, dtype, f"the {decoder.name}'s {spec.name}")
+        owners = {name: region.owner for name, region in outputs.items()}
+        self._downloads = None if memory is None else Downloads(owners)
+        self.results: Mapping[str, NDArray[Any]] = self._downloads or owners
         tensors = cache.bound.get(("tensors", first, rows))
         if tensors is None:
-            tensors = [wrap(tensor) for tensor in cache.tensors(first, rows)]
-            cache.bound["tensors", first, rows] = tensors
-        inputs = {name: wrap(array) for name, array in self.inputs.items()}
-        inputs |= {"seqlens_k": wrap(self._last), "total_sequence_length": wrap(self._total)}
+            tensors = cache.bound["tensors", first, rows] = cache.tensors(first, rows)
         inputs |= dict(zip(decoder.past_names, tensors, strict=True))
-        outputs = {name: wrap(array) for name, array in self.results.items()}
         outputs |= dict(zip(decoder.present_names, tensors, strict=True))
-        self._run = decoder.session.bind(inputs, outputs).run
+        bound = session.bind(inputs, outputs, capture=repeats)
+        # A captured graph has the length of its capture: it is given the most that the buffers hold.
+        self._fixed_total = cache.capacity if bound.captured else None
+        self._run = bound.run
+
+    def hold(self, name: str) -> None:
+        """An input stays as it is now: it is not copied to the device again."""
+        if name in self._uploads:
+            update, array = self._uploads.pop(name)
+            update(array)
 
     def run(self, count: int = 1, live: int | None = None) -> None:
         """Compute ``count`` new positions of every row.
@@ -59,12 +101,42 @@ class BoundStep:
         Args:
             live: the first so many rows go on; the others compute beside them to no effect (the position after
                 their last is overwritten, and stays invalid).
+
+        Raises:
+            ExecutionError: ONNX Runtime failed; nothing has gone on.
         """
         lengths = self._lengths
         np.add(lengths, count - 1, out=self._last, casting="unsafe")
-        self._total[...] = longest(lengths) + count
+        self._total[...] = self._fixed_total or longest(lengths) + count
+        if self._downloads is not None:
+            for update, array in self._uploads.values():
+                update(array)
+            self._downloads.forget()
         self._run()
         lengths[:live] += count
+
+
+class Downloads(Mapping[str, NDArray[Any]]):
+    """Results on a device; each comes to the host when it is first asked for after a run."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values, self._arrays = values, dict[str, NDArray[Any]]()
+
+    def forget(self) -> None:
+        """They are computed anew."""
+        self._arrays.clear()
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        array = self._arrays.get(name)
+        if array is None:
+            array = self._arrays[name] = self._values[name].numpy()
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 class Decoder:
@@ -92,7 +164,10 @@ class Decoder:
 
     def start(self, rows: int = 1, capacity: int = 1) -> KVCache:
         """An empty cache for ``rows`` sequences, with room for ``capacity`` positions each (it grows)."""
-        return KVCache(self.cache_shape, rows, capacity)
+        memory = self.session.memory
+        if memory is None:
+            return HostCache(self.cache_shape, rows, capacity)
+        return DeviceCache(memory, self.cache_shape, rows, capacity)
 
     def step(self, cache: KVCache, rows: int, shapes: Mapping[str, tuple[int, ...]]) -> BoundStep:
         """The bound one-position step of the first ``rows`` rows, with room for that position.
@@ -107,14 +182,14 @@ class Decoder:
         return step
 
     def feed(
-        self, cache: KVCache, count: int, feeds: Mapping[str, NDArray[Any]], row: int | None = None
-    ) -> dict[str, NDArray[Any]]:
+        self, cache: KVCache, count: int, feeds: Mapping[str, NDArray[Any] | Region], row: int | None = None
+    ) -> Mapping[str, NDArray[Any]]:
         """Run ``count`` new positions of every row, or of one, and give the results at the last of them.
 
         Args:
             cache: made by :meth:`start`; it is advanced.
             count: S + M of the feeds.
-            feeds: the step inputs by name, with B rows.
+            feeds: the step inputs by name, with B rows; arrays, or where they are on the device.
             row: the one row that goes on; None takes all.
 
         Returns:
@@ -133,11 +208,13 @@ class Decoder:
             raise InputError(f"{self.name}: {rows} rows can go on by 1 position at a time, got {count}")
         cache.reserve(length + count)
         shapes = {spec.name: feeds[spec.name].shape for spec in self.step_inputs}
+        given = {name: value for name, value in feeds.items() if isinstance(value, Region)}
+        repeats = count == 1 and not given
         key = (first, rows, tuple(shapes.values()))
-        step: BoundStep | None = cache.bound.get(key)
+        step: BoundStep | None = cache.bound.get(key) if repeats else None
         if step is None:
-            step = BoundStep(self, cache, first, rows, shapes)
-            if count == 1:
+            step = BoundStep(self, cache, first, rows, shapes, given, repeats)
+            if repeats:
                 cache.bound[key] = step
         for name, array in step.inputs.items():
             array[...] = feeds[name]

@@ -1,15 +1,16 @@
 """The keys and values of a decoder: one fixed buffer a layer, of rows that go on independently.
 
-A row is one sequence. The buffers are ``(rows, kv_heads, positions, head)``; the graph gets them, or a slice of
-neighbouring rows, as past and as present, and writes new positions in place. So nothing is copied in a step, and
+A row is one sequence. The buffers are ``(rows, kv_heads, positions, head)``; the graph gets them, or neighbouring
+rows of them, as past and as present, and writes new positions in place. So nothing is copied in a step, and
 forgetting positions is a matter of lengths.
 
-This one is numpy memory. Whoever needs another memory implements the same methods; the decoder asks for
-:meth:`KVCache.tensors` alone.
+:class:`KVCache` is what the decoder and the engine know. :class:`HostCache` holds it in numpy arrays;
+:class:`muomni.ort.device_cache.DeviceCache` holds it in the memory of a device.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muomni.errors import ContextError
+
+from .region import Region, region_of
 
 CAPACITY_STEP = 128
 """Buffers grow by this many positions. A step reads only the valid part of a buffer, but a short reply should not
@@ -41,8 +44,22 @@ class CacheShape:
         return self.tensors * self.kv_heads * self.head_size * np.dtype(self.dtype).itemsize
 
 
-class KVCache:
-    """What some sequences have seen. Not shareable between threads.
+@dataclass(frozen=True)
+class Snapshot:
+    """The first positions of a row as they were, in the memory of the cache they are of.
+
+    Attributes:
+        values: (1, kv_heads, positions, head) a tensor; what they are is the cache's business.
+        nbytes: what they take.
+    """
+
+    positions: int
+    values: list[Any]
+    nbytes: int
+
+
+class KVCache(ABC):
+    """What some sequences have seen. Not shareable between threads; :class:`Snapshot` is.
 
     Attributes:
         rows: how many sequences there is room for.
@@ -55,7 +72,6 @@ class KVCache:
         self.lengths = np.zeros(rows, dtype=np.int64)
         self.bound: dict[Any, Any] = {}
         """What a decoder bound to these buffers; emptied when they move."""
-        self._buffers: list[NDArray[Any]] = []
         self.reserve(capacity)
 
     @property
@@ -68,6 +84,7 @@ class KVCache:
 
         Raises:
             ContextError: more than the decoder's context.
+            ExecutionError: there is no memory for it; the cache is unchanged.
         """
         if positions <= self.capacity:
             return
@@ -78,49 +95,110 @@ class KVCache:
             )
         steps = -(-positions // CAPACITY_STEP) * CAPACITY_STEP
         capacity = min(max(steps, 2 * self.capacity), shape.context_length)
+        self._grow(capacity)
+        self.capacity = capacity
+        self.bound.clear()
+
+    def copy_row(self, row: int, source: KVCache, source_row: int, start: int = 0) -> None:
+        """Make a row what a row of another cache (or of this one) is; its first ``start`` positions are so already.
+
+        Raises:
+            ContextError, ExecutionError: as :meth:`reserve`.
+        """
+        valid = int(source.lengths[source_row])
+        self.reserve(valid)
+        if source is not self or source_row != row:
+            self._copy(row, source, source_row, start, valid)
+        self.lengths[row] = valid
+
+    def taken(self, rows: Sequence[int]) -> KVCache:
+        """A new cache with copies of some rows, in that order, and no more room than they need."""
+        lengths = self.lengths[list(rows)]
+        cache = self.another(len(rows), max(1, int(lengths.max(initial=0))))
+        for at, row in enumerate(rows):
+            cache.copy_row(at, self, row)
+        return cache
+
+    def rewind(self, length: int, row: int = 0) -> None:
+        """Forget the positions of a row from ``length`` on."""
+        self.lengths[row] = min(int(self.lengths[row]), length)
+
+    @abstractmethod
+    def another(self, rows: int, capacity: int) -> KVCache:
+        """An empty cache of the same shape in the same memory."""
+
+    @abstractmethod
+    def tensors(self, first: int, rows: int) -> list[Region]:
+        """The buffers of ``rows`` neighbouring rows, as the graph takes them: where they are, no copies."""
+
+    @abstractmethod
+    def read(self, row: int, positions: int) -> list[NDArray[Any]]:
+        """Copies of the first ``positions`` of a row as numpy arrays, (kv_heads, positions, head) a buffer."""
+
+    @abstractmethod
+    def write(self, row: int, values: Sequence[NDArray[Any]], positions: int) -> None:
+        """Make a row the first ``positions`` of what :meth:`read` gave."""
+
+    @abstractmethod
+    def snapshot(self, row: int, positions: int) -> Snapshot:
+        """Copies of the first ``positions`` of a row, that stay in this memory."""
+
+    @abstractmethod
+    def restore(self, row: int, snapshot: Snapshot, positions: int) -> None:
+        """Make a row the first ``positions`` of a snapshot of a cache in the same memory."""
+
+    @abstractmethod
+    def _grow(self, capacity: int) -> None:
+        """Move to buffers of that many positions, with all that is valid."""
+
+    @abstractmethod
+    def _copy(self, row: int, source: KVCache, source_row: int, start: int, valid: int) -> None:
+        """Copy at least the positions ``start`` to ``valid``; both have room for them, and are not the same."""
+
+
+class HostCache(KVCache):
+    """Keys and values in numpy arrays."""
+
+    def __init__(self, shape: CacheShape, rows: int = 1, capacity: int = 1) -> None:
+        self._buffers: list[NDArray[Any]] = []
+        super().__init__(shape, rows, capacity)
+
+    def another(self, rows: int, capacity: int) -> HostCache:
+        return HostCache(self.shape, rows, capacity)
+
+    def tensors(self, first: int, rows: int) -> list[Region]:
+        return [region_of(buffer[first : first + rows]) for buffer in self._buffers]
+
+    def read(self, row: int, positions: int) -> list[NDArray[Any]]:
+        return [buffer[row, :, :positions].copy() for buffer in self._buffers]
+
+    def write(self, row: int, values: Sequence[NDArray[Any]], positions: int) -> None:
+        self.reserve(positions)
+        for buffer, value in zip(self._buffers, values, strict=True):
+            buffer[row, :, :positions] = value[:, :positions]
+        self.lengths[row] = positions
+
+    def snapshot(self, row: int, positions: int) -> Snapshot:
+        values = self.read(row, positions)
+        return Snapshot(positions, values, sum(value.nbytes for value in values))
+
+    def restore(self, row: int, snapshot: Snapshot, positions: int) -> None:
+        self.write(row, snapshot.values, positions)
+
+    def _grow(self, capacity: int) -> None:
+        shape = self.shape
         # Zeros take no memory until they are written: rows that nobody uses cost nothing.
         size = (self.rows, shape.kv_heads, capacity, shape.head_size)
         buffers = [np.zeros(size, dtype=shape.dtype) for _ in range(shape.tensors)]
         for old, new in zip(self._buffers, buffers, strict=False):
             for row, valid in enumerate(self.lengths):
                 new[row, :, :valid] = old[row, :, :valid]
-        self._buffers, self.capacity = buffers, capacity
-        self.bound.clear()
+        self._buffers = buffers
 
-    def tensors(self, first: int, rows: int) -> list[NDArray[Any]]:
-        """The buffers of ``rows`` neighbouring rows, as the graph takes them: slices, no copies."""
-        return [buffer[first : first + rows] for buffer in self._buffers]
-
-    def copy_row(self, row: int, source: KVCache, source_row: int, start: int = 0) -> None:
-        """Make a row what a row of another cache (or of this one) is; its first ``start`` positions are so already."""
-        valid = int(source.lengths[source_row])
-        self.reserve(valid)
+    def _copy(self, row: int, source: KVCache, source_row: int, start: int, valid: int) -> None:
+        assert isinstance(source, HostCache), "rows are copied between caches of one memory"
         for theirs, ours in zip(source._buffers, self._buffers, strict=True):
             ours[row, :, start:valid] = theirs[source_row, :, start:valid]
-        self.lengths[row] = valid
-
-    def taken(self, rows: Sequence[int]) -> KVCache:
-        """A new cache with copies of some rows, in that order, and no more room than they need."""
-        lengths = self.lengths[list(rows)]
-        cache = KVCache(self.shape, len(rows), max(1, int(lengths.max(initial=0))))
-        for at, row in enumerate(rows):
-            cache.copy_row(at, self, row)
-        return cache
-
-    def read(self, row: int, positions: int) -> list[NDArray[Any]]:
-        """Copies of the first ``positions`` of a row, (kv_heads, positions, head) a buffer."""
-        return [buffer[row, :, :positions].copy() for buffer in self._buffers]
-
-    def write(self, row: int, values: Sequence[NDArray[Any]], positions: int) -> None:
-        """Make a row the first ``positions`` of what :meth:`read` gave."""
-        self.reserve(positions)
-        for buffer, value in zip(self._buffers, values, strict=True):
-            buffer[row, :, :positions] = value[:, :positions]
-        self.lengths[row] = positions
-
-    def rewind(self, length: int, row: int = 0) -> None:
-        """Forget the positions of a row from ``length`` on."""
-        self.lengths[row] = min(int(self.lengths[row]), length)
 
 
 def longest(lengths: NDArray[np.int64]) -> int:

@@ -5,16 +5,21 @@ This is the only module that imports onnxruntime, and it does so when the first 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from muomni.bundle.contract import GraphContract, TensorSpec, check_tensors
 from muomni.errors import BundleError, DeviceError, ExecutionError, InputError, MissingPackageError
 
+from .device_memory import DeviceMemory, bind_input, bind_output
+from .region import Region
+from .rows import DeviceRows, Rows
 from .threads import SessionThreads
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -95,6 +100,11 @@ def providers_for(device: Device) -> list[str]:
     return [_CUDA, _CPU]
 
 
+def runs_on_cuda(device: Device) -> bool:
+    """Whether sessions of that device ask for CUDA."""
+    return providers_for(device)[0] == _CUDA
+
+
 def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
     """The device that a bundle's graphs really run on: ``auto`` decided, ``cuda`` refused where it would pretend.
 
@@ -122,10 +132,27 @@ def _can_limit_spinning(version: str) -> bool:
     return _numbers(version) >= (1, 26)
 
 
+HOST_INPUTS = frozenset({"total_sequence_length"})
+"""What CUDA's kernels read from the host's memory."""
+MOST_CUDA_GRAPHS = 64
+"""Captures of one session; each keeps its memory for as long as the session lives. What is bound after them runs
+without."""
+_GRAPH_ID, _NO_CAPTURE = "gpu_graph_id", "-1"
+
+
 class GraphSession:
     """One graph, loaded and checked.
 
     A session may be shared between threads; what it computes depends on its inputs alone.
+
+    Args:
+        memory: where keys, values and step inputs live; None takes the host's on the CPU and the GPU's on CUDA.
+        cuda_graphs: on CUDA, capture the launches of a bound step once and replay them.
+
+    Attributes:
+        memory: a device's, or None where all is in numpy arrays.
+        device_inputs: what the graph reads from the device's memory. What is bound from the host is copied there once,
+            when it is bound; later changes are not seen.
 
     Raises (when made):
         BundleError: ONNX Runtime cannot load the file.
@@ -133,12 +160,22 @@ class GraphSession:
         DeviceError: CUDA was asked for and the session does not get it.
     """
 
-    def __init__(self, path: Path, contract: GraphContract, device: Device, threads: SessionThreads) -> None:
+    def __init__(
+        self,
+        path: Path,
+        contract: GraphContract,
+        device: Device,
+        threads: SessionThreads,
+        memory: DeviceMemory | None = None,
+        cuda_graphs: bool = False,
+    ) -> None:
         ort = import_onnxruntime()
         self.contract = contract
         self._ort = ort
-        providers = providers_for(device)
-        if _CUDA in providers and hasattr(ort, "preload_dlls"):
+        providers: list[Any] = list(providers_for(device))
+        if cuda_graphs and _CUDA in providers:
+            providers[0] = (_CUDA, {"enable_cuda_graph": "1"})
+        if providers[0] != _CPU and hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # finds the CUDA and cuDNN libraries that came as wheels
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads.count
@@ -166,6 +203,21 @@ class GraphSession:
         ):
             specs = [TensorSpec(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in found]
             check_tensors(contract.graph, kind, expected, specs, str(path))
+        on_cuda = self.providers[0] == _CUDA
+        self.memory = memory or (DeviceMemory(ort, "cuda") if on_cuda else None)
+        self.device_inputs = frozenset[str]()
+        if self.memory is not None:
+            places = zip(self._session.get_inputs(), self._session.get_input_memory_infos(), strict=True)
+            self.device_inputs = frozenset(
+                tensor.name
+                for tensor, info in places
+                if (tensor.name not in HOST_INPUTS if self.memory.is_stand_in else info.name == "Cuda")
+            )
+        self._no_capture: Any = None
+        self._free_graph_ids = iter(range(1, 1 + MOST_CUDA_GRAPHS if cuda_graphs and on_cuda else 1))
+        if cuda_graphs and on_cuda:
+            self._no_capture = ort.RunOptions()
+            self._no_capture.add_run_config_entry(_GRAPH_ID, _NO_CAPTURE)
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Compute all outputs.
@@ -175,32 +227,73 @@ class GraphSession:
         """
         names = [spec.name for spec in self.contract.outputs]
         try:
-            values = self._session.run(names, dict(feeds))
+            values = self._session.run(names, dict(feeds), self._no_capture)
         except Exception as error:
             raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
         return dict(zip(names, values, strict=True))
 
-    def wrap(self, array: NDArray[Any]) -> Any:
-        """An OrtValue on the CPU that shares the array's memory; the array must outlive it."""
-        return self._ort.OrtValue.ortvalue_from_numpy(array)
+    def rows(self, feeds: Mapping[str, NDArray[Any]], name: str) -> Rows:
+        """Compute one output (…, D), and leave its rows (M, D) in the memory they are made in.
 
-    def bind(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> BoundRun:
-        """Bind OrtValues (from :meth:`wrap`) to names once, to run many times without allocation."""
+        Raises:
+            ExecutionError: as :meth:`run`.
+        """
+        memory = self.memory
+        if memory is None:
+            array = self.run(feeds)[name]
+            return array.reshape(-1, array.shape[-1])
         binding = self._session.io_binding()
-        for name, value in inputs.items():
-            binding.bind_ortvalue_input(name, value)
-        for name, value in outputs.items():
-            binding.bind_ortvalue_output(name, value)
-        return BoundRun(self, binding)
+        try:
+            for key, array in feeds.items():
+                binding.bind_cpu_input(key, array)
+            binding.bind_output(name, memory.device, memory.index)
+            self._session.run_with_iobinding(binding, self._no_capture)
+        except Exception as error:
+            raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
+        value = binding.get_outputs()[0]
+        *_, width = value.shape()
+        shape = math.prod(value.shape()) // width, width
+        dtype = np.dtype(next(spec.dtype for spec in self.contract.outputs if spec.name == name))
+        return DeviceRows(memory, Region(value, value.data_ptr(), shape, dtype, memory.device, memory.index))
+
+    def bind(
+        self, inputs: Mapping[str, Region], outputs: Mapping[str, Region], capture: bool = False
+    ) -> BoundRun:
+        """Bind memory to names once, to run many times without allocation.
+
+        Args:
+            capture: what runs is the same each time, and may be replayed as a CUDA graph where that was asked for.
+
+        Raises:
+            ExecutionError: ONNX Runtime failed.
+        """
+        options = self._no_capture
+        if capture and (graph_id := next(self._free_graph_ids, None)) is not None:
+            options = self._ort.RunOptions()
+            options.add_run_config_entry(_GRAPH_ID, str(graph_id))
+        binding = self._session.io_binding()
+        try:
+            for name, region in inputs.items():
+                bind_input(binding, name, region)
+            for name, region in outputs.items():
+                bind_output(binding, name, region)
+        except Exception as error:
+            raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
+        return BoundRun(self, binding, (inputs, outputs), options)
 
 
 class BoundRun:
-    """A session with fixed memory for all inputs and outputs."""
+    """A session with fixed memory for all inputs and outputs, which it keeps alive.
 
-    def __init__(self, session: GraphSession, binding: Any) -> None:
+    Attributes:
+        captured: it is replayed as a CUDA graph from its second run on.
+    """
+
+    def __init__(self, session: GraphSession, binding: Any, memory: object, options: Any) -> None:
         self._graph = session.contract.graph
         self._run = session._session.run_with_iobinding
-        self._binding = binding
+        self._binding, self._memory, self._options = binding, memory, options
+        self.captured = options is not None and options is not session._no_capture
 
     def run(self) -> None:
         """Compute the outputs in place.
@@ -209,6 +302,6 @@ class BoundRun:
             ExecutionError: ONNX Runtime failed.
         """
         try:
-            self._run(self._binding)
+            self._run(self._binding, self._options)
         except Exception as error:
             raise ExecutionError(f"{self._graph} graph failed: {error}") from error

@@ -13,7 +13,7 @@ from muomni.engine.engine import Engine
 from muomni.engine.prefix_cache import KERNEL_BLOCK, SHORTEST_PREFIX, PrefixCache, restorable
 from muomni.engine.prompt import Prompt
 from muomni.engine.segments import PREFILL_CHUNK, Segment
-from muomni.ort.kv_cache import CacheShape, KVCache
+from muomni.ort.kv_cache import CacheShape, HostCache, KVCache
 
 from .conftest import SAMPLES
 
@@ -23,14 +23,14 @@ LONG = "the red circle is left of the blue square and the yellow star " * 6
 
 def filled(keys: list[int]) -> KVCache:
     """A row whose values can be told apart."""
-    cache = KVCache(SHAPE, 1, len(keys))
+    cache = HostCache(SHAPE, 1, len(keys))
     values = np.array(keys, dtype=np.float32)[None, :, None].repeat(4, axis=2)
     cache.write(0, [values, -values], len(keys))
     return cache
 
 
 def restored(prefixes: PrefixCache, segments: list[Segment]) -> int:
-    cache = KVCache(SHAPE, 2)
+    cache = HostCache(SHAPE, 2)
     length = prefixes.restore(segments, cache, 1)
     assert cache.lengths.tolist() == [0, length]
     if length:

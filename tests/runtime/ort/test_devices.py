@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from muomni.errors import DeviceError, MissingPackageError
+import muomni
+from muomni.errors import DeviceError, InputError, MissingPackageError
 from muomni.ort.session import Device, device_for, import_onnxruntime
 
 
@@ -42,3 +43,8 @@ def test_a_version_that_computes_wrongly_is_refused(
             MissingPackageError, match=rf"{version} is installed, muomni needs 1\.23\.1 or newer"
         ):
             import_onnxruntime()
+
+
+def test_cuda_graphs_without_cuda_are_refused() -> None:
+    with pytest.raises(InputError, match="cuda_graphs: they are for CUDA"):
+        muomni.Omni.load(device="cpu", cuda_graphs=True)

@@ -1,0 +1,164 @@
+"""Everything that is answered from numpy memory is answered, id for id, from the memory of a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import muomni
+from muomni.bundle.demo import demo_bundle
+from muomni.bundle.folder import open_bundle
+from muomni.engine.engine import Engine
+from muomni.engine.prompt import prepare
+from muomni.engine.segments import keys_of
+from muomni.engine.timings import Timings
+from muomni.models.registry import Models
+from muomni.ort.decoder import BoundStep
+from muomni.ort.device_cache import DeviceCache
+from muomni.ort.device_memory import DeviceMemory
+from muomni.ort.rows import DeviceRows
+from muomni.ort.session import import_onnxruntime
+from muomni.ort.threads import thread_policy
+
+from .conftest import SAMPLES
+
+QUESTIONS = ["What is two plus three?", "hello", "What is the capital of France?", "hi", "Name a colour."]
+PICTURE = next(path for path in sorted(SAMPLES.iterdir()) if path.suffix == ".png")
+RECORDING = next(path for path in sorted(SAMPLES.iterdir()) if path.suffix == ".wav")
+LONG = "the red circle is left of the blue square and the yellow star " * 6
+
+
+@pytest.fixture(scope="module")
+def device() -> Iterator[muomni.Omni]:
+    """The demo, with a stand-in for a device's memory."""
+    memory = DeviceMemory(import_onnxruntime(), "cpu")
+    models = Models(open_bundle(demo_bundle()), "cpu", thread_policy(1), memory=memory)
+    with muomni.Omni(models) as loaded:
+        yield loaded
+
+
+def test_replies_with_media_and_speech_are_the_same(omni: muomni.Omni, device: muomni.Omni) -> None:
+    for options in ({"images": [PICTURE]}, {"audio": RECORDING}, {"speech": True}):
+        expected = omni.generate("What is this?", seed=1, **options)
+        got = device.generate("What is this?", seed=1, **options)
+        assert got.token_ids == expected.token_ids
+        if expected.speech is not None:
+            assert got.speech is not None
+            assert np.array_equal(got.speech.codes, expected.speech.codes)
+
+
+def test_embeddings_stay_on_the_device_between_encoder_and_thinker(
+    omni: muomni.Omni, device: muomni.Omni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image and a recording in one prompt; nothing is read back where no prompt is kept for later ones."""
+    request = muomni.Request(images=[PICTURE], audio=RECORDING, max_new_tokens=8)
+    models = device._models
+    prompt = prepare(request, models, Timings())
+    expected = prepare(request, omni._models, Timings())
+    assert isinstance(prompt.media, DeviceRows) and isinstance(expected.media, np.ndarray)
+    assert np.array_equal(prompt.media.numpy(), expected.media)
+    assert np.array_equal(prompt.media[3:50].numpy(), expected.media[3:50])
+    assert np.array_equal(keys_of(prompt.segments), keys_of(expected.segments))
+
+    monkeypatch.setattr(DeviceRows, "numpy", None)
+    engine = Engine(models)
+    engine.add(request, prompt=prompt)
+    ids = [e.reply.token_ids for _ in range(9) for _, e in engine.step() if isinstance(e, muomni.Finished)]
+    assert ids == [omni.generate(request).token_ids]
+
+
+def test_a_conversation_about_a_picture_is_saved_from_the_device(
+    omni: muomni.Omni, device: muomni.Omni, tmp_path: Path
+) -> None:
+    said = []
+    for each in (omni, device):
+        chat = each.chat()
+        chat.say("What is this?", images=[PICTURE])
+        chat.save(tmp_path / "chat.npz")
+        said.append(muomni.Conversation.load(tmp_path / "chat.npz", each).say("And its colour?").token_ids)
+    assert said[0] == said[1]
+
+
+def test_replies_that_join_and_leave_are_the_same(omni: muomni.Omni, device: muomni.Omni) -> None:
+    expected = [reply.token_ids for reply in omni.generate_batch(QUESTIONS, slots=3)]
+    assert [reply.token_ids for reply in device.generate_batch(QUESTIONS, slots=3)] == expected
+
+
+def test_a_prompt_that_was_seen_is_reused_to_the_same_bits(omni: muomni.Omni, device: muomni.Omni) -> None:
+    anew = omni.generate(LONG, logprobs=3, max_new_tokens=8)
+    device.generate(LONG, max_new_tokens=8)
+    again = device.generate(LONG, logprobs=3, max_new_tokens=8)
+    assert again.usage.cached_tokens > 0
+    assert (again.token_ids, again.logprobs) == (anew.token_ids, anew.logprobs)
+
+
+def test_a_conversation_is_forked_shortened_saved_and_loaded(
+    omni: muomni.Omni, device: muomni.Omni, tmp_path: Path
+) -> None:
+    said = []
+    for each in (omni, device):
+        chat = each.chat()
+        first = chat.say("My name is Ada.")
+        fork = chat.fork()
+        second = fork.say("What is my name?")
+        fork.keep_only(1)
+        fork.save(tmp_path / "chat.npz")
+        loaded = muomni.Conversation.load(tmp_path / "chat.npz", each)
+        third = loaded.say("And yours?")
+        said.append((first.token_ids, second.token_ids, third.token_ids, chat.say("Bye.").token_ids))
+    assert said[0] == said[1]
+
+
+def test_a_conversation_goes_from_one_memory_to_another_by_file(
+    omni: muomni.Omni, device: muomni.Omni, tmp_path: Path
+) -> None:
+    for here, there in ((omni, device), (device, omni)):
+        chat = here.chat()
+        chat.say("My name is Ada.")
+        chat.save(tmp_path / "chat.npz")
+        other = muomni.Conversation.load(tmp_path / "chat.npz", there)
+        assert other.say("What is my name?").token_ids == chat.say("What is my name?").token_ids
+
+
+def test_a_step_moves_ids_and_lengths_alone(device: muomni.Omni, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: set[str] = set()
+    copied: list[int] = []
+    run, copy = BoundStep.run, DeviceMemory.copy
+
+    def watched_run(step: BoundStep, count: int = 1, live: int | None = None) -> None:
+        moved.update(step._uploads)
+        run(step, count, live)
+
+    def watched_copy(memory: DeviceMemory, *regions: object) -> None:
+        copied.append(1)
+        copy(memory, *regions)  # type: ignore[arg-type]
+
+    thinker = device.thinker
+    cache = thinker.start(256, 2)
+    assert isinstance(cache, DeviceCache)
+    for row in (0, 1):
+        thinker.feed(cache, [3, 4, 5 + row], None, row)
+    monkeypatch.setattr(BoundStep, "run", watched_run)
+    monkeypatch.setattr(DeviceMemory, "copy", watched_copy)
+    for _ in range(5):
+        thinker.step(cache, [7, 8])
+    assert moved == {"input_ids", "seqlens_k"}
+    assert not copied
+
+
+def test_lengths_of_a_replayed_step_come_from_the_device_alone(device: muomni.Omni) -> None:
+    """A CUDA graph has the largest length of its capture: with the buffers' it computes the same."""
+    thinker = device.thinker
+    logits = []
+    for captured in (False, True):
+        cache = thinker.start(256, 2)
+        thinker.feed(cache, [3, 4, 5], None, 0)
+        thinker.feed(cache, [3, 9], None, 1)
+        thinker.step(cache, [7, 8])
+        if captured:
+            cache.bound[2]._fixed_total = cache.capacity
+        logits.append(np.stack([thinker.step(cache, [9, 10]).copy() for _ in range(3)]))
+    assert np.array_equal(logits[0], logits[1])

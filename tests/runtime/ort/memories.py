@@ -1,0 +1,26 @@
+"""The memories that a key/value cache may be in: numpy, a stand-in for a device, and CUDA where it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from muomni.ort.device_cache import DeviceCache
+from muomni.ort.device_memory import DeviceMemory
+from muomni.ort.kv_cache import CacheShape, HostCache, KVCache
+from muomni.ort.session import import_onnxruntime
+
+MakeCache = Callable[[CacheShape, int, int], KVCache]
+ORT = import_onnxruntime()
+NO_CUDA = "CUDAExecutionProvider" not in ORT.get_available_providers()
+STAND_IN = DeviceMemory(ORT, "cpu")
+MAKERS: dict[str, MakeCache] = {
+    "host": HostCache,
+    "stand-in": lambda shape, rows, capacity: DeviceCache(STAND_IN, shape, rows, capacity),
+    "cuda": lambda shape, rows, capacity: DeviceCache(DeviceMemory(ORT, "cuda"), shape, rows, capacity),
+}
+no_cuda = pytest.mark.skipif(NO_CUDA, reason="this ONNX Runtime has no CUDA")
+EVERY_MEMORY = [
+    pytest.param(make, id=name, marks=[no_cuda] if name == "cuda" else []) for name, make in MAKERS.items()
+]
