@@ -13,6 +13,7 @@ from cuda_setup import Setup, say
 from muomni import Omni, Request
 from muomni.bench.limit import weight_bytes_per_token
 from muomni.bench.stages import measure_requests, measure_stages
+from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import open_bundle
 from scaling import Setting, Steps, milliseconds
 
@@ -22,6 +23,7 @@ FULL_BATCHES, QUICK_BATCHES = (1, 8, 32), (1, 8)
 CONVERSATIONS_TOKENS = 48
 SECONDS_TO_BEGIN = {"tiny": 40, "x4": 60, "x16": 180}
 """What export and first steps of a size take on a machine of 2020."""
+SECONDS_TO_COMPILE = 60
 ON_DEVICE, GRAPHS, ON_CPU = "muomni", "muomni, CUDA graphs", "muomni, CPU"
 EAGER, COMPILED = "torch, eager", "torch, compiled"
 
@@ -34,7 +36,8 @@ def decode(
         if not setup.has_time_for(f"decode of {size}", SECONDS_TO_BEGIN[size]):
             return
         bundle = setup.thinker_bundle(size)
-        omnis = {ON_DEVICE: setup.on_device(bundle), ON_CPU: setup.on_cpu(bundle)}
+        on_cpu = setup.on_cpu(setup.cpu_thinker_bundle(size))
+        omnis = {ON_DEVICE: setup.on_device(bundle), ON_CPU: on_cpu}
         if setup.device == "cuda":
             omnis[GRAPHS] = setup.on_device(bundle, cuda_graphs=True)
         weights = weight_bytes_per_token(open_bundle(bundle))
@@ -46,7 +49,8 @@ def decode(
             makers: dict[str, Callable[[], Any]] = {
                 name: partial(Steps, omni.thinker, setting, steps) for name, omni in omnis.items()
             }
-            makers |= torch_makers(setup, size, batch, steps)
+            later = sum(SECONDS_TO_BEGIN[each] for each in sizes[sizes.index(size) + 1 :])
+            makers |= torch_makers(setup, size, batch, steps, later)
             runs, skipped = made(makers)
             taken = milliseconds(list(runs.values()), rounds)
             cache = omnis[ON_DEVICE].thinker.decoder.cache_shape.bytes_per_position * CONTEXT * batch
@@ -65,14 +69,22 @@ def decode(
             omni.close()
 
 
-def torch_makers(setup: Setup, size: str, batch: int, steps: int) -> dict[str, Callable[[], Any]]:
-    """What makes PyTorch's steps; making them says why they cannot be had."""
+def torch_makers(
+    setup: Setup, size: str, batch: int, steps: int, later: float
+) -> dict[str, Callable[[], Any]]:
+    """What makes PyTorch's steps; making them says why they cannot be had.
+
+    Args:
+        later: seconds that are not to be spent on compiling.
+    """
 
     def make(compiled: bool) -> Any:
         import cuda_torch
 
-        if reason := cuda_torch.cannot(setup.device):
+        if reason := cuda_torch.cannot(setup.device, compiled):
             raise RuntimeError(reason)
+        if compiled and not setup.has_time_for("torch.compile", later + SECONDS_TO_COMPILE):
+            raise RuntimeError("there was no time to compile it")
         checkpoint = setup.thinker_checkpoint(size)
         return cuda_torch.TorchSteps(checkpoint, setup.device, compiled, batch, CONTEXT, steps)
 
@@ -97,24 +109,29 @@ def requests(setup: Setup, rounds: int) -> dict[str, Any]:
     """First token, first sound and speech of the demo, on the device and on the CPU."""
     bundle = setup.demo()
     found = {}
-    for name, load in ((ON_DEVICE, setup.on_device), (ON_CPU, setup.on_cpu)):
-        with load(bundle) as omni:
+    for name, load in (
+        (ON_DEVICE, lambda: setup.on_device(bundle)),
+        (ON_CPU, lambda: setup.on_cpu(demo_bundle())),
+    ):
+        with load() as omni:
             found[name] = {"requests": measure_requests(omni, rounds), "stages": measure_stages(omni, rounds)}
     return found
 
 
 def conversations(setup: Setup, size: str, slots: tuple[int, ...]) -> list[dict[str, Any]]:
     """Replies at the same time: tokens a second of each, and of all, while all of them go on."""
-    bundle = setup.thinker_bundle(size)
+    if not setup.has_time_for(f"conversations of {size}", SECONDS_TO_BEGIN[size]):
+        return []
+    bundle, for_cpu = setup.thinker_bundle(size), setup.cpu_thinker_bundle(size)
     rows = []
-    for name, load in ((ON_DEVICE, setup.on_device), (ON_CPU, setup.on_cpu)):
-        with load(bundle) as omni:
+    for name, load in ((ON_DEVICE, lambda: setup.on_device(bundle)), (ON_CPU, lambda: setup.on_cpu(for_cpu))):
+        with load() as omni:
             for count in slots:
                 if not setup.has_time_for(f"{count} conversations on {name}", 5):
                     break
                 at_a_time(omni, count, 4)
                 rate = at_a_time(omni, count, CONVERSATIONS_TOKENS)
-                rows.append({"name": name, "conversations": count, **rate})
+                rows.append({"name": name, "size": size, "conversations": count, **rate})
                 say(f"conversations {rows[-1]}")
     return rows
 
@@ -148,7 +165,7 @@ def pays_from(rows: list[dict[str, Any]]) -> list[str]:
     for size in dict.fromkeys(row["size"] for row in rows):
         own = [row for row in rows if row["size"] == size]
         wins = [row["batch"] for row in own if best_of(row) < row["step_ms"][ON_CPU]]
-        what = f"from {min(wins)} rows on" if wins else f"not up to {max(r['batch'] for r in own)} rows"
+        what = f"from {min(wins)} rows on" if wins else "at no number of rows that was tried"
         said.append(f"{size}: the device is faster than the CPU {what}")
     return said
 

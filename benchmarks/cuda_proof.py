@@ -38,26 +38,32 @@ def prove(setup: Setup, rounds: int, quick: bool) -> dict[str, Any]:
         "device": "cuda" if setup.device == "cuda" else "stand-in on the CPU: no figure is a GPU's",
         "machine": describe_machine() | gpu(),
         "precision": setup.precision,
+        "cpu_precision": setup.cpu_precision,
         "context": cuda_figures.CONTEXT,
         "checks": [],
         "errors": {},
     }
     parts: dict[str, Callable[[], Any]] = {
+        "bundles": lambda: setup.prepare(sizes),
         "checks": lambda: list(cuda_checks.all_checks(setup)),
         "copied_gb_per_s": lambda: round(setup.bytes_per_second / 1e9, 1),
         "requests": lambda: cuda_figures.requests(setup, rounds),
         "decode": lambda: list(cuda_figures.decode(setup, sizes, batches, rounds)),
-        "conversations": lambda: cuda_figures.conversations(setup, sizes[0], batches),
+        "conversations": lambda: [
+            row for size in sizes[:2] for row in cuda_figures.conversations(setup, size, batches)
+        ],
     }
     for name, part in parts.items():
         start = time.monotonic()
         try:
-            result[name] = part()
+            found = part()
+            if found is not None:
+                result[name] = found
         except Exception as error:  # what was found so far is still written
             traceback.print_exc()
             result["errors"][name] = f"{type(error).__name__}: {error}"
         say(f"{name}: {time.monotonic() - start:.0f} s")
-    if "decode" in result:
+    if "decode" in result and setup.device == "cuda":  # the stand-in cannot pay
         result["pays"] = cuda_figures.pays_from(result["decode"])
     result["seconds"] = round(time.monotonic() - setup.begun)
     wrong = [check["name"] for check in result["checks"] if not check["passed"]]
@@ -87,6 +93,11 @@ def main() -> int:
     )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument(
+        "--graphs",
+        choices=("cuda", "cpu"),
+        help="with --device cpu: whose graphs the stand-in runs; default cpu",
+    )
+    parser.add_argument(
         "--work", type=Path, help="folder for the models, kept and reused; default: a temporary one"
     )
     parser.add_argument("--rounds", type=int, default=7)
@@ -98,6 +109,8 @@ def main() -> int:
         "--out", type=Path, help="default: results/cuda.json, or cuda-stand-in.json, beside this file"
     )
     options = parser.parse_args()
+    if options.device == "cuda" and options.graphs == "cpu":
+        parser.error("--graphs cpu: ONNX Runtime has no float32 attention on CUDA; leave it out")
     try:
         providers_for(options.device)
     except MuomniError as error:
@@ -105,7 +118,8 @@ def main() -> int:
     name = "cuda.json" if options.device == "cuda" else "cuda-stand-in.json"
     out: Path = options.out or RESULTS / name
     with tempfile.TemporaryDirectory() as folder:
-        setup = Setup(options.device, options.work or Path(folder), 60 * options.minutes)
+        graphs = options.graphs or options.device
+        setup = Setup(options.device, options.work or Path(folder), 60 * options.minutes, graphs)
         setup.work.mkdir(parents=True, exist_ok=True)
         result = prove(setup, options.rounds, options.device == "cpu" and not options.full)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -81,8 +81,10 @@ class TorchSteps:
         return (time.perf_counter() - start) / self.steps
 
 
-def cannot(device: str) -> str | None:
+def cannot(device: str, compiled: bool) -> str | None:
     """Why PyTorch cannot be measured there; None where it can."""
+    if compiled and device != "cuda":
+        return "without a GPU there are no CUDA graphs to be compared with"
     if device == "cuda" and not torch.cuda.is_available():
         return f"PyTorch {torch.__version__} sees no GPU; install a build with CUDA"
     return None

@@ -46,14 +46,17 @@ class Work:
             write_random_set(root, self.size, without=("vision", "audio", "talker"))
         return root / "checkpoints" / f"omni_sft_{self.size}"
 
-    def bundle(self, precision: str, draft_head: bool = False) -> Path:
+    def bundle(self, precision: str, draft_head: bool = False, device: str = "cpu") -> Path:
         """What ``muomni-export`` makes of it."""
-        target = self.root / (f"{precision}-draft" if draft_head else precision)
+        kind = precision if device == "cpu" else f"{precision}-{device}"
+        target = self.root / (f"{kind}-draft" if draft_head else kind)
         if not target.exists():
             from muomni_export.export import export_bundle
 
-            print(f"exporting {self.size} {precision}", file=sys.stderr)
-            export_bundle(self.checkpoint(), target, precision=precision, draft_head=draft_head)
+            print(f"exporting {self.size} {kind}", file=sys.stderr)
+            export_bundle(
+                self.checkpoint(), target, precision=precision, draft_head=draft_head, device=device
+            )
         return target
 
     def tokenizer(self) -> Path:

@@ -109,8 +109,12 @@ def cuda_table(result: Mapping[str, Any]) -> str:
         skipped = {f"- not run: {name}: {why}" for row in rows for name, why in row["skipped"].items()}
         lines += ["", markdown(head, body), *([""] if skipped else []), *sorted(skipped)]
         copied = result.get("copied_gb_per_s")
-        lines += ["", f"The floor is every byte once, at {copied} GB/s (a copy, read and written)."]
-        lines += [f"- {sentence}" for sentence in result["pays"]]
+        lines += [
+            "",
+            f"On the device {result['precision']}, on the CPU {result['cpu_precision']}. "
+            f"The floor is every byte once, at {copied} GB/s (a copy, read and written).",
+        ]
+        lines += [f"- {sentence}" for sentence in result.get("pays", [])]
     if found := result.get("requests"):
         kinds = [(kind, what) for kind, of in next(iter(found.values()))["requests"].items() for what in of]
         body = [
@@ -130,7 +134,7 @@ def cuda_table(result: Mapping[str, Any]) -> str:
     if rows := result.get("conversations"):
         body = [
             [
-                row["name"],
+                f"{row['name']}, {row['size']}",
                 str(row["conversations"]),
                 f"{row['tokens_per_s_each']:.0f}",
                 f"{row['tokens_per_s']:.0f}",

@@ -49,9 +49,20 @@ def convert(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
     config: Annotated[Path | None, typer.Option(help="Config to read instead of the one found.")] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="cpu|cuda",
+            help="What it is to run on; for cuda the decoders (thinker, talker, ocr) compute in float16.",
+        ),
+    ] = "cpu",
     precision: Annotated[
-        str, typer.Option(help="fp32, fp16, int8, int4; or a default with exceptions: int8,thinker=int4.")
-    ] = "fp32",
+        str,
+        typer.Option(
+            help="fp32, fp16, int8, int4; or a default with exceptions: int8,thinker=int4. Without it fp32; for cuda "
+            "fp16, and a default is the decoders' alone."
+        ),
+    ] = "",
     draft_head: Annotated[
         bool,
         typer.Option(
@@ -81,7 +92,7 @@ def convert(
             console.note(f"{time.perf_counter() - begin:6.1f} s  {line}")
 
         report = export.export_bundle(
-            checkpoint, out, config, precision, force, progress, draft_head, selection
+            checkpoint, out, config, precision, force, progress, draft_head, selection, device
         )
         if quiet:
             return

@@ -16,6 +16,7 @@ from muomni.bundle.manifest import (
     MANIFEST_NAME,
     READS_WITH,
     SCHEMA_VERSION,
+    DecoderStage,
     FileEntry,
     GraphEntry,
     Manifest,
@@ -31,14 +32,15 @@ from .checkpoint.load import Modules, load_modules
 from .checkpoint.selection import Selection
 from .notes import Note
 from .onnx.draft_head import CANDIDATES, add_draft_head
-from .onnx.precision import TOLERANCES, PrecisionPlan, apply
+from .onnx.precision import PrecisionPlan, apply, bound_of, tolerance_of
 from .onnx.trace import OPSET, save, trace
 from .output_folder import check_target, put_in_place, temporary_folder
 from .parity.compare import of_a_drafting_head, require
 from .parity.replay import Arrays, write_recording
-from .stages.registry import FLOAT_GRAPHS
+from .stages.registry import DECODER_GRAPHS, FLOAT_GRAPHS
 from .stages.stage import GraphBuild
 
+DEVICES = ("cpu", "cuda")
 RECORDING_NAME = "parity.npz"
 
 PICTURE_QUESTION = "Describe what you see concisely."
@@ -78,11 +80,12 @@ def export_bundle(
     checkpoint: Path,
     out: Path,
     config: Path | None = None,
-    precision: str = "fp32",
+    precision: str = "",
     force: bool = False,
     progress: Progress = lambda line: None,
     draft_head: bool = False,
     selection: Selection = EVERYTHING,
+    device: str = "cpu",
 ) -> ExportReport:
     """Convert a checkpoint to a bundle.
 
@@ -91,20 +94,29 @@ def export_bundle(
         out: the bundle's folder; it must not exist, or be empty, unless ``force`` replaces a bundle.
         config: the config to read instead of the one found from the checkpoint.
         precision: ``fp32``, ``fp16``, ``int8``, ``int4``, or a default with exceptions by graph, such as
-            ``int8,thinker=int4``.
+            ``int8,thinker=int4``. Empty takes ``fp32``, for CUDA ``fp16``.
         progress: called with a line per step.
         draft_head: the Thinker's head drafts in 4 bits and computes the likeliest logits exactly, see
             :mod:`muomni_export.onnx.draft_head`.
         selection: which stages are exported, and which of their weights.
+        device: what the bundle is to run on, ``cpu`` or ``cuda``. For CUDA the decoders compute in float16, and a
+            precision without a graph's name is theirs alone; all other graphs are float32.
 
     Raises:
         CheckpointError: the checkpoint is missing, unreadable or does not fit.
         ParityError: a graph differs from its module; nothing is left behind.
-        InputError: an unknown precision, a drafting head for a quantised Thinker or none, or ``out`` is
-            taken.
+        InputError: an unknown device or precision, one that the device has no kernels for, a drafting head for CUDA, for
+            a quantised Thinker or none, or ``out`` is taken.
         OutputError: the folder cannot be written.
     """
-    plan = PrecisionPlan.parse(precision, FLOAT_GRAPHS)
+    if device not in DEVICES:
+        raise InputError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
+    if draft_head and device == "cuda":
+        raise InputError(
+            "--draft-head: it saves the CPU reading the whole head for a token, on CUDA it would only add kernels; leave "
+            "it out, or export for the CPU (--device cpu)"
+        )
+    plan = PrecisionPlan.parse(precision, FLOAT_GRAPHS, DECODER_GRAPHS if device == "cuda" else ())
     check_target(out, force)
     target = Path(os.path.realpath(out))  # through a link, and for a name where the path ends in a dot
     progress(f"reading {checkpoint}")
@@ -113,7 +125,7 @@ def export_bundle(
     for note in modules.notes:
         progress(f"note: {note}")
     with temporary_folder(target) as folder:
-        rows = _write(folder, modules, checkpoint, plan, precision, draft_head, progress)
+        rows = _write(folder, modules, checkpoint, plan, precision or plan.default, draft_head, progress)
         put_in_place(folder, target)
     total = sum(file.stat().st_size for file in out.iterdir())
     return ExportReport(out, tuple(rows), modules.notes, total)
@@ -168,7 +180,7 @@ def _write_graph(folder: Path, build: GraphBuild, manifest: Manifest, plan: Prec
     model = trace(build.module, build.arguments, build.dynamic_shapes, inputs, outputs)
     if manifest.drafts(build.graph) and manifest.thinker is not None:
         add_draft_head(model, manifest.thinker.draft_candidates)
-    apply(model, plan.of(build.graph))
+    apply(model, plan.of(build.graph), plan.computes_in(build.graph), contract)
     save(model, folder / manifest.graphs[build.graph].file)
 
 
@@ -181,6 +193,7 @@ def _measure(
 ) -> list[Row]:
     """Compare every graph in the folder with its torch module; ``seconds`` were spent on each before."""
     models = Models(open_bundle(folder), "cpu", thread_policy())
+    contracts = graph_contracts(manifest)
     rows = []
     for build in builds:
         progress(f"{build.graph}: comparing with torch")
@@ -188,7 +201,12 @@ def _measure(
         measured = build.check.measure(models)
         entry = manifest.graphs[build.graph]
         require(build.check, measured, entry.tolerance)
-        entry = replace(entry, max_error=measured.error, agreement=measured.agreement)
+        entry = replace(
+            entry,
+            max_error=measured.error,
+            agreement=measured.agreement,
+            tolerance=tolerance_of(entry.tolerance, measured.error, contracts[build.graph]),
+        )
         spent = seconds[build.graph] + time.perf_counter() - start
         size = sum(
             f.bytes for name, f in manifest.files.items() if name in (entry.file, entry.file + ".data")
@@ -205,14 +223,22 @@ def _manifest(
     for build in builds:
         chosen = plan.of(build.graph)
         graphs[build.graph] = GraphEntry(
-            f"{build.graph}.onnx", build.check.parameters, chosen, 0.0, TOLERANCES[chosen]
+            f"{build.graph}.onnx",
+            build.check.parameters,
+            chosen,
+            0.0,
+            0.0,
+            compute_dtype=plan.computes_in(build.graph),
         )
     prompt = PROMPT
     entries: dict[str, Any] = {}
     for stage in modules.stages:
         prompt = replace(prompt, **stage.prompt_entry())
         entries |= stage.manifest_entry()
-    return Manifest(
+    for name, entry in entries.items():
+        if isinstance(entry, DecoderStage):
+            entries[name] = replace(entry, cache_dtype=plan.computes_in(entry.graph))
+    manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         reads_with=READS_WITH,
         muomni_version=muomni.__version__,
@@ -229,6 +255,12 @@ def _manifest(
         recording=RECORDING_NAME,
         **entries,
     )
+    contracts = graph_contracts(manifest)
+    bounded = {
+        graph: replace(entry, tolerance=bound_of(entry.precision, contracts[graph]))
+        for graph, entry in graphs.items()
+    }
+    return replace(manifest, graphs=bounded)
 
 
 def _with_draft_head(manifest: Manifest, plan: PrecisionPlan) -> Manifest:

@@ -15,7 +15,8 @@
     │   └── DeviceError         the device asked for is not there
     ├── OutputError             the result could not be written
     ├── StageError              the bundle lacks the stage the request needs
-    ├── ExecutionError          ONNX Runtime failed while it computed (out of memory, for example)
+    ├── ExecutionError          ONNX Runtime failed while it computed
+    │   └── OutOfMemoryError    the keys and values of a request need more memory than there is; others go on
     └── UsageError              a conversation used twice at once, a closed Omni (also a RuntimeError)
 
 Every message says what was wrong, what was expected, what was found and, where there is one, the command
@@ -79,6 +80,10 @@ class StageError(MuomniError):
 
 class ExecutionError(MuomniError):
     """ONNX Runtime failed while it computed a graph (out of memory, for example)."""
+
+
+class OutOfMemoryError(ExecutionError):
+    """There is no memory for what a request needs; the message says how much that is, and what to lower."""
 
 
 class UsageError(MuomniError, RuntimeError):

@@ -145,6 +145,11 @@ class Omni:
         return self._models.providers()
 
     @property
+    def placement(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Of each graph loaded so far that runs on CUDA: provider -> operator -> how many of its nodes run there."""
+        return self._models.placement()
+
+    @property
     def tokenizer(self) -> Tokenizer:
         return self._models.tokenizer()
 

@@ -144,10 +144,18 @@ def cuda_result() -> dict[str, Any]:
         | {"step_ms": {"muomni": 0.6, "muomni, CUDA graphs": 0.2, "muomni, CPU": 0.5}},
     ]
     checks = [{"name": "demo: graphs", "passed": True}, {"name": "demo: replies", "passed": False}]
-    talk = {"name": "muomni", "conversations": 8, "tokens_per_s_each": 100.0, "tokens_per_s": 800.0}
+    talk = {
+        "name": "muomni",
+        "size": "tiny",
+        "conversations": 8,
+        "tokens_per_s_each": 100.0,
+        "tokens_per_s": 800.0,
+    }
     return {
         "machine": {"cpu": "a CPU"},
         "device": "cuda",
+        "precision": "fp16",
+        "cpu_precision": "int8",
         "seconds": 300,
         "checks": checks,
         "decode": rows,
@@ -166,7 +174,7 @@ def test_the_cuda_table_says_what_is_wrong_what_is_missing_and_from_where_on_it_
         "| demo: replies | **wrong** |",
         "| tiny, 1 | 0.030 | 0.500 | 0.400 |  |",
         "- not run: torch, eager: no GPU",
-        "| muomni | 8 | 100 | 800 | 2.5 |",
+        "| muomni, tiny | 8 | 100 | 800 | 2.5 |",
         "- error in requests: it broke",
     ):
         assert part in table
@@ -179,6 +187,25 @@ def test_another_choice_is_forgiven_only_where_it_is_as_good(load: Any) -> None:
     got = wanted + np.array([[0, 0, 0], [0, 0, 0.75]], dtype=np.float32)
     found = load("cuda_checks").agreement(wanted, got)
     assert found == {"agreement": 0.5, "largest_difference": 0.75, "largest_regret": 0.5}
+
+
+def test_a_reply_with_another_id_is_right_only_where_the_cpu_finds_it_as_good(load: Any) -> None:
+    checks = load("cuda_checks")
+    tops = [{1: -0.1, 2: -3.0}, {5: -0.700, 6: -0.701}]
+    wanted = {
+        "a": checks.Answer([1, 5], tops),
+        "b": checks.Answer([1, 5], tops),
+        "turn": checks.Answer([9], [{9: 0.0}], after="b"),
+        "next turn": checks.Answer([9], [{9: 0.0}], after="turn"),
+    }
+    got = {"a": [1, 5], "b": [1, 6], "turn": [3], "next turn": [4]}
+    answers = {name: checks.Answer(ids) for name, ids in got.items()}
+    check = checks.judged(wanted, answers, 0.01)
+    assert check.passed and check.found["same"] == 1 and list(check.found["as_good"]) == ["b"]
+    answers["a"] = checks.Answer([2, 5])
+    assert not checks.judged(wanted, answers, 0.01).passed
+    answers["a"] = checks.Answer([1])
+    assert not checks.judged(wanted, answers, 0.01).passed
 
 
 def test_the_script_called_cuda_does_not_hide_nvidias_package(

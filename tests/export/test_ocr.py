@@ -17,9 +17,14 @@ import torch
 
 import muomni
 from muomni.bench.stages import stage_actions
+from muomni.bundle.folder import open_bundle
 from muomni.cli.checks import bundle
 from muomni.errors import BundleError, CheckpointError, InputError, StageError
 from muomni.media.image import pixels
+from muomni.models.registry import Models
+from muomni.ort.device_memory import DeviceMemory
+from muomni.ort.session import import_onnxruntime
+from muomni.ort.threads import thread_policy
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import Modules, load_modules
 from muomni_export.export import export_bundle
@@ -84,6 +89,16 @@ def test_128_characters_are_those_of_the_decoder_without_a_cache(omni: muomni.Om
     found = omni.ocr.recognise(IMAGES[1])
     assert len(found.ids) == 128
     assert list(found.ids) == read_uncached(load(DATA / "checkpoints" / "ocr_tiny").ocr, IMAGES[1])
+
+
+def test_on_a_device_what_is_read_is_not_of_the_picture_before(
+    parity_bundle: Path, omni: muomni.Omni
+) -> None:
+    """A picture's keys and values go there once a picture; the next one is read in the same memory."""
+    memory = DeviceMemory(import_onnxruntime(), "cpu")
+    models = Models(open_bundle(parity_bundle), "cpu", thread_policy(1), memory=memory)
+    for image in IMAGES:
+        assert models.ocr().recognise(image).ids == omni.ocr.recognise(image).ids
 
 
 def test_it_begins_and_ends_as_the_reference_does(omni: muomni.Omni) -> None:

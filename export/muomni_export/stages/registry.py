@@ -16,6 +16,9 @@ STAGES: tuple[StageExport, ...] = (THINKER, VISION, AUDIO, TALKER, CODEC, VOCODE
 FLOAT_GRAPHS = tuple(graph for stage in STAGES for graph in stage.float_graphs)
 """Graphs that are not stored in 8 or 4 bits."""
 
+DECODER_GRAPHS = tuple(graph for stage in STAGES for graph in stage.decoder_graphs)
+"""Graphs with a key/value cache."""
+
 
 def stage_named(name: str) -> StageExport:
     return next(stage for stage in STAGES if stage.name == name)

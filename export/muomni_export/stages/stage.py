@@ -129,6 +129,8 @@ class StageExport:
     """Keys about it that stand in the config of a set, outside its section."""
     float_graphs: tuple[str, ...] = ()
     """Graphs that are stored in 16 bits at least: their rounding is heard."""
+    decoder_graphs: tuple[str, ...] = ()
+    """Graphs with a key/value cache: made for CUDA, they compute in float16."""
     companions: Callable[[Path, Collection[str]], Companions] | None = None
     """Folder and names of the main state dict's tensors -> what else is needed from there."""
     synthetic: SyntheticStage | None = None

@@ -219,5 +219,6 @@ THINKER = StageExport(
     load=load,
     file_stems=("thinker",),
     folder_prefix="thinker",
+    decoder_graphs=("thinker",),
     synthetic=SyntheticStage(lambda sizes, width: {"thinker": Thinker(sizes)}, _config),
 )

@@ -6,7 +6,6 @@ The embedding table is left out: a token reads one row of it.
 from __future__ import annotations
 
 from muomni.bundle.folder import Bundle
-from muomni.bundle.manifest import BITS
 
 from .machine import MEMORY_BYTES, read_bandwidth
 
@@ -20,7 +19,7 @@ def weight_bytes_per_token(bundle: Bundle) -> int:
     assert stage is not None
     entry = bundle.manifest.graphs[stage.graph]
     read = max(entry.parameters - stage.vocabulary * stage.width, 0)
-    return round(read * BITS[entry.precision] / 8)
+    return round(read * entry.weight_bits / 8)
 
 
 def measure_limit(bundle: Bundle, tokens_per_s: float) -> dict[str, float]:

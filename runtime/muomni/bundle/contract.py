@@ -18,8 +18,8 @@ K     codes per codebook
 
 All decoders take ``seqlens_k`` (B), the number of valid positions after this step minus one, and
 ``total_sequence_length`` (), the largest such number plus one: the convention of ONNX Runtime's
-``GroupQueryAttention``. Floats are float32 at every boundary, whatever the precision inside, but for the key/value
-cache, whose type is the stage's ``cache_dtype``.
+``GroupQueryAttention``. Floats are float32 at every boundary, whatever the precision inside, but for keys and values (the
+cache, and what OCR keeps of a picture), whose type is the stage's ``cache_dtype``.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def graph_contracts(manifest: Manifest) -> dict[str, GraphContract]:
     if ocr := manifest.ocr:
         size, seen = ocr.image_size, ("B", ocr.heads, ocr.patches, ocr.head_size)
         pixels = TensorSpec("pixels", "float32", ("B", 3, size, size))
-        cross = tuple(TensorSpec(name, "float32", seen) for name in cross_names(ocr.layers))
+        cross = tuple(TensorSpec(name, ocr.cache_dtype, seen) for name in cross_names(ocr.layers))
         contracts.append(GraphContract(ocr.encoder_graph, (pixels,), cross))
         ids = TensorSpec("input_ids", "int64", ("B", "S"))
         logits = TensorSpec("logits", "float32", ("B", ocr.vocabulary))

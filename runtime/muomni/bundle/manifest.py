@@ -16,6 +16,7 @@ from .stages import (
     CodecStage,
     DecoderStage,
     FileName,
+    FloatDtype,
     GraphName,
     GriffinLimVocoder,
     HifiganVocoder,
@@ -33,7 +34,6 @@ from .strict_json import Matches, Range, require
 from .versions import READS_WITH, SCHEMA_VERSION, to_current
 
 __all__ = [
-    "BITS",
     "MANIFEST_NAME",
     "READS_WITH",
     "SCHEMA_VERSION",
@@ -41,6 +41,7 @@ __all__ = [
     "CodecStage",
     "DecoderStage",
     "FileEntry",
+    "FloatDtype",
     "GraphEntry",
     "GriffinLimVocoder",
     "HifiganVocoder",
@@ -68,12 +69,13 @@ Share = Annotated[float, Range(0, 1)]
 NotNegative = Annotated[float, Range(0)]
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
-"""How weights are stored: ``fp16`` is widened when loaded, ``int8`` and ``int4`` are blocks with scales."""
+"""How weights are stored: ``int8`` and ``int4`` are blocks with scales, ``fp16`` is widened when loaded where the graph
+computes in float32."""
 
 STAGES = ("thinker", "vision", "audio", "talker", "codec", "vocoder", "ocr")
 
-BITS: dict[Precision, float] = {"fp32": 32, "fp16": 32, "int8": 8 + 32 / 128, "int4": 4 + 32 / 128}
-"""Bits of a weight as it is computed with: ``fp16`` widened, blocks of 128 with one float32 scale."""
+_CODE_BITS: dict[Precision, int] = {"int8": 8, "int4": 4}
+_BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class GraphEntry:
 
     ``max_error`` is the largest |graph - torch| over all outputs and inputs tried, divided by the largest
     |torch| of that output where that is above 1. ``agreement`` is, for the decoders, the share of
-    positions at which both prefer the same token, torch's tokens being fed.
+    positions at which both prefer the same token, torch's tokens being fed. ``compute_dtype`` is the type of the numbers
+    inside, between what the contract says of inputs and outputs.
     """
 
     file: FileName
@@ -99,11 +102,19 @@ class GraphEntry:
     max_error: NotNegative
     tolerance: NotNegative
     agreement: Share | None = None
+    compute_dtype: FloatDtype = "float32"
+
+    @property
+    def weight_bits(self) -> float:
+        """Bits of a weight as it is computed with: blocks of 128 codes with one scale, or as wide as the numbers."""
+        wide = 32 if self.compute_dtype == "float32" else 16
+        code = _CODE_BITS.get(self.precision)
+        return wide if code is None else code + wide / _BLOCK
 
     @property
     def weight_bytes(self) -> float:
         """Bytes of all its weights as they are computed with."""
-        return self.parameters * BITS[self.precision] / 8
+        return self.parameters * self.weight_bits / 8
 
 
 @dataclass(frozen=True)

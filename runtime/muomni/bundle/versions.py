@@ -12,7 +12,7 @@ from typing import Any
 
 from muomni.errors import ManifestError
 
-MAJOR, MINOR = 2, 1
+MAJOR, MINOR = 2, 2
 SCHEMA_VERSION = f"{MAJOR}.{MINOR}"
 READS_WITH = "muomni>=0.1.0"
 """The first release that reads this major version, as pip writes it."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module, metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from muomni import __version__
 from muomni.bundle.demo import demo_bundle
 from muomni.errors import MuomniError
+from muomni.ort.placement import CPU
 
 if TYPE_CHECKING:
     from muomni.omni import Omni
@@ -206,6 +208,20 @@ def bundle(folder: Path, device: str) -> Iterator[Check]:
     used = ", ".join(sorted({providers[0] for providers in omni.providers.values()}))
     detail = f"{', '.join(stages)}: {len(omni.providers)} graphs load and run on {used}"
     yield Check("graphs", "ok", detail, data={"providers": omni.providers})
+    if placement := omni.placement:
+        yield Check("placement", "ok", placement_line(placement), data={"placement": placement})
+
+
+def placement_line(placement: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+    """Nodes by provider, and which of them the CPU runs beside CUDA."""
+    totals = Counter[str]()
+    for providers in placement.values():
+        totals.update({provider: sum(operators.values()) for provider, operators in providers.items()})
+    line = ", ".join(f"{count} nodes on {provider}" for provider, count in totals.most_common())
+    beside = [
+        f"{graph} {', '.join(sorted(providers[CPU]))}" for graph, providers in placement.items() if CPU in providers
+    ]
+    return f"{line} (shapes: {'; '.join(beside)})" if beside else line
 
 
 def _load(omni: Omni, stage: str) -> None:

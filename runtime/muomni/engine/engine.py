@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muomni import logs
-from muomni.errors import InputError, MuomniError
+from muomni.errors import InputError, MuomniError, OutOfMemoryError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
 from muomni.models.registry import Models
 from muomni.models.thinker import Thinker
@@ -282,7 +282,11 @@ class Engine:
         try:
             logits = self._thinker.step(cache, [sequence.next_id for sequence in rows])
         except MuomniError as error:
-            for sequence in tuple(rows):
+            failed = tuple(rows)
+            if isinstance(error, OutOfMemoryError):
+                # The slots must grow for the longest of them alone; the others go on with the next step.
+                failed = (rows[int(cache.lengths[: len(rows)].argmax())],)
+            for sequence in failed:
                 self._leave(sequence)
                 self._fail(sequence, error, events)
             return

@@ -108,6 +108,7 @@ class _Step:
         bound = decoder.step(self._cache, 1, self._shapes)
         for name, array in picture.items():
             bound.inputs[name][...] = array
+            bound.hold(name)
 
     def logits(self, last: int) -> NDArray[np.float32]:
         """Append an id; logits (V,) of the next, reused by the next call."""

@@ -20,6 +20,7 @@ from muomni.bundle.folder import Bundle
 from muomni.bundle.manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage
 from muomni.errors import BundleError, StageError, UsageError
 from muomni.ort.device_memory import DeviceMemory
+from muomni.ort.placement import by_provider
 from muomni.ort.session import Device, GraphSession
 from muomni.ort.threads import SessionThreads, ThreadPolicy
 
@@ -80,6 +81,12 @@ class Models:
             loaded = {**self._batch_sessions, **self._sessions}
             wanted = sorted(loaded if graphs is None else set(graphs))
             return {name: list(loaded[name].providers) for name in wanted if name in loaded}
+
+    def placement(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Of the graphs loaded so far that run on CUDA: by provider, how many nodes of each operator it runs."""
+        with self._lock:
+            loaded = {**self._batch_sessions, **self._sessions}
+            return {name: by_provider(session.nodes) for name, session in loaded.items() if session.nodes}
 
     def take_load_seconds(self) -> float:
         """Seconds spent loading (the bundle, models) that no call has given yet."""

@@ -16,7 +16,7 @@ from muomni.bundle.contract import past_names, present_names
 from muomni.bundle.manifest import DecoderStage
 from muomni.errors import InputError
 
-from .device_cache import DeviceCache
+from .device_cache import DevicePool
 from .kv_cache import CacheShape, HostCache, KVCache, longest
 from .region import Region, region_of
 from .session import GraphSession
@@ -58,6 +58,7 @@ class BoundStep:
         self._last = np.zeros(rows, dtype=np.int32)
         self._total = np.zeros((), dtype=np.int32)
         self._uploads: dict[str, Upload] = {}
+        self._held: dict[str, Upload] = {}
         arrays = {**self.inputs, "seqlens_k": self._last, "total_sequence_length": self._total}
         inputs = dict(given)
         for name, array in arrays.items():
@@ -90,9 +91,11 @@ class BoundStep:
         self._run = bound.run
 
     def hold(self, name: str) -> None:
-        """An input stays as it is now: it is not copied to the device again."""
+        """An input stays as it is now: it is copied to the device for the last time, or until this is called again."""
         if name in self._uploads:
-            update, array = self._uploads.pop(name)
+            self._held[name] = self._uploads.pop(name)
+        if name in self._held:
+            update, array = self._held[name]
             update(array)
 
     def run(self, count: int = 1, live: int | None = None) -> None:
@@ -158,16 +161,16 @@ class Decoder:
         self.cache_shape = CacheShape(
             name, len(past), stage.kv_heads, stage.head_size, stage.context_length, dtype
         )
+        self._pool = None if session.memory is None else DevicePool(session.memory, self.cache_shape)
         bound = {"seqlens_k", "total_sequence_length", *past}
         self.step_inputs = [spec for spec in session.contract.inputs if spec.name not in bound]
         self.results = [spec for spec in session.contract.outputs if spec.name not in set(self.present_names)]
 
     def start(self, rows: int = 1, capacity: int = 1) -> KVCache:
         """An empty cache for ``rows`` sequences, with room for ``capacity`` positions each (it grows)."""
-        memory = self.session.memory
-        if memory is None:
-            return HostCache(self.cache_shape, rows, capacity)
-        return DeviceCache(memory, self.cache_shape, rows, capacity)
+        if self._pool is not None:
+            return self._pool.start(rows, capacity)
+        return HostCache(self.cache_shape, rows, capacity)
 
     def step(self, cache: KVCache, rows: int, shapes: Mapping[str, tuple[int, ...]]) -> BoundStep:
         """The bound one-position step of the first ``rows`` rows, with room for that position.

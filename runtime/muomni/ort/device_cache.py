@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,5 +79,45 @@ class DeviceCache(KVCache):
     def _allocate(self, rows: int, positions: int) -> list[Region]:
         shape = self.shape
         size = (rows, shape.kv_heads, positions, shape.head_size)
-        what = f"the {shape.owner}'s keys and values"
+        what = f"the {shape.owner}'s keys and values ({rows} of {positions} positions)"
         return [self.memory.allocate(size, self._dtype, what) for _ in range(shape.tensors)]
+
+
+MOST_IDLE = 2
+"""Caches of each number of rows that are kept to be used again."""
+
+
+class DevicePool:
+    """Caches of one decoder. One that nobody has any more is used again, with its memory and what is bound to it.
+
+    So a request pays neither for allocating nor for binding, and a step that was captured as a CUDA graph stays of use.
+    Any thread may start one, or let go of one.
+    """
+
+    def __init__(self, memory: DeviceMemory, shape: CacheShape) -> None:
+        self._memory, self._shape = memory, shape
+        self._idle: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+
+    def start(self, rows: int, capacity: int) -> DeviceCache:
+        """An empty cache.
+
+        Raises:
+            ContextError, ExecutionError: as :meth:`KVCache.reserve`.
+        """
+        try:
+            attributes = self._idle[rows].pop()
+        except IndexError:
+            cache = DeviceCache(self._memory, self._shape, rows, capacity)
+        else:
+            cache = DeviceCache.__new__(DeviceCache)
+            vars(cache).update(attributes)
+            cache.lengths[:] = 0
+            cache.reserve(capacity)
+        # The attributes, not the cache: it would never end.
+        weakref.finalize(cache, self._take_back, rows, vars(cache)).atexit = False
+        return cache
+
+    def _take_back(self, rows: int, attributes: dict[str, Any]) -> None:
+        idle = self._idle[rows]
+        if len(idle) < MOST_IDLE:
+            idle.append(attributes)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from muomni.errors import ExecutionError
+from muomni.errors import ExecutionError, OutOfMemoryError
 
 from .copy_graph import PADS, copy_graph
 from .region import HOST, Region, region_of
@@ -47,16 +47,12 @@ class DeviceMemory:
             what: for the message, "the Thinker's key/value cache".
 
         Raises:
-            ExecutionError: there is no memory for it.
+            OutOfMemoryError: there is no memory for it.
         """
         try:
             value = self._ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self.device, self.index)
         except Exception as error:
-            size = math.prod(shape) * dtype.itemsize
-            raise ExecutionError(
-                f"{self.device}:{self.index} has no memory left for {what}: {size / 2**20:.1f} MiB more were needed "
-                f"({error}); lower the number of requests at a time (slots) or their length (max_new_tokens)"
-            ) from error
+            raise no_memory(f"{self.device}:{self.index}", what, math.prod(shape) * dtype.itemsize) from error
         return Region(value, value.data_ptr(), shape, np.dtype(dtype), self.device, self.index)
 
     def copy(self, sources: Sequence[Region], targets: Sequence[Region]) -> None:
@@ -95,6 +91,14 @@ class DeviceMemory:
                     copy_graph(tensors, dtype), options, providers=[(provider, settings)]
                 )
         return session
+
+
+def no_memory(where: str, what: str, size_bytes: int) -> OutOfMemoryError:
+    """The error for an allocation that failed."""
+    return OutOfMemoryError(
+        f"{where} has no memory left for {what}: {size_bytes / 2**20:.1f} MiB more were needed; lower the number of "
+        "requests at a time (slots) or their length (max_new_tokens)"
+    )
 
 
 def bind_input(binding: Any, name: str, region: Region) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from muomni.errors import ContextError
 
+from .device_memory import no_memory
 from .region import Region, region_of
 
 CAPACITY_STEP = 128
@@ -84,7 +85,7 @@ class KVCache(ABC):
 
         Raises:
             ContextError: more than the decoder's context.
-            ExecutionError: there is no memory for it; the cache is unchanged.
+            OutOfMemoryError: there is no memory for it; the cache is unchanged.
         """
         if positions <= self.capacity:
             return
@@ -103,7 +104,7 @@ class KVCache(ABC):
         """Make a row what a row of another cache (or of this one) is; its first ``start`` positions are so already.
 
         Raises:
-            ContextError, ExecutionError: as :meth:`reserve`.
+            ContextError, OutOfMemoryError: as :meth:`reserve`.
         """
         valid = int(source.lengths[source_row])
         self.reserve(valid)
@@ -189,7 +190,11 @@ class HostCache(KVCache):
         shape = self.shape
         # Zeros take no memory until they are written: rows that nobody uses cost nothing.
         size = (self.rows, shape.kv_heads, capacity, shape.head_size)
-        buffers = [np.zeros(size, dtype=shape.dtype) for _ in range(shape.tensors)]
+        try:
+            buffers = [np.zeros(size, dtype=shape.dtype) for _ in range(shape.tensors)]
+        except MemoryError as error:
+            what = f"the {shape.owner}'s keys and values"
+            raise no_memory("this machine", what, self.rows * capacity * shape.bytes_per_position) from error
         for old, new in zip(self._buffers, buffers, strict=False):
             for row, valid in enumerate(self.lengths):
                 new[row, :, :valid] = old[row, :, :valid]

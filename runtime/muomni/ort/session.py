@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Mapping
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +20,10 @@ from numpy.typing import NDArray
 from muomni.bundle.contract import GraphContract, TensorSpec, check_tensors
 from muomni.errors import BundleError, DeviceError, ExecutionError, InputError, MissingPackageError
 
+from .cuda import OLDEST as OLDEST_FOR_CUDA
+from .cuda import cuda_settings, execution_error, is_out_of_memory
 from .device_memory import DeviceMemory, bind_input, bind_output
+from .placement import RECORD, PlacedNode, check_placement, placed_nodes
 from .region import Region
 from .rows import DeviceRows, Rows
 from .threads import SessionThreads
@@ -88,14 +94,22 @@ def providers_for(device: Device) -> list[str]:
     Raises:
         DeviceError: CUDA is asked for and this ONNX Runtime was built without it.
     """
-    available = import_onnxruntime().get_available_providers()
+    ort = import_onnxruntime()
+    available = ort.get_available_providers()
     if device == "cuda" and _CUDA not in available:
         raise DeviceError(
             "device 'cuda' was asked for, but the installed ONNX Runtime has no CUDA provider "
             f"(it has {', '.join(available)}); install the GPU build with\n"
             '  pip uninstall -y onnxruntime\n  pip install "muomni[gpu]"\nor use --device cpu'
         )
-    if device == "cpu" or _CUDA not in available:
+    too_old = _numbers(ort.__version__) < OLDEST_FOR_CUDA
+    if device == "cuda" and too_old:
+        oldest = ".".join(map(str, OLDEST_FOR_CUDA))
+        raise DeviceError(
+            f"device 'cuda' was asked for, but ONNX Runtime {ort.__version__} lacks kernels for it, {oldest} is the oldest "
+            'that has them; bring it up to date with\n  pip install --upgrade "muomni[gpu]"\nor use --device cpu'
+        )
+    if device == "cpu" or _CUDA not in available or too_old:
         return [_CPU]
     return [_CUDA, _CPU]
 
@@ -122,9 +136,17 @@ def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
     if device == "cuda" and not fits:
         raise DeviceError(
             "device 'cuda' was asked for, but this bundle's decoders have float32 attention, for which ONNX Runtime "
-            "has no CUDA kernel: every step would run on the CPU with copies to and fro; use --device cpu"
+            "has no CUDA kernel: every step would run on the CPU with copies to and fro; export the checkpoint again "
+            "with\n  muomni-export CHECKPOINT --out BUNDLE --device cuda\nor use --device cpu"
         )
     return "cpu" if device == "auto" and not fits else device
+
+
+@cache
+def _preload(ort: Any) -> None:
+    """Find the CUDA and cuDNN libraries that came as wheels; where they come from elsewhere, it prints what it misses."""
+    with redirect_stdout(StringIO()):
+        ort.preload_dlls()
 
 
 def _can_limit_spinning(version: str) -> bool:
@@ -150,6 +172,7 @@ class GraphSession:
         cuda_graphs: on CUDA, capture the launches of a bound step once and replay them.
 
     Attributes:
+        nodes: on CUDA, which node runs where; elsewhere empty, as all run on the CPU.
         memory: a device's, or None where all is in numpy arrays.
         device_inputs: what the graph reads from the device's memory. What is bound from the host is copied there once,
             when it is bound; later changes are not seen.
@@ -158,6 +181,8 @@ class GraphSession:
         BundleError: ONNX Runtime cannot load the file.
         GraphError: inputs or outputs differ from the contract.
         DeviceError: CUDA was asked for and the session does not get it.
+        ExecutionError: nodes that matter would run on the CPU beside CUDA.
+        OutOfMemoryError: there is no memory for its weights.
     """
 
     def __init__(
@@ -173,11 +198,11 @@ class GraphSession:
         self.contract = contract
         self._ort = ort
         providers: list[Any] = list(providers_for(device))
-        if cuda_graphs and _CUDA in providers:
-            providers[0] = (_CUDA, {"enable_cuda_graph": "1"})
-        if providers[0] != _CPU and hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()  # finds the CUDA and cuDNN libraries that came as wheels
         options = ort.SessionOptions()
+        if providers[0] == _CUDA:
+            providers[0] = (_CUDA, cuda_settings(cuda_graphs))
+            options.add_session_config_entry(RECORD, "1")
+            _preload(ort)
         options.intra_op_num_threads = threads.count
         spin_us = threads.spin_us if _can_limit_spinning(ort.__version__) else 0
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin_us > 0)))
@@ -187,6 +212,8 @@ class GraphSession:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # the binding raises a dozen unrelated classes
+            if is_out_of_memory(error):
+                raise execution_error(contract.graph, error, providers[0] != _CPU) from error
             raise BundleError(
                 f"{path}: ONNX Runtime {ort.__version__} cannot load this graph: {error}"
             ) from error
@@ -203,7 +230,9 @@ class GraphSession:
         ):
             specs = [TensorSpec(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in found]
             check_tensors(contract.graph, kind, expected, specs, str(path))
-        on_cuda = self.providers[0] == _CUDA
+        self.on_cuda = on_cuda = self.providers[0] == _CUDA
+        self.nodes: list[PlacedNode] = placed_nodes(self._session) if on_cuda else []
+        check_placement(contract.graph, self.nodes, ort.__version__)
         self.memory = memory or (DeviceMemory(ort, "cuda") if on_cuda else None)
         self.device_inputs = frozenset[str]()
         if self.memory is not None:
@@ -229,8 +258,12 @@ class GraphSession:
         try:
             values = self._session.run(names, dict(feeds), self._no_capture)
         except Exception as error:
-            raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
+            raise self.failed(error) from error
         return dict(zip(names, values, strict=True))
+
+    def failed(self, error: Exception) -> ExecutionError:
+        """The error for what ONNX Runtime said of a run."""
+        return execution_error(self.contract.graph, error, self.on_cuda)
 
     def rows(self, feeds: Mapping[str, NDArray[Any]], name: str) -> Rows:
         """Compute one output (…, D), and leave its rows (M, D) in the memory they are made in.
@@ -249,7 +282,7 @@ class GraphSession:
             binding.bind_output(name, memory.device, memory.index)
             self._session.run_with_iobinding(binding, self._no_capture)
         except Exception as error:
-            raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
+            raise self.failed(error) from error
         value = binding.get_outputs()[0]
         *_, width = value.shape()
         shape = math.prod(value.shape()) // width, width
@@ -278,7 +311,7 @@ class GraphSession:
             for name, region in outputs.items():
                 bind_output(binding, name, region)
         except Exception as error:
-            raise ExecutionError(f"{self.contract.graph} graph failed: {error}") from error
+            raise self.failed(error) from error
         return BoundRun(self, binding, (inputs, outputs), options)
 
 
@@ -290,7 +323,7 @@ class BoundRun:
     """
 
     def __init__(self, session: GraphSession, binding: Any, memory: object, options: Any) -> None:
-        self._graph = session.contract.graph
+        self._failed = session.failed
         self._run = session._session.run_with_iobinding
         self._binding, self._memory, self._options = binding, memory, options
         self.captured = options is not None and options is not session._no_capture
@@ -304,4 +337,4 @@ class BoundRun:
         try:
             self._run(self._binding, self._options)
         except Exception as error:
-            raise ExecutionError(f"{self._graph} graph failed: {error}") from error
+            raise self._failed(error) from error

@@ -174,3 +174,15 @@ def test_the_probe_is_the_model_it_says_it_is() -> None:
     onnx.checker.check_model(model, full_check=True)
     assert [node.op_type for node in model.graph.node] == ["Identity"]
     assert model.opset_import[0].version == 17
+
+
+def test_where_the_nodes_of_cuda_graphs_run_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    placement = {
+        "thinker": {"CUDAExecutionProvider": {"MatMul": 17, "Add": 8}},
+        "audio": {"CUDAExecutionProvider": {"Conv": 7}, "CPUExecutionProvider": {"Concat": 3, "Add": 2}},
+    }
+    monkeypatch.setattr("muomni.omni.Omni.placement", property(lambda omni: placement))
+    code, out, _ = run()
+    assert code == 0
+    shown = "placement: 32 nodes on CUDAExecutionProvider, 5 nodes on CPUExecutionProvider (shapes: audio Add, Concat)"
+    assert shown in out

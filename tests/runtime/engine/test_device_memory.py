@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import muomni
+from muomni import Failed, Finished, Request
 from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import open_bundle
 from muomni.engine.engine import Engine
 from muomni.engine.prompt import prepare
 from muomni.engine.segments import keys_of
 from muomni.engine.timings import Timings
+from muomni.errors import OutOfMemoryError
 from muomni.models.registry import Models
 from muomni.ort.decoder import BoundStep
 from muomni.ort.device_cache import DeviceCache
-from muomni.ort.device_memory import DeviceMemory
+from muomni.ort.device_memory import DeviceMemory, no_memory
+from muomni.ort.kv_cache import CAPACITY_STEP
+from muomni.ort.region import Region
 from muomni.ort.rows import DeviceRows
 from muomni.ort.session import import_onnxruntime
 from muomni.ort.threads import thread_policy
@@ -162,3 +167,51 @@ def test_lengths_of_a_replayed_step_come_from_the_device_alone(device: muomni.Om
             cache.bound[2]._fixed_total = cache.capacity
         logits.append(np.stack([thinker.step(cache, [9, 10]).copy() for _ in range(3)]))
     assert np.array_equal(logits[0], logits[1])
+
+
+def test_memory_of_a_request_that_is_over_is_used_again_and_nothing_of_it_is_seen(
+    device: muomni.Omni,
+) -> None:
+    thinker = device.thinker
+
+    def answer(prompt: list[int]) -> tuple[int, object, list[int]]:
+        cache = thinker.start(300)
+        assert cache.lengths.tolist() == [0]
+        ids = [int(thinker.feed(cache, prompt).argmax())]
+        ids += [int(thinker.step(cache, ids[-1:])[0].argmax()) for _ in range(5)]
+        return cache.tensors(0, 1)[0].address, cache.bound[1], ids
+
+    long, short = list(range(3, 250)), [5, 6, 7]
+    first, again = answer(short), answer(long)
+    assert answer(short) == first, "the same memory, the same bound step, the same ids"
+    assert again[:2] == first[:2]
+    kept = thinker.start(300)
+    assert thinker.start(300).tensors(0, 1)[0].address != kept.tensors(0, 1)[0].address
+
+
+def test_where_memory_ends_the_request_that_needs_more_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = DeviceMemory(import_onnxruntime(), "cpu")
+    with muomni.Omni(
+        Models(open_bundle(demo_bundle()), "cpu", thread_policy(1), memory=memory), prefix_cache_bytes=0
+    ) as omni:
+        expected = omni.generate("hello", max_new_tokens=40).token_ids
+        allocate = memory.allocate
+
+        def no_more(shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Region:
+            if "keys and values" in what and shape[2] > CAPACITY_STEP:
+                raise no_memory("the device", what, 1 << 20)
+            return allocate(shape, dtype, what)
+
+        monkeypatch.setattr(memory, "allocate", no_more)
+        engine = omni.engine(3)
+        long = [engine.add(Request(text, max_new_tokens=200), ignore_eos=True) for text in (LONG, "hi")]
+        short = engine.add(Request("hello", max_new_tokens=40))
+        events = []
+        while not engine.idle:
+            events += engine.step()
+    ended = {sequence: event for sequence, event in events if isinstance(event, Failed | Finished)}
+    for sequence in long:
+        event = ended[sequence]
+        assert isinstance(event, Failed) and isinstance(event.error, OutOfMemoryError)
+    finished = ended[short]
+    assert isinstance(finished, Finished) and finished.reply.token_ids == expected

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muomni.errors import ContextError, ExecutionError
+from muomni.errors import ContextError, OutOfMemoryError
 from muomni.ort.kv_cache import CAPACITY_STEP, CacheShape, KVCache
 
 from .memories import EVERY_MEMORY, STAND_IN, MakeCache
@@ -141,7 +141,9 @@ def test_neighbouring_rows_are_given_to_a_graph_where_they_are(make: MakeCache) 
 
 
 def test_a_device_without_memory_says_how_much_was_needed_and_what_to_lower() -> None:
-    with pytest.raises(ExecutionError, match=r"no memory left for the Talker's .*: 536870912\.0 MiB .*lower"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"no memory left for the Talker's .*: 536870912\.0 MiB .*lower"
+    ):
         STAND_IN.allocate((1 << 30, 1 << 17), np.dtype("float32"), "the Talker's keys and values")
 
 

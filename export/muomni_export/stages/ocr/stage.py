@@ -116,5 +116,6 @@ OCR = StageExport(
     load=load,
     file_stems=("ocr",),
     folder_prefix="ocr",
+    decoder_graphs=(DECODER,),
     synthetic=SyntheticStage(lambda sizes, width: {"ocr": Ocr(sizes)}, _config, _beside, needs_beside=True),
 )

@@ -170,6 +170,7 @@ TALKER = StageExport(
     load=load,
     file_stems=("talker",),
     folder_prefix="talker",
+    decoder_graphs=("talker",),
     without_it="the model will not speak",
     companions=companions,
     synthetic=SyntheticStage(lambda sizes, width: {"talker": Talker(sizes)}, _config),
