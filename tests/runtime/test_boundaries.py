@@ -27,12 +27,13 @@ ROOMS = (
     ("media",),
     ("models",),
     ("requests", "replies"),
-    ("events",),
+    ("events", "jsonl"),
     ("engine",),
     ("omni",),
     ("bench",),
     ("live",),
     ("serve",),
+    ("cluster",),
     ("cli",),
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROOMS) for room in rooms}

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from muomni.errors import InputError, MuomniError
+from muomni.jsonl.replies import reply_object
+from muomni.jsonl.requests import Line
 from muomni.requests import Request
 
 from .common import EXIT_FAILED
-from .console import Console, is_terminal, reply_object
+from .console import Console, is_terminal
 from .replies_file import RepliesFile, RepliesStream
-from .requests_file import Line, read_file
+from .requests_file import read_file
 from .session import Session
 from .streams import (
     STDIN,

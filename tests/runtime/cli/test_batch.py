@@ -17,8 +17,8 @@ from tests.runtime.cli.conftest import Run
 from tests.runtime.cli.fake import FakeOmni
 
 from muomni.cli.replies_file import RepliesFile
-from muomni.cli.requests_file import read_requests
 from muomni.errors import OutputError
+from muomni.jsonl.requests import read_requests
 
 QUESTIONS = [
     {"id": "a", "text": "one \u2028 é"},
