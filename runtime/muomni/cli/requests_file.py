@@ -12,16 +12,21 @@ from muomni.jsonl.requests import Line, read_requests
 from .streams import is_stdin
 
 
-def read_file(path: Path, defaults: Mapping[str, Any], stdin: bytes | None) -> list[Line]:
+def read_file(
+    path: Path, defaults: Mapping[str, Any], stdin: bytes | None, folder: Path | None = None
+) -> list[Line]:
     """Parse the requests of a file, or those that came through stdin.
+
+    Args:
+        folder: where its media are; None is the folder of the file, or this one for stdin.
 
     Raises:
         InputError: it cannot be read, or as in :func:`muomni.jsonl.requests.read_requests`.
     """
     if is_stdin(path) and stdin is not None:
-        return read_requests(stdin, "stdin", Path(), defaults)
+        return read_requests(stdin, "stdin", folder or Path(), defaults)
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    return read_requests(data, str(path), path.parent, defaults)
+    return read_requests(data, str(path), folder or path.parent, defaults)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -70,8 +70,11 @@ class Line:
             for part in (self.wanted, self.wanted.sampling):
                 for entry in fields(part):
                     value = getattr(part, entry.name)
-                    if entry.name != "sampling" and value != _default(entry):
-                        said[entry.name] = _content(value) if entry.name in FILES else value
+                    if entry.name == "sampling" or value == _default(entry):
+                        continue
+                    if is_dataclass(value) and not isinstance(value, type):  # of speech
+                        value = asdict(value)
+                    said[entry.name] = _content(value) if entry.name in FILES else value
         text = json.dumps([model, said], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LETTERS]
 

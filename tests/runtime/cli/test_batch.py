@@ -213,7 +213,7 @@ def test_nor_is_one_with_other_options_or_by_another_model(
     write(tmp_path / "q.jsonl", QUESTIONS[:2])
     batch()
     if change == "model":
-        omni.manifest.files["thinker.onnx"].sha256 = "cd" * 32
+        omni.manifest.identity = "cd" * 32
     code, err = batch(*(["--max-new-tokens", "3"] if change == "option" else []))
     assert code == 1 and "another model" in err
 
