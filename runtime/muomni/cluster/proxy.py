@@ -64,13 +64,14 @@ class TellsErrors:
             elif message["type"] == "http.response.body":
                 ended = not message.get("more_body", False)
                 if told and start is not None:
-                    await _refusal(start, message.get("body", b"")).response()(scope, receive, send)
+                    refusal = _refusal(start, message.get("body", b""))
+                    await refusal.response()(scope, receive, _named(scope, send))
                     return
             await send(message)
 
         await self._app(scope, receive, watched)
         if start is None:  # nothing was sent: it can be sent again to another replica
-            await _lost().response()(scope, receive, send)
+            await _lost().response()(scope, receive, _named(scope, send))
         elif events and not ended:
             data = b"data: " + json.dumps(_lost().body).encode() + b"\n\n"
             await send({"type": "http.response.body", "body": data, "more_body": False})
@@ -99,6 +100,18 @@ class TellsErrors:
             event = {"type": "error", "event_id": f"event_{uuid.uuid4().hex}", "error": error}
             await send({"type": "websocket.send", "text": json.dumps(event)})
         await send({"type": "websocket.close", "code": RESTART, "reason": str(error["message"])[:120]})
+
+
+def _named(scope: Scope, send: Send) -> Send:
+    """The same, with the id that Ray has given the request."""
+    name = Headers(scope=scope).get("x-request-id")
+
+    async def named(message: Message) -> None:
+        if name and message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["x-request-id"] = name
+        await send(message)
+
+    return named
 
 
 def _lost(what: str = "request") -> ApiError:
