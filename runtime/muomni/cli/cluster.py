@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +61,23 @@ def answer_on_cluster(
     except ImportError as error:
         raise MissingPackageError(f"{EXTRA} ({error})") from error
 
-    cores = join(address, progress=not console.quiet and is_terminal(sys.stderr))
-    threads = session.threads or 1
-    engines = Pool(
-        session.model, slots, None, (1, actors or max(1, cores // threads)), threads, session.device
-    )
-    outcome = answer_lines(
-        lines,
-        out,
-        engines,
-        defaults=defaults,
-        folder=folder,
-        kind="parquet" if parquet else "jsonl",
-        speech_folder=audio_out,
-    )
+    with ExitStack() as stack:  # what Ray has to say is no answer
+        elsewhere = sys.stderr if not console.quiet else stack.enter_context(Path(os.devnull).open("w"))
+        stack.enter_context(redirect_stdout(elsewhere))
+        cores = join(address, progress=not console.quiet and is_terminal(sys.stderr))
+        threads = session.threads or 1
+        engines = Pool(
+            session.model, slots, None, (1, actors or max(1, cores // threads)), threads, session.device
+        )
+        outcome = answer_lines(
+            lines,
+            out,
+            engines,
+            defaults=defaults,
+            folder=folder,
+            kind="parquet" if parquet else "jsonl",
+            speech_folder=audio_out,
+        )
     if outcome.before:
         console.note(f"{outcome.before} of {len(lines)} requests have their reply in {out} already")
     console.note(f"{outcome.answered} answered, {outcome.failed} failed: {out}")
