@@ -62,6 +62,16 @@ def upgrade() -> dict[str, Any]:
         return {"seconds_until_the_old_are_gone": round(seconds, 1), **load.summary}
 
 
+def growing_load() -> dict[str, Any]:
+    """More clients than one replica has slots for: the autoscaler starts a second one."""
+    with Nodes() as nodes:
+        nodes.deploy(slots=2, max_replicas=2)
+        with Load(nodes.url(), once=6, streams=2) as load:
+            seconds = nodes.wait(lambda: len(nodes.replicas()) == 2, 120)
+            time.sleep(QUIET_S)
+        return {"seconds_until_there_are_two": round(seconds, 1), **load.summary}
+
+
 def killed_head(storage: bool) -> dict[str, Any]:
     """All processes of the head are killed under load and started again; clients use the proxy of the other node."""
     with Nodes((0, 2), storage) as nodes:
@@ -185,6 +195,7 @@ TRIALS: dict[str, Any] = {
     "a replica is killed": killed_replica,
     "a replica hangs": hanging_replica,
     "the application is upgraded": upgrade,
+    "the load grows": growing_load,
     "the head is killed, without storage": lambda: killed_head(False),
     "the head is killed, with storage": lambda: killed_head(True),
     "a node is killed during a batch": killed_node,

@@ -140,6 +140,8 @@ class Nodes:
 
     def restart_head(self) -> None:
         """Start the head again that was killed."""
+        # Else Ray takes the node that still runs here for a head at this address.
+        (self.folder / "ray_current_cluster").unlink(missing_ok=True)
         self.nodes[0] = self._head()
         self.wait(lambda: self._is_listening())
 

@@ -25,7 +25,7 @@ from .conftest import workers
 QUESTION = "What is two plus three?"
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": QUESTION}]}
 LONG = {"model": "demo", "voice": "a", "input": "Seven green cups stand on the table. " * 40}
-SLOTS = 4
+SLOTS, GRACE_S = 4, 3
 
 
 def deploy(name: str, prefix: str = "/", **arguments: Any) -> None:
@@ -42,7 +42,7 @@ def deploy(name: str, prefix: str = "/", **arguments: Any) -> None:
 @pytest.fixture(scope="module")
 def url(cluster: int) -> Iterator[str]:
     """Where the application is; one replica."""
-    deploy("default", slots=SLOTS)
+    deploy("default", slots=SLOTS, grace_s=GRACE_S)
     yield f"http://127.0.0.1:{cluster}"
 
 
@@ -181,7 +181,7 @@ def test_beyond_what_waits_requests_are_refused_with_a_time_and_below_a_prefix_k
     serve.delete("small")
 
 
-def test_an_upgrade_loses_no_request(url: str) -> None:
+def test_an_upgrade_loses_no_request_and_tells_conversations_that_last_too_long(url: str) -> None:
     failed: list[Exception] = []
     answered, over = [0], threading.Event()
 
@@ -198,7 +198,12 @@ def test_an_upgrade_loses_no_request(url: str) -> None:
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
-    deploy("default", slots=SLOTS + 1)
+    with connect(url.replace("http", "ws") + "/v1/realtime?model=demo") as socket:
+        assert json.loads(socket.recv(20))["type"] == "session.created"
+        deploy("default", slots=SLOTS + 1, grace_s=GRACE_S)
+        assert json.loads(socket.recv(30))["error"]["code"] == "replica_lost"
+        with pytest.raises(ConnectionClosed):
+            socket.recv(20)
     until = time.monotonic() + 20
     while before & set(workers("ray::ServeReplica:default:")):
         assert time.monotonic() < until
@@ -221,6 +226,8 @@ def test_arguments_become_the_settings_of_a_server(cluster: int, monkeypatch: py
     assert settings.api_keys == ("from-the-environment",)
     assert Arguments(api_key=["a", "b"]).settings().api_keys == ("a", "b")
     assert "secret" not in repr(Arguments(api_key="secret"))
+    with pytest.raises(ValidationError, match="max_replicas: expected at least 5, got 4"):
+        Arguments(min_replicas=5)
     with pytest.raises(ValidationError, match="slot"):
         Arguments.model_validate({"slot": 3})
 

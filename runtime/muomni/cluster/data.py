@@ -55,8 +55,8 @@ def answer(
         keep: columns that the result has as well, such as an id. Other columns that are no keys of a request are an
             error.
         folder: where relative paths of media begin.
-        speech_folder: with ``speech=True``, where WAV files go, a path that every node can write or the URI of a store;
-            None keeps the bytes in the column ``speech``.
+        speech_folder: with ``speech=True``, where WAV files go, named by the first column of ``keep``, which must be an
+            id: a path that every node can write, or the URI of a store. None keeps the bytes in the column ``speech``.
         options: for all rows, what a row does not say itself; as of :meth:`muomni.Omni.generate`.
 
     Returns:
@@ -203,6 +203,10 @@ class ColumnAnswers(Answers):
         """Rows to rows, see :func:`answer`."""
         check_columns(batch.column_names, self._keep)
         kept = [name for name in self._keep if name in batch.column_names]
+        if self._speech.folder is not None and not kept:
+            raise InputError(
+                "speech_folder: files are named by the first column of keep, and the data has none"
+            )
         asked = batch.drop_columns([name for name in kept if name not in KINDS]).to_pylist()
         results = self.results([request_of(row, self._defaults, self._folder) for row in asked])
         names = batch[kept[0]].to_pylist() if kept else [None] * len(results)

@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 
@@ -20,7 +20,7 @@ from .watch import EngineWatch
 PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_CALLBACK = "muomni.cluster.proxy.middlewares"
 KEY_VARIABLE = "MUOMNI_API_KEY"
-HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 5.0, 10.0
+HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 3.0, 5.0
 """Ray replaces a replica after three checks that failed, or did not come back in time."""
 AT_WORK = 0.75
 """Share of the slots that the autoscaler aims at: the rest takes a burst while a new replica starts."""
@@ -63,6 +63,12 @@ class Arguments(BaseModel):
     max_replicas: int = Field(4, ge=1)
     stuck_s: float = Field(30.0, gt=0)
     grace_s: float = Field(30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_replicas(self) -> "Arguments":
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas: expected at least {self.min_replicas}, got {self.max_replicas}")
+        return self
 
     def settings(self) -> Settings:
         """The settings of a replica's server."""
@@ -118,7 +124,7 @@ def app(args: Arguments) -> Any:
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_MS / 1000),
         autoscaling_config=AutoscalingConfig(
             min_replicas=args.min_replicas,
-            max_replicas=max(args.min_replicas, args.max_replicas),
+            max_replicas=args.max_replicas,
             target_ongoing_requests=max(1.0, AT_WORK * args.slots),
         ),
         ray_actor_options={"num_cpus": args.num_cpus},
