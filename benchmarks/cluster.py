@@ -10,6 +10,7 @@ earlier call found and this one did not look for.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import math
 import sys
@@ -25,9 +26,10 @@ OUT = Path(__file__).parent / "results" / "cluster.json"
 CONVERSATIONS = (100, 10_000)
 BUSY = 0.5
 """Of a core that conversations may take: with more, those that are answered at once wait for each other."""
-CORES_A_NODE = 16
-LEFT_A_NODE = 2.0
-"""Cores of a node that no replica gets: for its proxy and the rest of Ray."""
+LEFT_A_NODE = 2
+"""Cores of a node that no replica gets: for its proxy, which is one process, and the rest of Ray."""
+MOST_CORES = 64
+"""Of a node."""
 CORE_HOUR = 0.04
 """Dollars, about what a core costs by the hour where machines are rented, with the memory that comes with it."""
 
@@ -35,42 +37,32 @@ CORE_HOUR = 0.04
 def simulate(found: dict[str, Any], conversations: int) -> dict[str, Any]:
     """What so many conversations at once would take, on paper: nothing but the measured figures, multiplied."""
     cores, memory = found["conversations"]["cores_of_one"], found["cost"]["memory_mb"]
-    a_replica = math.floor(BUSY / cores["replica"])
-    replicas = math.ceil(conversations / a_replica)
-    nodes = math.ceil(replicas / (CORES_A_NODE - LEFT_A_NODE))
-    a_proxy = math.floor(BUSY / cores["proxy"])
-    by_proxies = math.ceil(conversations / a_proxy)
-    nodes = max(nodes, by_proxies)
-    total_mb = replicas * memory["replica"]["pss"] + nodes * (
-        memory["whole_node_pss"] - memory["replica"]["pss"]
-    )
+    a_replica, a_proxy = math.floor(BUSY / cores["replica"]), math.floor(BUSY / cores["proxy"])
+    replicas_a_node = min(math.ceil(a_proxy / a_replica), MOST_CORES - LEFT_A_NODE)
+    a_node = min(a_proxy, replicas_a_node * a_replica)
+    replicas, nodes = math.ceil(conversations / a_replica), math.ceil(conversations / a_node)
+    own_mb = memory["replica"]["pss"]
+    total_mb = replicas * own_mb + nodes * (memory["whole_node_pss"] - own_mb)
+    all_cores = nodes * (replicas_a_node + LEFT_A_NODE)
     return {
         "conversations": conversations,
         "a_replica": a_replica,
-        "replicas": replicas,
         "a_proxy": a_proxy,
+        "replicas": replicas,
         "nodes": nodes,
-        "cores": nodes * CORES_A_NODE,
+        "cores_a_node": replicas_a_node + LEFT_A_NODE,
+        "cores": all_cores,
         "memory_gb": round(total_mb / 1024, 1),
-        "dollars_an_hour": round(nodes * CORES_A_NODE * CORE_HOUR, 2),
-        "breaks_first": "a proxy"
-        if by_proxies >= math.ceil(replicas / (CORES_A_NODE - LEFT_A_NODE))
-        else "cores",
+        "dollars_an_hour": round(all_cores * CORE_HOUR, 2),
+        "decides": "the proxy" if a_node == a_proxy else "the cores of a node",
     }
 
 
 def paper(found: dict[str, Any]) -> str:
     """The simulation as a table."""
     rows = [simulate(found, count) for count in CONVERSATIONS]
-    head = [
-        "at once",
-        "replicas",
-        f"nodes of {CORES_A_NODE} cores",
-        "memory, GB",
-        "$ an hour",
-        "what decides",
-    ]
-    keys = ("replicas", "nodes", "memory_gb", "dollars_an_hour", "breaks_first")
+    head = ["at once", "replicas", "nodes", "cores of a node", "cores", "memory, GB", "$ an hour", "decides"]
+    keys = ("replicas", "nodes", "cores_a_node", "cores", "memory_gb", "dollars_an_hour", "decides")
     return markdown(head, [[f"{row['conversations']:,}", *(str(row[key]) for key in keys)] for row in rows])
 
 
@@ -93,7 +85,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     found: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
-    found["machine"] = describe_machine()
+    found["machine"] = {**describe_machine(), "ray": importlib.metadata.version("ray")}
 
     def keep() -> None:
         options.out.parent.mkdir(parents=True, exist_ok=True)

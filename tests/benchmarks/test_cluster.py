@@ -12,20 +12,18 @@ FOUND: dict[str, Any] = {
 }
 
 
-def test_replicas_follow_from_the_cores_of_a_conversation(load: Any) -> None:
+def test_a_node_is_as_large_as_its_proxy_can_feed(load: Any) -> None:
     (small, large) = (load("cluster").simulate(FOUND, count) for count in (100, 10_000))
     assert (small["a_replica"], small["replicas"], small["nodes"]) == (10, 10, 2)
-    assert (
-        large["replicas"] == 1000 and large["nodes"] == 200
-    )  # 50 conversations a proxy; by replicas it were 72
-    assert large["breaks_first"] == "a proxy"
+    assert (large["replicas"], large["nodes"], large["cores_a_node"]) == (1000, 200, 5 + 2)
+    assert large["decides"] == "the proxy" and large["dollars_an_hour"] == round(200 * 7 * 0.04, 2)
     assert large["memory_gb"] == round((1000 * 200 + 200 * 1000) / 1024, 1)
 
 
-def test_where_proxies_are_light_the_cores_decide(load: Any) -> None:
+def test_where_proxies_are_light_the_cores_of_a_node_decide(load: Any) -> None:
     light = {**FOUND, "conversations": {"cores_of_one": {"replica": 0.05, "proxy": 0.0001}}}
     row = load("cluster").simulate(light, 10_000)
-    assert row["nodes"] == 72 and row["breaks_first"] == "cores"
+    assert row["cores_a_node"] == 64 and row["nodes"] == 17 and row["decides"] == "the cores of a node"
 
 
 def test_the_table_of_losses_names_what_failed(load: Any) -> None:
