@@ -104,6 +104,11 @@ class EngineThread:
         return len(self._open) - len(self._tickets)
 
     @property
+    def busy(self) -> bool:
+        """A step would do something."""
+        return bool(self._ready) or not (self._engine.idle or self._engine.held_back)
+
+    @property
     def alive(self) -> bool:
         """The thread goes on."""
         return self._thread.is_alive()
@@ -171,11 +176,7 @@ class EngineThread:
         engine = self._engine
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: (
-                        self._stopping or self._ready or self._woken or not (engine.idle or engine.held_back)
-                    )
-                )
+                self._changed.wait_for(lambda: self._stopping or self._woken or self.busy)
                 self._woken = False
                 if self._stopping:
                     break
