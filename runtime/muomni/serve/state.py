@@ -18,6 +18,7 @@ from muomni.requests import Request, SpeechOptions
 
 from .errors import ApiError
 from .metrics import AnswerMeter, Metrics
+from .realtime.judging import Judging
 from .settings import Settings
 
 REMEMBERED_REPLIES = 1024
@@ -41,6 +42,7 @@ class ServerState:
         self.omni = Omni.load(settings.model, settings.device, settings.threads)
         self.engine = EngineThread(_warm_engine(self.omni, settings.slots), settings.queue)
         self.metrics = Metrics(self.engine)
+        self.judging = Judging()
         self.created = int(time.time())
         self.stopping = False
         self._said: OrderedDict[str, tuple[float, str]] = OrderedDict()
@@ -116,7 +118,7 @@ class ServerState:
 def _warm_engine(omni: Omni, slots: int) -> Engine:
     """An engine that has answered once: its first client waits for no loading."""
     omni.warm_up()
-    engine = omni.engine(slots)
+    engine = omni.engine(slots, real_time=True)
     engine.add(Request("a", max_new_tokens=2))
     while not engine.idle:
         engine.step()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from muomni.errors import InputError, MuomniError
+from muomni.live.silero import WINDOW, Samples
 from muomni.live.turns import Judge
 
 from .audio import AudioFormat, from_base64, to_base64
@@ -119,6 +121,17 @@ class LiveSession:
     def work(self) -> bool:
         """See :meth:`Session.work`."""
         return self._inner is not None and self._inner.work()
+
+    @property
+    def waiting_s(self) -> float:
+        return 0.0 if self._inner is None else self._inner.waiting_s
+
+    def cut(self) -> Samples:
+        return np.zeros((0, WINDOW), np.float32) if self._inner is None else self._inner.cut()
+
+    def settle(self, likely: Iterable[float]) -> None:
+        if self._inner is not None:
+            self._inner.settle(likely)
 
     def close(self) -> None:
         """The client is gone."""

@@ -6,7 +6,7 @@ answered by an event or by an ``error`` event, whatever it is and whenever it co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from muomni.engine.turn import Turn
 from muomni.errors import InputError, MuomniError
 from muomni.live.heard import heard_text, ids_within
+from muomni.live.silero import Samples
 from muomni.live.turns import RATE_HZ, Judge, Spoken
 from muomni.models.sampling import SamplingOptions
 from muomni.replies import Reply
@@ -94,6 +95,9 @@ class Session:
             event = parsed_event(text)
             self._client_event = event.get("event_id") if isinstance(event.get("event_id"), str) else None
             handler = handler_of(event, HANDLERS)
+            if event["type"] != "input_audio_buffer.append":  # it is about what came before it
+                while self.work():
+                    pass
             handler(self, event)
         except ValidationError as error:
             first = error.errors()[0]
@@ -110,6 +114,19 @@ class Session:
             for spoken in self._incoming.work():
                 self._spoken(spoken)
         return self._incoming.waiting
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of sound that nobody has looked through."""
+        return self._incoming.waiting_s
+
+    def cut(self) -> Samples:
+        """A part of :meth:`work`, see :meth:`IncomingAudio.cut`; :meth:`settle` is the other."""
+        return self._incoming.cut()
+
+    def settle(self, likely: Iterable[float]) -> None:
+        for spoken in self._incoming.settle(likely):
+            self._spoken(spoken)
 
     def close(self) -> None:
         """The client is gone: nothing more is made for it."""
