@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import muomni
-from muomni import Failed, Finished, Request
+from muomni import Failed, Finished, Reply, Request
 from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import open_bundle
 from muomni.engine.engine import Engine
@@ -256,3 +256,13 @@ def test_memory_that_nobody_uses_is_given_up_before_a_request_fails(monkeypatch:
         monkeypatch.setattr(memory, "_value", full_while_it_is_kept)
         assert thinker.start(64, 4).rows == 4
         assert kept() is None
+
+
+def test_replies_that_are_spoken_together_are_the_same(omni: muomni.Omni, device: muomni.Omni) -> None:
+    requests = [Request(text, speech=muomni.SpeechOptions(frames=12)) for text in QUESTIONS]
+    spoken = []
+    for each in (omni, device):
+        replies = list(each.generate_batch(requests, slots=3))
+        assert all(isinstance(reply, Reply) and reply.speech is not None for reply in replies)
+        spoken.append([reply.speech.codes.tolist() for reply in replies])  # type: ignore[union-attr]
+    assert spoken[0] == spoken[1]
