@@ -21,7 +21,8 @@ KEPT_BYTES = 2048
 """Of a stream's end, where the usage is."""
 LINES_WITHOUT_TOKENS = 3
 """Role, end and ``[DONE]``, where a server gives no usage but a line for each token."""
-ANSWER_WITHIN_S = 60.0
+LOST = "the connection was lost"
+ANSWER_WITHIN_S = 20.0
 
 
 def chat_request(url: str, model: str, text: str, tokens: int, **options: Any) -> bytes:
@@ -60,7 +61,8 @@ class ChatConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.transport: asyncio.Transport
-        self._tail, self._lines = b"", 0
+        self.closed = False
+        self._tail, self._lines, self.heard = b"", 0, False
         self._whole: asyncio.Future[Answer] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -74,7 +76,7 @@ class ChatConnection(asyncio.Protocol):
 
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
         """Send a request; the answer, once it is whole. What went wrong is in it."""
-        self._tail, self._lines = b"", 0
+        self._tail, self._lines, self.heard = b"", 0, False
         self._whole = self._loop.create_future()
         self.answers.append(Answer(self._loop.time()))
         self.transport.write(request)
@@ -88,6 +90,7 @@ class ChatConnection(asyncio.Protocol):
         if self._whole is None:
             return
         answer = self.answers[-1]
+        self.heard = True
         self._lines += data.count(b"data: ")
         self._tail = (self._tail + data)[-max(KEPT_BYTES, len(data)) :]
         if answer.first_at is None:
@@ -102,7 +105,8 @@ class ChatConnection(asyncio.Protocol):
             self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end("the connection was lost")
+        self.closed = True
+        self._end(LOST)
 
     def _end(self, failure: str | None) -> None:
         whole, self._whole = self._whole, None
@@ -140,12 +144,17 @@ async def throughput(asking: Asking, connections: int, seconds: float, pid: int 
 
     async def talk(connection: ChatConnection) -> None:
         while loop.time() < until:
+            if connection.closed:  # some servers close it after each answer
+                connection = await ChatConnection.open(asking.url)
+                opened.append(connection)
             try:
                 answer = await asyncio.wait_for(connection.ask(asking.request()), ANSWER_WITHIN_S)
             except TimeoutError:
                 connection.answers[-1].failure = "no whole answer in time"
                 return
-            if answer.failure is not None:
+            if answer.failure == LOST and not connection.heard:
+                connection.answers.pop()  # closed after the answer before; the question was not taken
+            elif answer.failure is not None:
                 return
 
     def note() -> None:
