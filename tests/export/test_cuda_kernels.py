@@ -93,7 +93,10 @@ def only_type(node: onnx.NodeProto, variable: str, opset: int) -> str | None:
     """What a type variable is where the operator leaves it no choice."""
     if node.domain:
         return None
-    allowed = {c.type_param_str: c.allowed_type_strs for c in onnx.defs.get_schema(node.op_type, opset).type_constraints}
+    allowed = {
+        c.type_param_str: c.allowed_type_strs
+        for c in onnx.defs.get_schema(node.op_type, opset).type_constraints
+    }
     names = allowed.get(variable, [variable])
     return names[0].removeprefix("tensor(").removesuffix(")") if len(names) == 1 else None
 

@@ -22,7 +22,9 @@ BUFFER = "Failed to allocate memory for requested buffer of size 4194304"
 DRIVER = "CUDA failure 2: out of memory ; GPU=0 ; hostname=box ; file=cuda_allocator.cc ; line=71 ; expr=cudaMalloc(&p, size);"
 
 
-def test_new_shapes_do_not_search_for_algorithms_and_floats_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_shapes_do_not_search_for_algorithms_and_floats_are_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv(MEMORY_VARIABLE, raising=False)
     assert cuda_settings(cuda_graphs=False) == {
         "cudnn_conv_algo_search": "HEURISTIC",
@@ -48,7 +50,9 @@ def test_a_limit_that_is_no_number_is_refused(text: str, monkeypatch: pytest.Mon
 def test_where_memory_ends_the_message_says_how_much_and_what_to_lower(said: str, needed: str) -> None:
     error = execution_error("thinker", RuntimeError(said), on_cuda=True)
     assert isinstance(error, OutOfMemoryError)
-    assert "no memory left on the GPU" in str(error) and "slots" in str(error) and "max_new_tokens" in str(error)
+    assert (
+        "no memory left on the GPU" in str(error) and "slots" in str(error) and "max_new_tokens" in str(error)
+    )
     assert (f": {needed} more were needed" in str(error)) == bool(needed)
     assert "nvidia-smi" in str(error)
 
