@@ -37,12 +37,10 @@ def compute_in_half(model: ir.Model) -> None:
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype == ir.DataType.FLOAT:
                 numbers = attribute.value.numpy()
-                node.attributes[name] = ir.AttrTensor(
-                    name, ir.tensor(_halved(f"{node.op_type} of the graph", numbers))
-                )
-            elif node.op_type == "Cast" and name == "to":
-                if attribute.value == ir.DataType.FLOAT:
-                    node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT16)
+                halved = ir.tensor(_halved(f"{node.op_type} of the graph", numbers))
+                node.attributes[name] = ir.AttrTensor(name, halved)
+            elif (node.op_type, name, attribute.value) == ("Cast", "to", ir.DataType.FLOAT):
+                node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT16)
     made = (output for node in graph.all_nodes() for output in node.outputs)
     for value in (*graph.inputs, *graph.initializers.values(), *made):
         if value.dtype == ir.DataType.FLOAT:
@@ -79,7 +77,7 @@ def _halved(name: str, numbers: NDArray[Any]) -> NDArray[np.float16]:
     largest = float(np.abs(numbers).max(initial=0.0))
     if not largest <= LARGEST:
         raise CheckpointError(
-            f"{name}: expected numbers up to {LARGEST:g}, which is what float16 holds, got {largest:.3g}; this checkpoint "
-            "can run on the CPU only (--device cpu)"
+            f"{name}: expected numbers up to {LARGEST:g}, which is what float16 holds, got {largest:.3g}; this "
+            "checkpoint can run on the CPU only (--device cpu)"
         )
     return numbers.astype(np.float16)

@@ -14,12 +14,12 @@ from muomni.ort.session import GraphSession, providers_for
 from muomni.ort.threads import SessionThreads
 
 ARENA = (
-    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running MatMul node. Name:'node_1' "
-    "Status Message: /onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:359 Available memory of 1048576 is smaller "
-    "than requested bytes of 33554432"
+    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running MatMul node. "
+    "Name:'node_1' Status Message: /onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:359 "
+    "Available memory of 1048576 is smaller than requested bytes of 33554432"
 )
 BUFFER = "Failed to allocate memory for requested buffer of size 4194304"
-DRIVER = "CUDA failure 2: out of memory ; GPU=0 ; hostname=box ; file=cuda_allocator.cc ; line=71 ; expr=cudaMalloc(&p, size);"
+DRIVER = "CUDA failure 2: out of memory ; GPU=0 ; hostname=box ; file=cuda_allocator.cc ; line=71 ; expr=cudaMalloc"
 
 
 def test_new_shapes_do_not_search_for_algorithms_and_floats_are_whole(
@@ -102,5 +102,5 @@ def test_weights_that_do_not_fit_are_not_a_broken_bundle(monkeypatch: pytest.Mon
         raise RuntimeError(BUFFER)
 
     monkeypatch.setattr(ort, "InferenceSession", full)
-    with pytest.raises(OutOfMemoryError, match="no memory left on this machine: 4.0 MiB more"):
+    with pytest.raises(OutOfMemoryError, match=r"no memory left on this machine: 4\.0 MiB more"):
         GraphSession(Path("thinker.onnx"), GraphContract("thinker", (), ()), "cpu", SessionThreads(1))

@@ -67,5 +67,5 @@ def test_the_record_of_a_real_session_names_its_nodes() -> None:
 
 def test_a_graph_that_runs_on_the_cpu_would_be_refused_for_cuda() -> None:
     """The check itself, on a record that ONNX Runtime made."""
-    with pytest.raises(ExecutionError, match="MatMulNBits|GroupQueryAttention"):
+    with pytest.raises(ExecutionError, match=r"MatMulNBits|GroupQueryAttention"):
         check_placement("thinker", placed_nodes(recorded_session()), "1.32.0")
