@@ -15,6 +15,7 @@ from muomni.bench.limit import weight_bytes_per_token
 from muomni.bench.stages import measure_requests, measure_stages
 from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import open_bundle
+from muomni.models.thinker import Thinker
 from scaling import Setting, Steps, milliseconds
 
 CONTEXT = 128
@@ -26,6 +27,18 @@ SECONDS_TO_BEGIN = {"tiny": 40, "x4": 60, "x16": 180}
 SECONDS_TO_COMPILE = 60
 ON_DEVICE, GRAPHS, ON_CPU = "muomni", "muomni, CUDA graphs", "muomni, CPU"
 EAGER, COMPILED = "torch, eager", "torch, compiled"
+
+
+class GreedySteps(Steps):
+    """As the engine takes them for greedy replies: ids in, the likeliest ids out."""
+
+    def __init__(self, thinker: Thinker, setting: Setting, steps: int) -> None:
+        super().__init__(thinker, setting, steps)
+        self.thinker, self.ids = thinker, [5] * setting.batch
+
+    def _step(self) -> None:
+        self.state.lengths[:] = self.before
+        self.thinker.step_to_likeliest(self.state, self.ids)
 
 
 def decode(
@@ -47,7 +60,7 @@ def decode(
             steps = max(2, 32 // {"tiny": 1, "x4": 4, "x16": 8}[size])
             setting = Setting(setup.precision, size, batch=batch, context=CONTEXT)
             makers: dict[str, Callable[[], Any]] = {
-                name: partial(Steps, omni.thinker, setting, steps) for name, omni in omnis.items()
+                name: partial(GreedySteps, omni.thinker, setting, steps) for name, omni in omnis.items()
             }
             later = sum(SECONDS_TO_BEGIN[each] for each in sizes[sizes.index(size) + 1 :])
             makers |= torch_makers(setup, size, batch, steps, later)

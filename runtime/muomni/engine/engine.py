@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from muomni import logs
 from muomni.errors import InputError, MuomniError, OutOfMemoryError
@@ -265,7 +265,7 @@ class Engine:
         self._decoding.append(sequence)
         if sequence.speech is not None:
             self._speaking.append(sequence)
-        self._take(sequence, logits, events)
+        self._taken(sequence, sequence.take(logits), events)
         return sum(map(len, chunk))
 
     def _decode(self, events: Events) -> None:
@@ -273,8 +273,14 @@ class Engine:
         cache, rows = self._cache, self._decoding
         assert cache is not None
         start = time.perf_counter()
+        ids = [sequence.next_id for sequence in rows]
+        # On a device the likeliest ids are found there, where nobody needs more: logits are a thousand times as large.
+        likeliest = self._thinker.is_on_device and not any(sequence.needs_logits for sequence in rows)
+        chosen: Iterable[Any]
         try:
-            logits = self._thinker.step(cache, [sequence.next_id for sequence in rows])
+            chosen = (
+                self._thinker.step_to_likeliest(cache, ids) if likeliest else self._thinker.step(cache, ids)
+            )
         except MuomniError as error:
             failed = tuple(rows)
             if isinstance(error, OutOfMemoryError):
@@ -284,12 +290,12 @@ class Engine:
                 self._leave(sequence)
                 self._fail(sequence, error, events)
             return
-        for sequence, row in zip(tuple(rows), logits, strict=True):
-            self._take(sequence, row, events)
+        for sequence, choice in zip(tuple(rows), chosen, strict=True):
+            delta = sequence.take_id(choice) if likeliest else sequence.take(choice)
+            self._taken(sequence, delta, events)
             sequence.timings.add("decode", time.perf_counter() - start)
 
-    def _take(self, sequence: Sequence, logits: NDArray[np.float32], events: Events) -> None:
-        delta = sequence.take(logits)
+    def _taken(self, sequence: Sequence, delta: TextDelta | None, events: Events) -> None:
         if sequence.text_over:
             self._text_ends(sequence, delta, events)
         elif delta is not None:

@@ -95,16 +95,26 @@ class Sequence:
         """What has been settled so far."""
         return "".join(self._text)
 
+    @property
+    def needs_logits(self) -> bool:
+        """Whether it takes more than the likeliest id."""
+        sampling = self.request.sampling
+        return not sampling.greedy or sampling.penalised or self.request.logprobs is not None
+
     def take(self, logits: NDArray[np.float32]) -> TextDelta | None:
         """Choose the next id from logits (V,); the text that it settles, if any is wanted.
 
         :attr:`text_over` is True when it ends the reply; else :attr:`next_id` is to be fed.
         """
         token = self._sampler.pick(logits, self.ids)
-        self.ids.append(token)
-        self.next_id = token
         if self.request.logprobs is not None:
             self._logprobs.append(logprob_of(token, logits, self.request.logprobs))
+        return self.take_id(token)
+
+    def take_id(self, token: int) -> TextDelta | None:
+        """As :meth:`take`, with the id that was chosen; for those that need no logits."""
+        self.ids.append(token)
+        self.next_id = token
         if len(self.ids) == 1:
             self._first_token_time = time.perf_counter()
         piece = self._detokenizer.push(token) if self._watched else ""

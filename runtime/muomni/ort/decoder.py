@@ -18,7 +18,7 @@ from muomni.errors import InputError
 
 from .device_cache import DevicePool
 from .kv_cache import CacheShape, HostCache, KVCache, longest
-from .region import Region, region_of
+from .region import Region
 from .session import GraphSession
 
 Upload = tuple[Callable[[NDArray[Any]], None], NDArray[Any]]
@@ -60,29 +60,45 @@ class BoundStep:
         self._uploads: dict[str, Upload] = {}
         self._held: dict[str, Upload] = {}
         arrays = {**self.inputs, "seqlens_k": self._last, "total_sequence_length": self._total}
-        inputs = dict(given)
+        inputs: dict[str, Any] = dict(given)
         for name, array in arrays.items():
             if memory is not None and name in session.device_inputs:
-                region = memory.allocate(array.shape, array.dtype, f"the {decoder.name}'s {name}")
+                region = inputs[name] = memory.allocate(
+                    array.shape, array.dtype, f"the {decoder.name}'s {name}"
+                )
                 if array.size:
                     self._uploads[name] = region.owner.update_inplace, array
             else:
-                region = region_of(array)
-            inputs[name] = region
-        outputs: dict[str, Region] = {}
-        for spec in decoder.results:
-            shape = (rows, *(axis for axis in spec.axes[1:] if isinstance(axis, int)))
-            if memory is None:
-                outputs[spec.name] = region_of(np.empty(shape, dtype=spec.dtype))
-            else:
-                dtype = np.dtype(spec.dtype)
-                outputs[spec.name] = memory.allocate(shape, dtype, f"the {decoder.name}'s {spec.name}")
-        owners = {name: region.owner for name, region in outputs.items()}
-        self._downloads = None if memory is None else Downloads(owners)
-        self.results: Mapping[str, NDArray[Any]] = self._downloads or owners
+                inputs[name] = session.wrap(array)
+        self._memory = memory
+        self._finders: dict[str, Callable[[], NDArray[np.int64]]] = {}
+        shapes_of_results = {
+            spec.name: (rows, *(axis for axis in spec.axes[1:] if isinstance(axis, int)))
+            for spec in decoder.results
+        }
+        outputs: dict[str, Any]
+        self._downloads: Downloads | None = None
+        self.results: Mapping[str, NDArray[Any]]
+        if memory is None:
+            self.results = {
+                spec.name: np.empty(shapes_of_results[spec.name], dtype=spec.dtype)
+                for spec in decoder.results
+            }
+            outputs = {name: session.wrap(array) for name, array in self.results.items()}
+        else:
+            self._places = {
+                spec.name: memory.allocate(
+                    shapes_of_results[spec.name], np.dtype(spec.dtype), f"the {decoder.name}'s {spec.name}"
+                )
+                for spec in decoder.results
+            }
+            outputs = dict(self._places)
+            owners = {name: region.owner for name, region in self._places.items()}
+            self.results = self._downloads = Downloads(owners)
         tensors = cache.bound.get(("tensors", first, rows))
         if tensors is None:
-            tensors = cache.bound["tensors", first, rows] = cache.tensors(first, rows)
+            tensors = [session.wrap(tensor) for tensor in cache.tensors(first, rows)]
+            cache.bound["tensors", first, rows] = tensors
         inputs |= dict(zip(decoder.past_names, tensors, strict=True))
         outputs |= dict(zip(decoder.present_names, tensors, strict=True))
         bound = session.bind(inputs, outputs, capture=repeats)
@@ -97,6 +113,16 @@ class BoundStep:
         if name in self._held:
             update, array = self._held[name]
             update(array)
+
+    def largest(self, name: str) -> NDArray[np.int64]:
+        """Of a result (rows, V) the place of each row's largest (rows,); on a device it is found there."""
+        if self._memory is None:
+            places: NDArray[np.int64] = self.results[name].argmax(axis=1)
+            return places
+        find = self._finders.get(name)
+        if find is None:
+            find = self._finders[name] = self._memory.largest_of(self._places[name])
+        return find()
 
     def run(self, count: int = 1, live: int | None = None) -> None:
         """Compute ``count`` new positions of every row.

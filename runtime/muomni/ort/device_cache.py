@@ -97,6 +97,7 @@ class DevicePool:
     def __init__(self, memory: DeviceMemory, shape: CacheShape) -> None:
         self._memory, self._shape = memory, shape
         self._idle: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+        memory.holders.add(self)
 
     def start(self, rows: int, capacity: int) -> DeviceCache:
         """An empty cache.
@@ -116,6 +117,11 @@ class DevicePool:
         # The attributes, not the cache: it would never end.
         weakref.finalize(cache, self._take_back, rows, vars(cache)).atexit = False
         return cache
+
+    def give_up(self) -> bool:
+        """Forget the caches that nobody has; whether there were any."""
+        idle, self._idle = self._idle, defaultdict(list)
+        return any(idle.values())
 
     def _take_back(self, rows: int, attributes: dict[str, Any]) -> None:
         idle = self._idle[rows]

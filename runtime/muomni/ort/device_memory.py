@@ -8,21 +8,35 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
-from typing import Any
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from muomni.errors import ExecutionError, OutOfMemoryError
 
-from .copy_graph import PADS, copy_graph
+from .cuda import execution_error
+from .helper_graphs import LARGEST, PADS, VALUES, copy_graph, largest_graph
 from .region import HOST, Region, region_of
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
+class Holder(Protocol):
+    """Who keeps memory that is not in use."""
+
+    def give_up(self) -> bool:
+        """Let go of it; whether there was any."""
+        ...
+
+
 class DeviceMemory:
     """Memory of one device; several sessions and threads may share it.
+
+    Attributes:
+        holders: asked to give up what they keep before an allocation fails.
 
     Args:
         ort: the onnxruntime module.
@@ -32,8 +46,9 @@ class DeviceMemory:
 
     def __init__(self, ort: Any, device: str, index: int = 0) -> None:
         self.device, self.index = device, index
+        self.holders: weakref.WeakSet[Holder] = weakref.WeakSet()
         self._ort = ort
-        self._copiers: dict[tuple[int, str], Any] = {}
+        self._sessions: dict[object, Any] = {}
         self._lock = threading.Lock()
 
     @property
@@ -50,10 +65,18 @@ class DeviceMemory:
             OutOfMemoryError: there is no memory for it.
         """
         try:
-            value = self._ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self.device, self.index)
+            value = self._value(shape, dtype)
         except Exception as error:
-            raise no_memory(f"{self.device}:{self.index}", what, math.prod(shape) * dtype.itemsize) from error
+            given = [holder.give_up() for holder in tuple(self.holders)]
+            if not any(given):
+                raise no_memory(
+                    f"{self.device}:{self.index}", what, math.prod(shape) * dtype.itemsize
+                ) from error
+            return self.allocate(shape, dtype, what)
         return Region(value, value.data_ptr(), shape, np.dtype(dtype), self.device, self.index)
+
+    def _value(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        return self._ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self.device, self.index)
 
     def copy(self, sources: Sequence[Region], targets: Sequence[Region]) -> None:
         """Copy tensors (R, H, P, D) to ones (R, H, Q, D): cut where Q is less, filled with zeros where it is more.
@@ -65,7 +88,8 @@ class DeviceMemory:
         """
         more = targets[0].shape[2] - sources[0].shape[2]
         pads = np.array([0, 0, 0, 0, 0, 0, more, 0], dtype=np.int64)
-        session = self._copier(len(sources), sources[0].dtype.name)
+        tensors, dtype = len(sources), sources[0].dtype.name
+        session = self._session((tensors, dtype), lambda: copy_graph(tensors, dtype))
         binding = session.io_binding()
         try:
             bind_input(binding, PADS, region_of(pads))
@@ -74,21 +98,43 @@ class DeviceMemory:
                 bind_output(binding, f"target.{index}", target)
             session.run_with_iobinding(binding)
         except Exception as error:
-            raise ExecutionError(
-                f"copying keys and values on {self.device}:{self.index} failed: {error}"
-            ) from error
+            raise self._failed("copying keys and values", error) from error
 
-    def _copier(self, tensors: int, dtype: str) -> Any:
+    def largest_of(self, values: Region) -> Callable[[], NDArray[np.int64]]:
+        """What finds, each time it is called, the place of the largest of each row (R, V); the array is reused.
+
+        Only the places (R,) come to the host.
+        """
+        session = self._session("largest", largest_graph)
+        found = np.empty(values.shape[0], dtype=np.int64)
+        binding = session.io_binding()
+        bind_input(binding, VALUES, values)
+        bind_output(binding, LARGEST, region_of(found))
+
+        def find() -> NDArray[np.int64]:
+            try:
+                session.run_with_iobinding(binding)
+            except Exception as error:
+                raise self._failed("finding the likeliest ids", error) from error
+            return found
+
+        return find
+
+    def _failed(self, what: str, error: Exception) -> ExecutionError:
+        return execution_error(what, error, not self.is_stand_in)
+
+    def _session(self, key: object, graph: Callable[[], bytes]) -> Any:
+        """The session of a graph of ours, made when it is first asked for."""
         with self._lock:
-            session = self._copiers.get((tensors, dtype))
+            session = self._sessions.get(key)
             if session is None:
                 options = self._ort.SessionOptions()
                 options.intra_op_num_threads = options.inter_op_num_threads = 1
                 options.log_severity_level = 3
                 provider = _PROVIDERS[self.device]
                 settings = {} if self.is_stand_in else {"device_id": str(self.index)}
-                session = self._copiers[tensors, dtype] = self._ort.InferenceSession(
-                    copy_graph(tensors, dtype), options, providers=[(provider, settings)]
+                session = self._sessions[key] = self._ort.InferenceSession(
+                    graph(), options, providers=[(provider, settings)]
                 )
         return session
 

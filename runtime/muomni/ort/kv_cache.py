@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from muomni.errors import ContextError
 
 from .device_memory import no_memory
-from .region import Region, region_of
+from .region import Region
 
 CAPACITY_STEP = 128
 """Buffers grow by this many positions. A step reads only the valid part of a buffer, but a short reply should not
@@ -129,7 +129,7 @@ class KVCache(ABC):
         """An empty cache of the same shape in the same memory."""
 
     @abstractmethod
-    def tensors(self, first: int, rows: int) -> list[Region]:
+    def tensors(self, first: int, rows: int) -> Sequence[NDArray[Any] | Region]:
         """The buffers of ``rows`` neighbouring rows, as the graph takes them: where they are, no copies."""
 
     @abstractmethod
@@ -167,8 +167,8 @@ class HostCache(KVCache):
     def another(self, rows: int, capacity: int) -> HostCache:
         return HostCache(self.shape, rows, capacity)
 
-    def tensors(self, first: int, rows: int) -> list[Region]:
-        return [region_of(buffer[first : first + rows]) for buffer in self._buffers]
+    def tensors(self, first: int, rows: int) -> list[NDArray[Any]]:
+        return [buffer[first : first + rows] for buffer in self._buffers]
 
     def read(self, row: int, positions: int) -> list[NDArray[Any]]:
         return [buffer[row, :, :positions].copy() for buffer in self._buffers]

@@ -155,7 +155,9 @@ def _can_limit_spinning(version: str) -> bool:
 
 
 HOST_INPUTS = frozenset({"total_sequence_length"})
-"""What CUDA's kernels read from the host's memory."""
+"""What CUDA's kernels read from the host's memory; the stand-in does as they do."""
+HOST_MEMORIES = frozenset({"Cpu", "CudaPinned"})
+"""As ONNX Runtime names them."""
 MOST_CUDA_GRAPHS = 64
 """Captures of one session; each keeps its memory for as long as the session lives. What is bound after them runs
 without."""
@@ -234,19 +236,25 @@ class GraphSession:
         self.nodes: list[PlacedNode] = placed_nodes(self._session) if on_cuda else []
         check_placement(contract.graph, self.nodes, ort.__version__)
         self.memory = memory or (DeviceMemory(ort, "cuda") if on_cuda else None)
-        self.device_inputs = frozenset[str]()
-        if self.memory is not None:
-            places = zip(self._session.get_inputs(), self._session.get_input_memory_infos(), strict=True)
-            self.device_inputs = frozenset(
-                tensor.name
-                for tensor, info in places
-                if (tensor.name not in HOST_INPUTS if self.memory.is_stand_in else info.name == "Cuda")
-            )
+        self.device_inputs = frozenset[str]() if self.memory is None else self._inputs_on(self.memory)
         self._no_capture: Any = None
         self._free_graph_ids = iter(range(1, 1 + MOST_CUDA_GRAPHS if cuda_graphs and on_cuda else 1))
         if cuda_graphs and on_cuda:
             self._no_capture = ort.RunOptions()
             self._no_capture.add_run_config_entry(_GRAPH_ID, _NO_CAPTURE)
+
+    def _inputs_on(self, memory: DeviceMemory) -> frozenset[str]:
+        """Names of the inputs that kernels read from a device's memory."""
+        infos = zip(self._session.get_inputs(), self._session.get_input_memory_infos(), strict=True)
+        if memory.is_stand_in:
+            return frozenset(tensor.name for tensor, _ in infos if tensor.name not in HOST_INPUTS)
+        found = frozenset(tensor.name for tensor, info in infos if info.name not in HOST_MEMORIES)
+        if not found:
+            raise ExecutionError(
+                f"{self.contract.graph} graph: ONNX Runtime {self._ort.__version__} says that CUDA reads all inputs "
+                "from the host's memory, which cannot be; use another version, or --device cpu"
+            )
+        return found
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Compute all outputs.
@@ -289,12 +297,15 @@ class GraphSession:
         dtype = np.dtype(next(spec.dtype for spec in self.contract.outputs if spec.name == name))
         return DeviceRows(memory, Region(value, value.data_ptr(), shape, dtype, memory.device, memory.index))
 
-    def bind(
-        self, inputs: Mapping[str, Region], outputs: Mapping[str, Region], capture: bool = False
-    ) -> BoundRun:
+    def wrap(self, memory: NDArray[Any] | Region) -> Any:
+        """What :meth:`bind` takes: of an array an OrtValue that shares its memory, which is quicker to bind."""
+        return memory if isinstance(memory, Region) else self._ort.OrtValue.ortvalue_from_numpy(memory)
+
+    def bind(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], capture: bool = False) -> BoundRun:
         """Bind memory to names once, to run many times without allocation.
 
         Args:
+            inputs, outputs: from :meth:`wrap`.
             capture: what runs is the same each time, and may be replayed as a CUDA graph where that was asked for.
 
         Raises:
@@ -306,10 +317,16 @@ class GraphSession:
             options.add_run_config_entry(_GRAPH_ID, str(graph_id))
         binding = self._session.io_binding()
         try:
-            for name, region in inputs.items():
-                bind_input(binding, name, region)
-            for name, region in outputs.items():
-                bind_output(binding, name, region)
+            for name, value in inputs.items():
+                if isinstance(value, Region):
+                    bind_input(binding, name, value)
+                else:
+                    binding.bind_ortvalue_input(name, value)
+            for name, value in outputs.items():
+                if isinstance(value, Region):
+                    bind_output(binding, name, value)
+                else:
+                    binding.bind_ortvalue_output(name, value)
         except Exception as error:
             raise self.failed(error) from error
         return BoundRun(self, binding, (inputs, outputs), options)

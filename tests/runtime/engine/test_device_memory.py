@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from muomni.engine.segments import keys_of
 from muomni.engine.timings import Timings
 from muomni.errors import OutOfMemoryError
 from muomni.models.registry import Models
-from muomni.ort.decoder import BoundStep
+from muomni.ort.decoder import BoundStep, Downloads
 from muomni.ort.device_cache import DeviceCache
 from muomni.ort.device_memory import DeviceMemory, no_memory
 from muomni.ort.kv_cache import CAPACITY_STEP
@@ -215,3 +216,43 @@ def test_where_memory_ends_the_request_that_needs_more_fails_alone(monkeypatch: 
         assert isinstance(event, Failed) and isinstance(event.error, OutOfMemoryError)
     finished = ended[short]
     assert isinstance(finished, Finished) and finished.reply.token_ids == expected
+
+
+def test_greedy_replies_bring_ids_from_the_device_and_no_logits(
+    omni: muomni.Omni, device: muomni.Omni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    get = Downloads.__getitem__
+
+    def watched(results: Downloads, name: str) -> Any:
+        fetched.append(name)
+        return get(results, name)
+
+    monkeypatch.setattr(Downloads, "__getitem__", watched)
+    texts = QUESTIONS[:3]
+    wanted = [reply.token_ids for reply in omni.generate_batch(texts, slots=4)]
+    assert [reply.token_ids for reply in device.generate_batch(texts, slots=4)] == wanted
+    assert fetched == ["logits"] * len(texts), "of the last position of each prompt alone"
+    drawn = [Request(text, sampling=muomni.SamplingOptions(temperature=0.8, seed=3)) for text in texts]
+    wanted = [reply.token_ids for reply in omni.generate_batch([*drawn, "hello"], slots=4)]
+    assert [reply.token_ids for reply in device.generate_batch([*drawn, "hello"], slots=4)] == wanted
+
+
+def test_memory_that_nobody_uses_is_given_up_before_a_request_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = DeviceMemory(import_onnxruntime(), "cpu")
+    with muomni.Omni(Models(open_bundle(demo_bundle()), "cpu", thread_policy(1), memory=memory)) as omni:
+        thinker = omni.thinker
+        rest = [thinker.start(64, rows) for rows in (1, 2)]
+        kept = weakref.ref(rest[1].tensors(0, 1)[0].owner)
+        rest.clear()
+        assert kept() is not None, "it would be used again"
+        make = memory._value
+
+        def full_while_it_is_kept(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+            if kept() is not None:
+                raise RuntimeError("out of memory")
+            return make(shape, dtype)
+
+        monkeypatch.setattr(memory, "_value", full_while_it_is_kept)
+        assert thinker.start(64, 4).rows == 4
+        assert kept() is None
