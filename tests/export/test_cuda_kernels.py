@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-import pytest
 from onnx import TensorProto
 from tests.export.cuda_kernels import kernels
 from tests.export.text_talker_set import write_text_talker_set
