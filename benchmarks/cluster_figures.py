@@ -18,7 +18,7 @@ import httpx2 as httpx
 
 from cluster_load import CHAT
 from cluster_nodes import BIN, ENVIRONMENT, Nodes, memory_mb
-from cluster_talk import talks
+from cluster_talk import QUESTION, talks
 from muomni.bench.statistics import median_ratio, summarise
 
 SPOKEN = {**CHAT, "stream": True, "modalities": ["text", "audio"], "audio": {"voice": "a", "format": "pcm16"}}
@@ -139,7 +139,7 @@ def cost() -> dict[str, Any]:
         served.close()
 
 
-def batch(lines: int, rounds: int) -> dict[str, Any]:
+def batch(question: dict[str, Any], lines: int, rounds: int) -> dict[str, Any]:
     """Requests a second: one machine's command, and a cluster with one and with two actors on the same cores.
 
     What it takes to start is taken off: the seconds of a run of a single line.
@@ -148,7 +148,7 @@ def batch(lines: int, rounds: int) -> dict[str, Any]:
 
         def seconds(name: str, count: int) -> float:
             place = Path(tempfile.mkdtemp(dir=folder))
-            asked = ({"id": number, "text": f"What is {number % 10} plus two?"} for number in range(count))
+            asked = ({"id": number, **question} for number in range(count))
             (place / "q.jsonl").write_text("".join(json.dumps(each) + "\n" for each in asked))
             command = [sys.executable, "-m", "muomni.cli.run", "-q", "--batch", str(place / "q.jsonl")]
             command += ["--out", str(place / "out"), "--threads", "1"]
@@ -220,7 +220,8 @@ def cpu_s(number: int) -> float:
 MEASURES: dict[str, Callable[[], dict[str, Any]]] = {
     "latency": lambda: latency(200),
     "cost": cost,
-    "batch": lambda: batch(4000, 4),
+    "batch_of_questions": lambda: batch({"text": "What is two plus three?"}, 4000, 2),
+    "batch_of_recordings": lambda: batch({"audio": str(QUESTION)}, 1500, 2),
     "conversations": lambda: conversations(10, 5),
 }
 

@@ -89,7 +89,8 @@ def text(options: argparse.Namespace) -> dict[str, Any]:
                 skipped[name] = str(error)
                 print(f"skipped: {name}: {error}", file=sys.stderr, flush=True)
         for connections in options.connections:
-            for index, names in in_turns(servers, options.rounds):
+            fit = [name for name in servers if name == OURS or connections <= PEERS[name].most_connections]
+            for index, names in in_turns(fit, options.rounds):
                 for name in names:
                     server = servers[name]
                     model = "muomni" if name == OURS else "tiny"

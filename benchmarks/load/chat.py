@@ -19,6 +19,10 @@ COMPLETION_TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
 DONE = b"data: [DONE]"
 KEPT_BYTES = 2048
 """Of a stream's end, where the usage is."""
+LINES_WITHOUT_TOKENS = 3
+"""Role, end and ``[DONE]``, where a server gives no usage but a line for each token."""
+LOST = "the connection was lost"
+ANSWER_WITHIN_S = 20.0
 
 
 def chat_request(url: str, model: str, text: str, tokens: int, **options: Any) -> bytes:
@@ -57,7 +61,8 @@ class ChatConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.transport: asyncio.Transport
-        self._tail = b""
+        self.closed = False
+        self._tail, self._lines, self.heard = b"", 0, False
         self._whole: asyncio.Future[Answer] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -71,7 +76,7 @@ class ChatConnection(asyncio.Protocol):
 
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
         """Send a request; the answer, once it is whole. What went wrong is in it."""
-        self._tail = b""
+        self._tail, self._lines, self.heard = b"", 0, False
         self._whole = self._loop.create_future()
         self.answers.append(Answer(self._loop.time()))
         self.transport.write(request)
@@ -85,6 +90,8 @@ class ChatConnection(asyncio.Protocol):
         if self._whole is None:
             return
         answer = self.answers[-1]
+        self.heard = True
+        self._lines += data.count(b"data: ")
         self._tail = (self._tail + data)[-max(KEPT_BYTES, len(data)) :]
         if answer.first_at is None:
             if not self._tail.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 " in self._tail[:9]:
@@ -94,11 +101,12 @@ class ChatConnection(asyncio.Protocol):
         if DONE in self._tail[-200:]:
             answer.done_at = self._loop.time()
             counts = COMPLETION_TOKENS.findall(self._tail)
-            answer.tokens = int(counts[-1]) if counts else 0
-            self._end(None if counts else "the stream does not say how many tokens it had")
+            answer.tokens = int(counts[-1]) if counts else self._lines - LINES_WITHOUT_TOKENS
+            self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end("the connection was lost")
+        self.closed = True
+        self._end(LOST)
 
     def _end(self, failure: str | None) -> None:
         whole, self._whole = self._whole, None
@@ -136,8 +144,17 @@ async def throughput(asking: Asking, connections: int, seconds: float, pid: int 
 
     async def talk(connection: ChatConnection) -> None:
         while loop.time() < until:
-            answer = await connection.ask(asking.request())
-            if answer.failure is not None:
+            if connection.closed:  # some servers close it after each answer
+                connection = await ChatConnection.open(asking.url)
+                opened.append(connection)
+            try:
+                answer = await asyncio.wait_for(connection.ask(asking.request()), ANSWER_WITHIN_S)
+            except TimeoutError:
+                connection.answers[-1].failure = "no whole answer in time"
+                return
+            if answer.failure == LOST and not connection.heard:
+                connection.answers.pop()  # closed after the answer before; the question was not taken
+            elif answer.failure is not None:
                 return
 
     def note() -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -102,10 +104,10 @@ ENGINES = {"openvino": OpenVino, "onnxruntime-genai": Genai}
 
 
 class Worker:
-    """The thread that steps an engine."""
+    """The thread that makes an engine, and steps it: some may not be touched by another."""
 
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
         self._new: queue.SimpleQueue[tuple[list[int], int, OnToken]] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -113,12 +115,16 @@ class Worker:
         self._new.put((ids, most, on_token))
 
     def _run(self) -> None:
-        more = False
-        while True:
-            while not more or not self._new.empty():
-                self._engine.begin(*self._new.get())
-                more = True
-            more = self._engine.step()
+        try:
+            engine, more = self._make(), False
+            while True:
+                while not more or not self._new.empty():
+                    engine.begin(*self._new.get())
+                    more = True
+                more = engine.step()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
 
 
 def create_app(worker: Worker, tokenizer_file: str) -> Any:
@@ -170,7 +176,7 @@ def main() -> None:
     import uvicorn
 
     engine, model, tokenizer, port = sys.argv[1:]
-    app = create_app(Worker(ENGINES[engine](model)), tokenizer)
+    app = create_app(Worker(lambda: ENGINES[engine](model)), tokenizer)
     uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning", access_log=False)
 
 

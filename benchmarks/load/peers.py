@@ -33,12 +33,12 @@ class Peer:
     Attributes:
         packages: that must be there.
         command: makes its files, and gives its command for a port.
-        model: the name that requests give.
+        most_connections: beyond that more bring nothing but waiting.
     """
 
     packages: tuple[str, ...]
     command: Callable[[Work, int, int], list[str]]
-    model: str = "tiny"
+    most_connections: int = 1024
 
 
 def llama_server(work: Work, port: int, cores: int) -> list[str]:
@@ -94,7 +94,7 @@ def front(engine: str, model: str, work: Work, port: int) -> list[str]:
 OURS = "muomni"
 PEERS: dict[str, Peer] = {
     "llama.cpp, llama-server": Peer((), llama_server),
-    "llama-cpp-python's server": Peer(("llama_cpp", "sse_starlette"), llama_cpp_python),
+    "llama-cpp-python's server": Peer(("llama_cpp", "sse_starlette"), llama_cpp_python, 1),
     "openvino-genai": Peer(("openvino_genai", "openvino_tokenizers", "transformers"), openvino),
     "onnxruntime-genai": Peer(("onnxruntime_genai",), genai),
 }

@@ -210,7 +210,7 @@ async def converse(
     memory = None if server.pid is None else usage(server.pid)
     for one in people:
         one.close()
-    turns = [turn for one in people for turn in one.turns if turn.begun_at >= all_talk]
+    turns = [turn for one in people for turn in one.turns if turn.spoken_at >= all_talk]
     return {
         "conversations": count,
         "seconds": round(seconds, 1),

@@ -105,16 +105,16 @@ def export_bundle(
     Raises:
         CheckpointError: the checkpoint is missing, unreadable or does not fit.
         ParityError: a graph differs from its module; nothing is left behind.
-        InputError: an unknown device or precision, one that the device has no kernels for, a drafting head for CUDA, for
-            a quantised Thinker or none, or ``out`` is taken.
+        InputError: an unknown device or precision, one that the device has no kernels for, a drafting head for CUDA,
+            for a quantised Thinker or none, or ``out`` is taken.
         OutputError: the folder cannot be written.
     """
     if device not in DEVICES:
         raise InputError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
     if draft_head and device == "cuda":
         raise InputError(
-            "--draft-head: it saves the CPU reading the whole head for a token, on CUDA it would only add kernels; leave "
-            "it out, or export for the CPU (--device cpu)"
+            "--draft-head: it saves the CPU reading the whole head for a token, on CUDA it would only add kernels; "
+            "leave it out, or export for the CPU (--device cpu)"
         )
     plan = PrecisionPlan.parse(precision, FLOAT_GRAPHS, DECODER_GRAPHS if device == "cuda" else ())
     check_target(out, force)

@@ -23,11 +23,12 @@ DOCS = ROOT / "docs"
 SAMPLES = ROOT / "checkpoints" / "demo" / "samples"
 DEVICES = Path(__file__).parent / "devices"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-NEED_TORCH = {"how-to/export.md", "how-to/precision.md"}
+NEED_TORCH = {"how-to/cuda.md", "how-to/export.md", "how-to/precision.md"}
 # Blocks that are left out, by page: a new one is noticed here.
 NOT_RUN = {
     "README.md": 4,
     "how-to/cluster.md": 4,
+    "how-to/cuda.md": 3,
     "how-to/deploy.md": 1,
     "how-to/export.md": 1,
     "index.md": 1,

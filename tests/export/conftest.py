@@ -19,6 +19,4 @@ def cuda_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cuda_bundle(cuda_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made for CUDA, decoders in float16. Treat as read-only."""
-    return export_bundle(
-        cuda_checkpoint, tmp_path_factory.mktemp("cuda") / "bundle", device="cuda"
-    ).folder
+    return export_bundle(cuda_checkpoint, tmp_path_factory.mktemp("cuda") / "bundle", device="cuda").folder

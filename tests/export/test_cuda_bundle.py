@@ -17,6 +17,7 @@ import muomni
 from muomni.bundle.folder import open_bundle
 from muomni.errors import CheckpointError, InputError, ParityError
 from muomni.ort.session import device_for
+from muomni.requests import SpeechOptions
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import load_modules
 from muomni_export.export import export_bundle
@@ -69,7 +70,9 @@ def test_tolerances_are_what_was_measured(cuda_bundle: Path) -> None:
             assert entry.agreement is not None and entry.agreement > 0.98, name
 
 
-def test_it_is_verified_from_its_recording_and_against_torch(cuda_bundle: Path, cuda_checkpoint: Path) -> None:
+def test_it_is_verified_from_its_recording_and_against_torch(
+    cuda_bundle: Path, cuda_checkpoint: Path
+) -> None:
     for rows in (verify_bundle(cuda_bundle), verify_bundle(cuda_bundle, cuda_checkpoint)):
         assert {row.graph for row in rows} == set(open_bundle(cuda_bundle).manifest.graphs)
 
@@ -120,8 +123,9 @@ def test_the_cpu_runs_it_whole(cuda_bundle: Path) -> None:
         reply = omni.generate("hello", images=[IMAGE], max_new_tokens=6)
         assert reply.token_ids
         several = omni.generate_batch(["hello", "a longer one", "three"], slots=3)
-        assert [list(r.token_ids) for r in several if isinstance(r, muomni.Reply)]
-        assert isinstance(omni.ocr.read(IMAGE).text, str)
+        assert all(isinstance(each, muomni.Reply) and each.token_ids for each in several)
+        assert isinstance(omni.ocr.read(IMAGE), str)
+        assert len(omni.generate("hello", max_new_tokens=2, speech=SpeechOptions(frames=8)).speech.codes) == 8
 
 
 def test_a_bundle_for_cuda_may_run_on_cuda(cuda_bundle: Path) -> None:
@@ -135,27 +139,35 @@ def test_a_bundle_for_cuda_may_run_on_cuda(cuda_bundle: Path) -> None:
     ("options", "message"),
     [
         ({"device": "tpu"}, "device: expected one of cpu, cuda, got 'tpu'"),
-        ({"device": "cuda", "precision": "fp32"}, "precision: the decoders: expected fp16, int8 or int4 for CUDA"),
-        ({"device": "cuda", "precision": "int8,ocr=fp32"}, "precision: ocr: expected fp16, int8 or int4 for CUDA"),
+        (
+            {"device": "cuda", "precision": "fp32"},
+            "precision: the decoders: expected fp16, int8 or int4 for CUDA",
+        ),
+        (
+            {"device": "cuda", "precision": "int8,ocr=fp32"},
+            "precision: ocr: expected fp16, int8 or int4 for CUDA",
+        ),
         ({"device": "cuda", "precision": "bf16"}, "no bfloat16 attention on the CPU"),
         ({"precision": "thinker=bfloat16"}, "no bfloat16 attention on the CPU"),
         ({"device": "cuda", "draft_head": True}, "--draft-head: .* leave it out"),
     ],
 )
-def test_what_cannot_be_is_refused_before_work(
-    options: dict[str, str], message: str, tmp_path: Path
-) -> None:
+def test_what_cannot_be_is_refused_before_work(options: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         export_bundle(tmp_path / "there is none", tmp_path / "out", **options)  # type: ignore[arg-type]
 
 
 def test_weights_that_float16_cannot_hold_are_named(tmp_path: Path) -> None:
-    omni = write_random_set(tmp_path / "set", "micro", seed=1, merged=True, without=("talker", "ocr", "vision", "audio"))
+    omni = write_random_set(
+        tmp_path / "set", "micro", seed=1, merged=True, without=("talker", "ocr", "vision", "audio")
+    )
     file = omni / "model.safetensors"
     state = load_file(file)
     name = next(name for name in state if name.endswith("lm_head.weight"))
     state[name][0, 0] = 1e5
     save_file(state, file)
-    with pytest.raises(CheckpointError, match=r"expected numbers up to 65504, .* got 1e\+05; .*\(--device cpu\)"):
+    with pytest.raises(
+        CheckpointError, match=r"expected numbers up to 65504, .* got 1e\+05; .*\(--device cpu\)"
+    ):
         export_bundle(omni, tmp_path / "bundle", device="cuda")
     assert not (tmp_path / "bundle").exists()

@@ -44,9 +44,8 @@ def type_name(element: int) -> str:
     return TensorProto.DataType.Name(element).lower()
 
 
-def typed_nodes(file: Path) -> Iterator[Node]:
+def typed_nodes(model: onnx.ModelProto) -> Iterator[Node]:
     """The nodes of a graph in order, with the types that flow through it."""
-    model = onnx.load(file, load_external_data=False)
     opset = next(entry.version for entry in model.opset_import if entry.domain == "")
     graph = model.graph
     types = {value.name: type_name(value.type.tensor_type.elem_type) for value in graph.input}
@@ -94,7 +93,10 @@ def only_type(node: onnx.NodeProto, variable: str, opset: int) -> str | None:
     """What a type variable is where the operator leaves it no choice."""
     if node.domain:
         return None
-    allowed = {c.type_param_str: c.allowed_type_strs for c in onnx.defs.get_schema(node.op_type, opset).type_constraints}
+    allowed = {
+        c.type_param_str: c.allowed_type_strs
+        for c in onnx.defs.get_schema(node.op_type, opset).type_constraints
+    }
     names = allowed.get(variable, [variable])
     return names[0].removeprefix("tensor(").removesuffix(")") if len(names) == 1 else None
 
@@ -111,11 +113,17 @@ def made_type(node: onnx.NodeProto) -> str | None:
 
 def without_kernel(bundle: Path) -> list[str]:
     """Nodes of a bundle's graphs that CUDA has no kernel for, and that do not compute shapes."""
+    found = []
+    for file in sorted(bundle.glob("*.onnx")):
+        found += [f"{file.stem}: {node}" for node in unknown_nodes(onnx.load(file, load_external_data=False))]
+    return found
+
+
+def unknown_nodes(model: onnx.ModelProto) -> list[str]:
     table = kernels()
     return [
-        f"{file.stem}: {node.operator}-{node.since} {node.types} ({node.name})"
-        for file in sorted(bundle.glob("*.onnx"))
-        for node in typed_nodes(file)
+        f"{node.operator}-{node.since} {node.types} ({node.name})"
+        for node in typed_nodes(model)
         if not node.of_shapes
         and not any(kernel.takes(node.since, node.types) for kernel in table.get(node.operator, []))
     ]
@@ -127,9 +135,10 @@ def test_every_node_of_a_bundle_in_float16_has_a_kernel(cuda_bundle: Path) -> No
 
 def test_shapes_are_computed_with_operators_that_may_stay_on_the_cpu(cuda_bundle: Path) -> None:
     """None of them is named as a node that waits for the CPU when the graph is loaded on CUDA."""
-    nodes = [node for file in cuda_bundle.glob("*.onnx") for node in typed_nodes(file)]
-    assert 0 < len({node.operator for node in nodes if node.of_shapes})
-    assert {node.operator for node in nodes if node.of_shapes} <= SHAPE_OPERATORS
+    models = [onnx.load(file, load_external_data=False) for file in cuda_bundle.glob("*.onnx")]
+    nodes = [node for model in models for node in typed_nodes(model)]
+    used = {node.operator for node in nodes if node.of_shapes}
+    assert used and used <= SHAPE_OPERATORS
 
 
 def test_every_node_of_quantised_graphs_has_a_kernel(tmp_path: Path) -> None:

@@ -437,8 +437,11 @@ def test_any_order_of_events_is_answered(omni: muomni.Omni, events: list[Any]) -
                 client.host.step()
             continue
         if "at" in event and client.session.items:
-            event = {**event, "item_id": client.session.items[event["at"] % len(client.session.items)].id}
-        waits = bool(client.session._wanted is None and client.session._exchanges)
+            event = {
+                **event,
+                "item_id": list(client.session.items)[event["at"] % len(client.session.items)].id,
+            }
+        waits = bool(client.session.replies.wanted is None and client.session.replies.running)
         answered = client.send(event["type"], **{k: v for k, v in event.items() if k != "type"})
         if event["type"] not in ("input_audio_buffer.append", "response.create") or (
             event["type"] == "response.create" and not waits
@@ -448,7 +451,7 @@ def test_any_order_of_events_is_answered(omni: muomni.Omni, events: list[Any]) -
     created = [e["response"]["id"] for e in client.named("response.created")]
     done = [e["response"]["id"] for e in client.named("response.done")]
     assert sorted(created) == sorted(done) and len(set(done)) == len(done)
-    assert not client.session._exchanges
+    assert not client.session.replies.running
     client.send(
         "session.update",
         session={"audio": {"input": {"turn_detection": None}}, "output_modalities": ["text"]},

@@ -37,12 +37,10 @@ def compute_in_half(model: ir.Model) -> None:
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype == ir.DataType.FLOAT:
                 numbers = attribute.value.numpy()
-                node.attributes[name] = ir.AttrTensor(
-                    name, ir.tensor(_halved(f"{node.op_type} of the graph", numbers))
-                )
-            elif node.op_type == "Cast" and name == "to":
-                if attribute.value == ir.DataType.FLOAT:
-                    node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT16)
+                halved = ir.tensor(_halved(f"{node.op_type} of the graph", numbers))
+                node.attributes[name] = ir.AttrTensor(name, halved)
+            elif (node.op_type, name, attribute.value) == ("Cast", "to", ir.DataType.FLOAT):
+                node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT16)
     made = (output for node in graph.all_nodes() for output in node.outputs)
     for value in (*graph.inputs, *graph.initializers.values(), *made):
         if value.dtype == ir.DataType.FLOAT:
@@ -53,24 +51,24 @@ def match_contract(model: ir.Model, contract: GraphContract) -> None:
     """Cast inputs and outputs where the graph has another float type than its contract."""
     graph = model.graph
     wanted = {spec.name: _TYPES.get(spec.dtype) for spec in (*contract.inputs, *contract.outputs)}
-    for value in graph.inputs:
-        asked = wanted[value.name or ""]
-        if asked is None or asked == value.dtype:
+    for given in graph.inputs:
+        asked, inside = wanted[given.name or ""], given.dtype
+        if asked is None or inside is None or asked == inside:
             continue
-        cast = ir.node("Cast", [value], {"to": value.dtype})
-        value.replace_all_uses_with(cast.outputs[0])
-        cast.replace_input_with(0, value)
-        cast.outputs[0].dtype, cast.outputs[0].shape = value.dtype, value.shape
-        value.dtype = asked
+        cast = ir.node("Cast", [given], {"to": inside})
+        given.replace_all_uses_with(cast.outputs[0])
+        cast.replace_input_with(0, given)
+        cast.outputs[0].dtype, cast.outputs[0].shape = inside, given.shape
+        given.dtype = asked
         graph.insert_before(graph[0], cast)
-    for index, value in enumerate(graph.outputs):
-        asked = wanted[value.name or ""]
-        if asked is None or asked == value.dtype:
+    for index, inner in enumerate(graph.outputs):
+        asked, inside = wanted[inner.name or ""], inner.dtype
+        if asked is None or inside is None or asked == inside:
             continue
-        cast = ir.node("Cast", [value], {"to": asked})
+        cast = ir.node("Cast", [inner], {"to": asked})
         made = cast.outputs[0]
-        made.dtype, made.shape, made.name = asked, value.shape, value.name
-        value.name = f"{value.name}.{value.dtype.name.lower() if value.dtype else ''}"
+        made.dtype, made.shape, made.name = asked, inner.shape, inner.name
+        inner.name = f"{inner.name}.{inside.name.lower()}"
         graph.append(cast)
         graph.outputs[index] = made
 
@@ -79,7 +77,7 @@ def _halved(name: str, numbers: NDArray[Any]) -> NDArray[np.float16]:
     largest = float(np.abs(numbers).max(initial=0.0))
     if not largest <= LARGEST:
         raise CheckpointError(
-            f"{name}: expected numbers up to {LARGEST:g}, which is what float16 holds, got {largest:.3g}; this checkpoint "
-            "can run on the CPU only (--device cpu)"
+            f"{name}: expected numbers up to {LARGEST:g}, which is what float16 holds, got {largest:.3g}; this "
+            "checkpoint can run on the CPU only (--device cpu)"
         )
     return numbers.astype(np.float16)

@@ -49,8 +49,8 @@ class PrecisionPlan:
     float_graphs: tuple[str, ...] = ()
     """Graphs that are never stored in 8 or 4 bits."""
     half_graphs: tuple[str, ...] = ()
-    """Graphs that compute in float16, because ONNX Runtime's attention on CUDA does. Where there are any, the default is
-    theirs, and the others are ``fp32``."""
+    """Graphs that compute in float16, because ONNX Runtime's attention on CUDA does. Where there are any, the default
+    is theirs, and the others are ``fp32``."""
 
     @classmethod
     def parse(
@@ -72,7 +72,7 @@ class PrecisionPlan:
             if name in BFLOAT16:
                 raise InputError(
                     f"precision: expected one of {', '.join(PRECISIONS)}, got {name!r}: ONNX Runtime has no bfloat16 "
-                    "attention on the CPU, where every graph is compared with torch before a bundle is written; take fp16"
+                    "attention on the CPU, where graphs are compared with torch before a bundle is written; take fp16"
                 )
             if name not in PRECISIONS:
                 raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {name!r}")

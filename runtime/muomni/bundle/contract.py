@@ -18,8 +18,8 @@ K     codes per codebook
 
 All decoders take ``seqlens_k`` (B), the number of valid positions after this step minus one, and
 ``total_sequence_length`` (), the largest such number plus one: the convention of ONNX Runtime's
-``GroupQueryAttention``. Floats are float32 at every boundary, whatever the precision inside, but for keys and values (the
-cache, and what OCR keeps of a picture), whose type is the stage's ``cache_dtype``.
+``GroupQueryAttention``. Floats are float32 at every boundary, whatever the precision inside, but for keys and values
+(the cache, and what OCR keeps of a picture), whose type is the stage's ``cache_dtype``.
 """
 
 from __future__ import annotations

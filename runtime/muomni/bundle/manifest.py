@@ -93,8 +93,8 @@ class GraphEntry:
 
     ``max_error`` is the largest |graph - torch| over all outputs and inputs tried, divided by the largest
     |torch| of that output where that is above 1. ``agreement`` is, for the decoders, the share of
-    positions at which both prefer the same token, torch's tokens being fed. ``compute_dtype`` is the type of the numbers
-    inside, between what the contract says of inputs and outputs.
+    positions at which both prefer the same token, torch's tokens being fed. ``compute_dtype`` is the type of the
+    numbers inside, between what the contract says of inputs and outputs.
     """
 
     file: FileName

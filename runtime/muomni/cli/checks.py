@@ -219,7 +219,9 @@ def placement_line(placement: Mapping[str, Mapping[str, Mapping[str, int]]]) -> 
         totals.update({provider: sum(operators.values()) for provider, operators in providers.items()})
     line = ", ".join(f"{count} nodes on {provider}" for provider, count in totals.most_common())
     beside = [
-        f"{graph} {', '.join(sorted(providers[CPU]))}" for graph, providers in placement.items() if CPU in providers
+        f"{graph} {', '.join(sorted(providers[CPU]))}"
+        for graph, providers in placement.items()
+        if CPU in providers
     ]
     return f"{line} (shapes: {'; '.join(beside)})" if beside else line
 

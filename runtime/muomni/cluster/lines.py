@@ -86,11 +86,15 @@ def answer_lines(
         "kind": kind,
     }
     with DataContext.current(context):
-        light = {"num_cpus": 0}  # reading and writing must find room beside actors that fill the nodes
+        # Reading and writing must find room beside actors that fill the nodes. Without a bound Ray would start a
+        # process for each block at once, and two processes that start take longer than many blocks.
+        light, at_once = {"num_cpus": 0}, pool.bounds[1]
         source = Lines(todo, model, _rows_of_block(len(todo), pool))
-        dataset = ray.data.read_datasource(source, **light)
+        dataset = ray.data.read_datasource(source, concurrency=at_once, **light)
         sink = Replies(str(out), kind)
-        pool.map(dataset, LineAnswers, arguments).write_datasink(sink, ray_remote_args=light)
+        pool.map(dataset, LineAnswers, arguments).write_datasink(
+            sink, ray_remote_args=light, concurrency=at_once
+        )
     return Outcome(before, sink.answered, sink.failed)
 
 

@@ -16,8 +16,6 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from muomni import logs
 from muomni.errors import InputError, MuomniError, OutOfMemoryError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta

@@ -57,8 +57,8 @@ def check_placement(graph: str, nodes: Iterable[PlacedNode], version: str) -> No
     named = ", ".join(f"{node.operator} ({node.name or 'without a name'})" for node in left[:3])
     more = f" and {len(left) - 3} more" if len(left) > 3 else ""
     raise ExecutionError(
-        f"{graph} graph: ONNX Runtime {version} has no CUDA kernel for {named}{more}, and would run them on the CPU with "
-        "copies to and fro; export with muomni-export --device cuda, bring ONNX Runtime up to date "
+        f"{graph} graph: ONNX Runtime {version} has no CUDA kernel for {named}{more}, and would run them on the CPU "
+        "with copies to and fro; export with muomni-export --device cuda, bring ONNX Runtime up to date "
         "(pip install --upgrade onnxruntime-gpu), or use --device cpu"
     )
 

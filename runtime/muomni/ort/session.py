@@ -106,8 +106,8 @@ def providers_for(device: Device) -> list[str]:
     if device == "cuda" and too_old:
         oldest = ".".join(map(str, OLDEST_FOR_CUDA))
         raise DeviceError(
-            f"device 'cuda' was asked for, but ONNX Runtime {ort.__version__} lacks kernels for it, {oldest} is the oldest "
-            'that has them; bring it up to date with\n  pip install --upgrade "muomni[gpu]"\nor use --device cpu'
+            f"device 'cuda' was asked for, but ONNX Runtime {ort.__version__} lacks kernels for it, {oldest} is the "
+            'oldest that has them; bring it up to date with\n  pip install --upgrade "muomni[gpu]"\nor use --device cpu'
         )
     if device == "cpu" or _CUDA not in available or too_old:
         return [_CPU]
@@ -144,7 +144,7 @@ def device_for(device: Device, attention_dtypes: Collection[str]) -> Device:
 
 @cache
 def _preload(ort: Any) -> None:
-    """Find the CUDA and cuDNN libraries that came as wheels; where they come from elsewhere, it prints what it misses."""
+    """Find the CUDA and cuDNN libraries that came as wheels; of those that did not, it would print to stdout."""
     with redirect_stdout(StringIO()):
         ort.preload_dlls()
 

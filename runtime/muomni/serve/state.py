@@ -17,6 +17,7 @@ from muomni.replies import Reply
 from muomni.requests import Request, SpeechOptions
 
 from .errors import ApiError
+from .mailbox import Mailbox
 from .metrics import AnswerMeter, Metrics
 from .realtime.judging import Judging
 from .settings import Settings
@@ -45,6 +46,7 @@ class ServerState:
         self.judging = Judging()
         self.created = int(time.time())
         self.stopping = False
+        self._mailbox: Mailbox | None = None
         self._said: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     @property
@@ -95,6 +97,12 @@ class ServerState:
             self.metrics.refused.inc()
             raise
 
+    def mailbox(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
+        """Of the loop in which the handlers run."""
+        if self._mailbox is None or self._mailbox.loop is not loop:
+            self._mailbox = Mailbox(loop)
+        return self._mailbox
+
     def remember_said(self, audio_id: str, text: str) -> int:
         """Keep a spoken reply's text; the time (Unix, s) at which it is forgotten."""
         expires = time.time() + REMEMBERED_S
@@ -138,6 +146,7 @@ class Answer:
 
     def __init__(self, state: ServerState, turn: Turn) -> None:
         self._loop = asyncio.get_running_loop()
+        self._mailbox = state.mailbox(self._loop)
         self._limits = state.settings.limits
         self._events: deque[Event] = deque()
         self._reader: asyncio.Future[None] | None = None
@@ -201,7 +210,7 @@ class Answer:
 
     def _from_engine(self, event: Event) -> None:
         """Called in the engine's thread."""
-        self._loop.call_soon_threadsafe(self._arrived, event)
+        self._mailbox.post(self._arrived, event)
 
     def _arrived(self, event: Event) -> None:
         if self._over:

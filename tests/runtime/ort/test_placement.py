@@ -21,7 +21,9 @@ def nodes(*placed: tuple[str, str]) -> list[PlacedNode]:
 
 def test_an_attention_on_the_cpu_is_refused_and_named() -> None:
     left = nodes((CUDA, "MatMul"), (CPU, ATTENTION), (CPU, "Concat"))
-    with pytest.raises(ExecutionError, match=r"thinker graph: ONNX Runtime 1\.31\.1 has no CUDA kernel for") as error:
+    with pytest.raises(
+        ExecutionError, match=r"thinker graph: ONNX Runtime 1\.31\.1 has no CUDA kernel for"
+    ) as error:
         check_placement("thinker", left, "1.31.1")
     assert f"{ATTENTION} (node_1), and would" in str(error.value)
     assert "--device cuda" in str(error.value) and "--device cpu" in str(error.value)
@@ -65,5 +67,5 @@ def test_the_record_of_a_real_session_names_its_nodes() -> None:
 
 def test_a_graph_that_runs_on_the_cpu_would_be_refused_for_cuda() -> None:
     """The check itself, on a record that ONNX Runtime made."""
-    with pytest.raises(ExecutionError, match="MatMulNBits|GroupQueryAttention"):
+    with pytest.raises(ExecutionError, match=r"MatMulNBits|GroupQueryAttention"):
         check_placement("thinker", placed_nodes(recorded_session()), "1.32.0")

@@ -14,12 +14,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from muomni.errors import InputError, MuomniError
+from muomni.errors import MuomniError
 from muomni.live.silero import WINDOW, Samples
 from muomni.live.turns import Judge
 
 from .audio import AudioFormat, from_base64, to_base64
 from .items import MOST_AUDIO_BYTES
+from .outgoing import Send, error_fields
 from .protocol import ClientError, Host, handler_of, new_id, parsed_event, validation_error
 from .session import Session
 
@@ -86,7 +87,7 @@ class LiveSession:
     def __init__(
         self,
         host: Host,
-        send: Callable[[dict[str, Any]], None],
+        send: Send,
         judge: Judge,
         check_model: Callable[[str], None],
         ended: Callable[[], None],
@@ -241,14 +242,7 @@ class LiveSession:
         self._send("session.usage.updated", usage=usage, context_window={"usage_ratio": ratio})
 
     def _error(self, error: MuomniError) -> None:
-        details = {
-            "type": "invalid_request_error" if isinstance(error, InputError) else "server_error",
-            "code": error.code if isinstance(error, ClientError) else type(error).__name__,
-            "message": str(error),
-            "param": error.param if isinstance(error, ClientError) else None,
-            "client_event_id": self._client_event,
-        }
-        self._send("error", error=details)
+        self._send("error", error=error_fields(error) | {"client_event_id": self._client_event})
 
     def _send(self, name: str, **fields: Any) -> None:
         answers = {} if self._client_event is None else {"client_event_id": self._client_event}
