@@ -2,7 +2,7 @@
 
     python benchmarks/serving.py voices 1 8 16 32 48 64
     python benchmarks/serving.py turn | text | cancel | start | memory
-    python benchmarks/serving.py plot
+    python benchmarks/serving.py plot | summary
 
 It starts the server in a process of its own, unless ``--url`` names one; each command prints a table and writes
 ``results/serving-<command>.json``. The clients share the machine with the server, and say what they take of it.
@@ -32,7 +32,15 @@ from models import Work
 from muomni.bench.machine import describe_machine
 from muomni.bench.statistics import in_turns, median_ratio, summarise
 from muomni.ort.threads import available_cores
-from tables import cancel_table, memory_table, start_table, text_table, turn_table, voices_table
+from tables import (
+    cancel_table,
+    memory_table,
+    start_table,
+    summary_table,
+    text_table,
+    turn_table,
+    voices_table,
+)
 
 RESULTS = Path(__file__).parent / "results"
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "serving-voices.svg"
@@ -173,6 +181,14 @@ def plot(options: argparse.Namespace) -> None:
     print(IMAGE)
 
 
+def summary(options: argparse.Namespace) -> None:
+    """The table of docs/serving.md, of all results that are there."""
+    files = {name: RESULTS / f"serving-{name}.json" for name in TABLES}
+    print(
+        summary_table({name: json.loads(file.read_text()) for name, file in files.items() if file.exists()})
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     common = argparse.ArgumentParser(add_help=False)
@@ -209,6 +225,7 @@ def parser() -> argparse.ArgumentParser:
     command("start", start).add_argument("--rounds", type=int, default=5)
     command("memory", memory, speaking)
     command("plot", plot)
+    command("summary", summary)
     return whole
 
 
@@ -235,8 +252,8 @@ def versions() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
-    if options.command == "plot":
-        plot(options)
+    if options.command in ("plot", "summary"):
+        options.act(options)
         return
     gc.freeze()
     head = {"machine": describe_machine(), "versions": versions(), "busy_cores_before": others_busy()}

@@ -231,3 +231,45 @@ def memory_table(result: Mapping[str, Any]) -> str:
         ["at most", number(row["server_peak_mb"])],
     ]
     return markdown(["memory of the server", "MB"], rows)
+
+
+def summary_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table of docs/serving.md, of what the commands of ``serving.py`` wrote (by their names)."""
+
+    def both(spread: Mapping[str, Any] | None) -> str:
+        middle, slow = middle_and_slow(spread)
+        return f"{middle} ms ({slow})"
+
+    turn, text = results["turn"], results.get("text")
+    rows = [
+        ["end of speech to first sound, one person", both(turn["voice"]["first_sound_ms"]), "`turn`"],
+        ["text chat to the first token", both(turn["chat"]["first_token_ms"]), "`turn`"],
+        *(
+            [
+                f"end of speech to first sound, {row['conversations']} conversations",
+                f"{both(row['first_sound_ms'])}; {row['underruns']} of {row['replies']} replies with a gap",
+                "`voices`",
+            ]
+            for row in results["voices"]["rows"]
+            if row["conversations"] in (16, 32, 64)
+        ),
+        ["`response.cancel` to an idle slot", both(results["cancel"]["realtime_cancelled"]), "`cancel`"],
+        ["start to ready", both(results["start"]["ready_ms"]), "`start`"],
+        [
+            f"memory with {results['memory']['row']['conversations']} conversations",
+            f"{number(results['memory']['row']['server_rss_mb'])} MB",
+            "`memory`",
+        ],
+    ]
+    for row in [] if text is None else text["rows"]:
+        if row["name"] == OURS and row["connections"] == 32:
+            ratio = row["times_the_fastest_peer"]
+            against = "" if ratio is None else f"; {ratio:.2f} times {row['fastest_peer']}"
+            rows.append(
+                [
+                    "text over 32 connections, `tiny` in 8 bits",
+                    f"{row['tokens_per_s']:.0f} tokens/s{against}",
+                    "`text`",
+                ]
+            )
+    return markdown(["", "median (95th percentile)", "`benchmarks/serving.py`"], rows)

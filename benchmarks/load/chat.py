@@ -22,7 +22,7 @@ KEPT_BYTES = 2048
 LINES_WITHOUT_TOKENS = 3
 """Role, end and ``[DONE]``, where a server gives no usage but a line for each token."""
 LOST = "the connection was lost"
-ANSWER_WITHIN_S = 20.0
+ANSWER_WITHIN_S = 60.0
 
 
 def chat_request(url: str, model: str, text: str, tokens: int, **options: Any) -> bytes:
