@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter
@@ -43,7 +44,7 @@ async def realtime(socket: WebSocket, model: str | None = None) -> None:
     except ApiError as error:
         await _refuse(socket, str(error), "model_not_found")
         return
-    outbox = Outbox(socket.send_text, state.settings.limits.slow_reader_s)
+    outbox = Outbox(_counted(socket), state.settings.limits.slow_reader_s)
     session = Session(ServedHost(state), outbox.put, Silero())
     session.open()
     await serve(socket, session, outbox)
@@ -57,7 +58,7 @@ async def live(socket: WebSocket) -> None:
     await socket.accept(
         subprotocol=offered[0] if offered and not offered[0].startswith(WEBSOCKET_KEY) else None
     )
-    outbox = Outbox(socket.send_text, state.settings.limits.slow_reader_s)
+    outbox = Outbox(_counted(socket), state.settings.limits.slow_reader_s)
     host = ServedHost(state, live_api.AHEAD_SECONDS)
     session = LiveSession(host, outbox.put, Silero(), state.check_model, outbox.end)
     await serve(socket, session, outbox)
@@ -69,7 +70,11 @@ async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
     Args:
         session: has ``receive(text)``, ``work() -> bool`` (more is to be done) and ``close()``.
     """
-    tasks = {asyncio.create_task(outbox.run()), asyncio.create_task(_read(socket, session))}
+    metrics, path = socket.app.state.server.metrics, socket.scope["route"].path
+    connections = metrics.websockets.labels(path)
+    received = metrics.frames.labels(path, "in")
+    connections.inc()
+    tasks = {asyncio.create_task(outbox.run()), asyncio.create_task(_read(socket, session, received.inc))}
     code = GONE
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +92,7 @@ async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
         log.exception("a realtime session failed")
         code = INTERNAL
     finally:
+        connections.dec()
         session.close()
         for task in tasks:
             task.cancel()
@@ -95,15 +101,27 @@ async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
             await asyncio.wait_for(socket.close(code), 1)
 
 
-async def _read(socket: WebSocket, session: Any) -> None:
+async def _read(socket: WebSocket, session: Any, count: Callable[[], None]) -> None:
     while True:
         message = await asyncio.wait_for(socket.receive(), IDLE_SECONDS)
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", GONE))
+        count()
         text = message.get("text")
         session.receive(message.get("bytes", b"") if text is None else text)
         while session.work():
             await asyncio.sleep(0)  # others are served between the pieces of a long recording
+
+
+def _counted(socket: WebSocket) -> Callable[[str], Awaitable[None]]:
+    """Sends a message, and counts it."""
+    sent = socket.app.state.server.metrics.frames.labels(socket.scope["route"].path, "out")
+
+    async def send(text: str) -> None:
+        await socket.send_text(text)
+        sent.inc()
+
+    return send
 
 
 async def _refuse(socket: WebSocket, message: str, code: str) -> None:
