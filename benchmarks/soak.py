@@ -13,6 +13,7 @@ import gc
 import http.client
 import json
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +43,10 @@ class Held:
     process: int
 
 
-def soak(running: Running, requests: int, every: int) -> list[Held]:
+def soak(running: Running, requests: int, every: int) -> Iterator[Held]:
     """Ask so many different short questions, one after another; what was held after each ``every``."""
     if not tracemalloc.is_tracing():
         tracemalloc.start()
-    found = []
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
     for number in range(1, requests + 1):
         # Long enough for the prefix cache, and never the same.
@@ -57,9 +57,8 @@ def soak(running: Running, requests: int, every: int) -> list[Held]:
         response.read()
         assert response.status == 200, response.status
         if number % every == 0:
-            found.append(_held(running, number))
+            yield _held(running, number)
     connection.close()
-    return found
 
 
 def _held(running: Running, requests: int) -> Held:
@@ -74,16 +73,19 @@ def _held(running: Running, requests: int) -> Held:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
-    wanted = parser.parse_args().requests
+    parser.add_argument("--cache-mb", type=float, help="bound of the prefix cache, which is then full sooner")
+    options = parser.parse_args()
+    wanted = options.requests
     print("requests  python MB  cache MB  objects  process MB", flush=True)
     with serving(Settings(slots=4)) as running:
-        for _ in range(20):
-            for held in soak(running, max(1, wanted // 20), max(1, wanted // 20)):
-                print(
-                    f"{held.requests:8}  {held.python / MB:9.2f}  {held.cache / MB:8.2f}  {held.objects:7}  "
-                    f"{held.process / MB:10.1f}",
-                    flush=True,
-                )
+        if options.cache_mb is not None:
+            running.state.engine._engine._prefixes.most_bytes = int(options.cache_mb * MB)
+        for held in soak(running, wanted, max(1, wanted // 20)):
+            print(
+                f"{held.requests:8}  {held.python / MB:9.2f}  {held.cache / MB:8.2f}  {held.objects:7}  "
+                f"{held.process / MB:10.1f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

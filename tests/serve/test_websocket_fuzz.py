@@ -91,7 +91,7 @@ def frame(draw: random.Random, path: str) -> str | bytes:
         if draw.random() < 0.3:
             del holder[last]
         else:
-            holder[last] = draw.choice(STRANGE)
+            holder[last] = json.loads(json.dumps(draw.choice(STRANGE)))
     data = json.dumps(made)
     if draw.random() < 0.1:
         data = data[: draw.randrange(len(data) + 1)]
