@@ -127,6 +127,34 @@ async def test_speech_interrupts_and_the_client_truncates(address: str, server: 
     await settled(server)
 
 
+async def test_a_session_is_counted_as_requests_are(address: str, server: Server) -> None:
+    def figure(name: str, **labels: str) -> float:
+        return server.state.metrics.registry.get_sample_value(f"muomni:{name}", labels or None) or 0.0
+
+    here = {"handler": "/v1/realtime"}
+    names = ("audio_ttfp_seconds_count", "audio_rtf_count", "audio_duration_seconds_total")
+    before = [figure(name) for name in names]
+    frames = figure("websocket_frames_total", direction="in", **here)
+    async with official(address) as connection:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello!"}]}
+        await connection.conversation.item.create(item=item)
+        await connection.response.create()
+        await until(connection, "response.done")
+        assert figure("num_websocket_connections", **here) >= 1
+        assert figure("websocket_frames_total", direction="in", **here) == frames + 2
+        assert figure("websocket_frames_total", direction="out", **here) > 8
+    assert all(figure(name) > old for name, old in zip(names, before, strict=True))
+    interrupted = figure("barge_ins_total")
+    async with official(address) as connection:
+        item["content"][0]["text"] = LONG  # type: ignore[index]
+        await connection.conversation.item.create(item=item)
+        await connection.response.create()
+        await until(connection, "response.output_audio.delta")
+        await connection.input_audio_buffer.append(audio=base64.b64encode(spoken("days.wav")).decode())
+        done = (await until(connection, "response.done"))[-1].response
+        assert figure("barge_ins_total") - interrupted == (done.status == "cancelled")
+
+
 async def settled(server: Server) -> None:
     """Nothing runs, soon."""
     async with asyncio.timeout(5):

@@ -460,3 +460,21 @@ def test_any_order_of_events_is_answered(omni: muomni.Omni, events: list[Any]) -
     client.send("response.create")
     client.host.finish()
     assert client.last("response.done")["response"]["status"] in ("completed", "incomplete")
+
+
+def test_a_full_conversation_says_so_and_goes_on(omni: muomni.Omni, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speech, and replies, that find no room are no end of the session."""
+    monkeypatch.setattr("muomni.serve.realtime.item_list.MOST_ITEMS", 2)
+    client = Client(omni)
+    client.write("Hello!")
+    client.write("Are you there?")
+    client.send("response.create")
+    assert client.last("error")["error"]["code"] == "too_many_items"
+    assert not client.host.running
+    before = len(client.named("error"))
+    client.say()
+    assert len(client.named("error")) == before + 1 and not client.host.running
+    client.send("conversation.item.delete", item_id=next(iter(client.session.items)).id)
+    client.send("response.create")
+    client.host.finish()
+    assert client.last("response.done")["response"]["status"] == "completed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -52,6 +52,11 @@ class Metrics:
         )
         self.audio_seconds = counter("audio_duration_seconds", "Seconds of speech made.")
         self.underruns = counter("audio_underrun", "Replies whose speech came later than it would be played.")
+        self.barge_ins = counter("barge_ins", "Replies that somebody's speech has ended.")
+        self.websockets = Gauge(
+            "muomni:num_websocket_connections", "Open websockets.", ("handler",), registry=registry
+        )
+        self.frames = counter("websocket_frames", "Messages of websockets.", ("handler", "direction"))
         self.http = counter("http_requests", "Requests of HTTP.", ("method", "handler", "status"))
 
 

@@ -117,6 +117,9 @@ class ServedHost(Host):
         # Room for a few turns besides.
         self.most_tokens = min(state.settings.limits.tokens, max(64, self.context_length // 6))
 
+    def interrupted(self) -> None:
+        self._state.metrics.barge_ins.inc()
+
     def new_chat(self) -> Conversation:
         return self._state.omni.chat()
 

@@ -63,14 +63,13 @@ class ItemList:
         at = self._items.index(item)
         return self._items[at - 1].id if at else None
 
-    def add(self, item: Item, at: int | None = None) -> None:
-        """Take an item in, at the end unless its place is given.
-
-        Raises:
-            ClientError: there are as many as may be.
-        """
+    def check_room(self) -> None:
+        """Raises ClientError: there are as many as may be."""
         if len(self._items) >= MOST_ITEMS:
             raise ClientError(f"a conversation holds {MOST_ITEMS} items; delete some", "too_many_items")
+
+    def add(self, item: Item, at: int | None = None) -> None:
+        """Take an item in, at the end unless its place is given; see :meth:`check_room`."""
         self._items.insert(len(self._items) if at is None else at, item)
         self._out.say("conversation.item.added", item=item.shown(), previous_item_id=self.before(item))
         self._let_go_of_sound()
@@ -85,6 +84,7 @@ class ItemList:
         Raises:
             InputError: it cannot be read, or has no place.
         """
+        self.check_room()
         wanted = given.get("id") if isinstance(given, dict) else None
         if wanted is not None and (not isinstance(wanted, str) or not 0 < len(wanted) <= 64):
             raise ClientError("item.id: expected text of 1 to 64 characters", param="item.id")

@@ -61,6 +61,9 @@ class Host(Protocol):
         """The name of the one voice, where there is one."""
         return "default" if self.can_speak else None
 
+    def interrupted(self) -> None:
+        """Speech has ended a reply; for those who count."""
+
     def new_chat(self) -> Conversation: ...
 
     def lone_turn(self, request: Request) -> Turn: ...

@@ -111,6 +111,7 @@ class Replies:
         self.wanted = None
         for exchange in tuple(self._exchanges):
             if exchange.main and not exchange.response.over:
+                self._host.interrupted()
                 self._cancel(exchange, "turn_detected")
 
     def stop(self, item: Item) -> None:
@@ -171,6 +172,8 @@ class Replies:
         )
         turn = self._turn(options, main, wish)
         joins = options.conversation == "auto"
+        if joins:
+            self._items.check_room()
         shown: dict[str, Any] = {
             "conversation_id": self._conversation_id if joins else None,
             "output_modalities": modalities,

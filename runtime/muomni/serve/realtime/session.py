@@ -219,15 +219,17 @@ class Session:
             return
         end_ms = spoken.at * 1000 // RATE_HZ
         self._out.say("input_audio_buffer.speech_stopped", audio_end_ms=end_ms, item_id=self._next_item_id)
-        self._commit(self._incoming.take(self._started_at, spoken.at))
-        if turns.create_response:
-            try:
+        samples = self._incoming.take(self._started_at, spoken.at)
+        try:
+            self._commit(samples)
+            if turns.create_response:
                 self.replies.create(ResponseOptions())
-            except MuomniError as error:
-                self._out.error(error)
+        except MuomniError as error:  # no event of the client asked for it
+            self._out.error(error)
         self._write_down()
 
     def _commit(self, samples: Samples) -> None:
+        self.items.check_room()
         item = Item(self._next_item_id, "user", [Part("input_audio", audio=to_int16(samples))])
         self._next_item_id = new_id("item")
         before = self.items.last_id

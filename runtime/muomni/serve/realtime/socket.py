@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -43,7 +44,7 @@ async def realtime(socket: WebSocket, model: str | None = None) -> None:
     except ApiError as error:
         await _refuse(socket, str(error), "model_not_found")
         return
-    outbox, judge = Outbox(socket.send_text, state.settings.limits.slow_reader_s), Silero()
+    outbox, judge = Outbox(_counted(socket), state.settings.limits.slow_reader_s), Silero()
     session = Session(ServedHost(state), outbox.put, judge)
     session.open()
     await serve(socket, session, outbox, judge)
@@ -57,7 +58,7 @@ async def live(socket: WebSocket) -> None:
     await socket.accept(
         subprotocol=offered[0] if offered and not offered[0].startswith(WEBSOCKET_KEY) else None
     )
-    outbox, judge = Outbox(socket.send_text, state.settings.limits.slow_reader_s), Silero()
+    outbox, judge = Outbox(_counted(socket), state.settings.limits.slow_reader_s), Silero()
     host = ServedHost(state, live_api.AHEAD_SECONDS)
     session = LiveSession(host, outbox.put, judge, state.check_model, outbox.end)
     await serve(socket, session, outbox, judge)
@@ -69,10 +70,14 @@ async def serve(socket: WebSocket, session: Session | LiveSession, outbox: Outbo
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     stream = Stream(session, judge, lambda error: None if failed.done() else failed.set_exception(error))
     state.judging.join(stream)
+    path = socket.scope["route"].path
+    connections = state.metrics.websockets.labels(path)
+    connections.inc()
+    count = state.metrics.frames.labels(path, "in").inc
     tasks: set[asyncio.Future[None]] = {
         failed,
         asyncio.create_task(outbox.run()),
-        asyncio.create_task(_read(socket, session, stream, state.judging)),
+        asyncio.create_task(_read(socket, session, stream, state.judging, count)),
     }
     code = GONE
     try:
@@ -92,6 +97,7 @@ async def serve(socket: WebSocket, session: Session | LiveSession, outbox: Outbo
         code = INTERNAL
     finally:
         state.judging.leave(stream)
+        connections.dec()
         session.close()
         for task in tasks:
             task.cancel()
@@ -100,7 +106,13 @@ async def serve(socket: WebSocket, session: Session | LiveSession, outbox: Outbo
             await asyncio.wait_for(socket.close(code), 1)
 
 
-async def _read(socket: WebSocket, session: Session | LiveSession, stream: Stream, judging: Judging) -> None:
+async def _read(
+    socket: WebSocket,
+    session: Session | LiveSession,
+    stream: Stream,
+    judging: Judging,
+    count: Callable[[], None],
+) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(IDLE_SECONDS) as idle:
         put_off_at = loop.time()
@@ -108,6 +120,7 @@ async def _read(socket: WebSocket, session: Session | LiveSession, stream: Strea
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", GONE))
+            count()
             text = message.get("text")
             session.receive(message.get("bytes", b"") if text is None else text)
             if session.waiting_s > 0:
@@ -116,6 +129,17 @@ async def _read(socket: WebSocket, session: Session | LiveSession, stream: Strea
             if loop.time() - put_off_at > 1:  # a timer for each frame would cost more than some frames do
                 put_off_at = loop.time()
                 idle.reschedule(put_off_at + IDLE_SECONDS)
+
+
+def _counted(socket: WebSocket) -> Callable[[str], Awaitable[None]]:
+    """Sends a message, and counts it."""
+    sent = socket.app.state.server.metrics.frames.labels(socket.scope["route"].path, "out")
+
+    async def send(text: str) -> None:
+        await socket.send_text(text)
+        sent.inc()
+
+    return send
 
 
 async def _refuse(socket: WebSocket, message: str, code: str) -> None:
