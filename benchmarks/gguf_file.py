@@ -22,6 +22,7 @@ LAYER_PARTS = {
     "mlp.down_proj": "ffn_down",
 }
 TOP_PARTS = {"tok_emb": "token_embd", "norm": "output_norm", "lm_head": "output"}
+FILE_TYPES = {"fp32": 0, "int8": 7, "int4": 2}
 TYPES = {"fp32": "F32", "int8": "Q8_0", "int4": "Q4_0"}
 
 
@@ -41,8 +42,39 @@ def interleave_rotary(weight: NDArray[np.float32], heads: int) -> NDArray[np.flo
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(rows, columns))
 
 
-def write_gguf(thinker: Any, file: Path, precision: str) -> None:
-    """Write all matrices in Q8_0 or Q4_0 (blocks of 32) or float32; norms stay float32."""
+def add_tokenizer(writer: Any, file: Path) -> None:
+    """A SentencePiece model's pieces, for servers that take text."""
+    import gguf
+    from sentencepiece import SentencePieceProcessor
+
+    model = SentencePieceProcessor(model_file=str(file))
+    kinds = gguf.TokenType
+
+    def kind(index: int) -> int:
+        if model.is_unknown(index):
+            return int(kinds.UNKNOWN)
+        if model.is_control(index):
+            return int(kinds.CONTROL)
+        return int(kinds.BYTE if model.is_byte(index) else kinds.NORMAL)
+
+    every = range(model.get_piece_size())
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list([model.id_to_piece(index).encode() for index in every])
+    writer.add_token_scores([model.get_score(index) for index in every])
+    writer.add_token_types([kind(index) for index in every])
+    writer.add_bos_token_id(model.bos_id())
+    writer.add_eos_token_id(model.eos_id())
+    writer.add_unk_token_id(model.unk_id())
+    writer.add_chat_template("{{ messages[0].content }}")
+
+
+def write_gguf(thinker: Any, file: Path, precision: str, tokenizer: Path | None = None) -> None:
+    """Write all matrices in Q8_0 or Q4_0 (blocks of 32) or float32; norms stay float32.
+
+    Args:
+        tokenizer: a SentencePiece model; None where ids go in and out.
+    """
     import gguf
 
     sizes = thinker.sizes.decoder
@@ -57,8 +89,12 @@ def write_gguf(thinker: Any, file: Path, precision: str) -> None:
     writer.add_rope_freq_base(sizes.rope_theta)
     writer.add_layer_norm_rms_eps(RMS_NORM_EPSILON)
     writer.add_vocab_size(thinker.sizes.vocabulary)
-    writer.add_tokenizer_model("none")  # ids go in and out
+    if tokenizer is None:
+        writer.add_tokenizer_model("none")
+    else:
+        add_tokenizer(writer, tokenizer)
     kind = gguf.GGMLQuantizationType[TYPES[precision]]
+    writer.add_file_type(FILE_TYPES[precision])  # OpenVINO asks
     for name, tensor in thinker.state_dict().items():
         array = tensor.float().numpy()
         if name.endswith((".attn.q.weight", ".attn.k.weight")):

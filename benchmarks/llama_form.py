@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from muomni_export.modules.decoder import RMS_NORM_EPSILON
@@ -58,3 +59,21 @@ def nominal_tokenizer(vocabulary: int) -> Any:
     tokenizer = Tokenizer(WordLevel(words, unk_token="<unk>"))
     make: Any = PreTrainedTokenizerFast
     return make(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+def nominal_tokenizer_of(file: Path) -> Any:
+    """One with the words of a SentencePiece model, for tools that ask for a tokenizer and are given ids."""
+    from sentencepiece import SentencePieceProcessor
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = SentencePieceProcessor(model_file=str(file))
+    words = {pieces.id_to_piece(index): index for index in range(pieces.get_piece_size())}
+    make: Any = PreTrainedTokenizerFast
+    return make(
+        tokenizer_object=Tokenizer(BPE(words, [], unk_token="<unk>")),
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+    )

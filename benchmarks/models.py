@@ -59,6 +59,21 @@ class Work:
             )
         return target
 
+    def tokenizer(self) -> Path:
+        """Its SentencePiece model."""
+        self.checkpoint()
+        return self.root / "set" / "checkpoints" / f"thinker_{self.size}" / "tokenizer.model"
+
+    def chat_gguf(self, precision: str) -> Path:
+        """What llama.cpp's servers load: the weights with the tokenizer."""
+
+        def make(target: Path) -> None:
+            from gguf_file import write_gguf
+
+            write_gguf(self.thinker(), target / "model.gguf", precision, self.tokenizer())
+
+        return in_new_folder(self.root / f"chat-gguf-{precision}", make) / "model.gguf"
+
     def thinker(self) -> Any:
         """The torch module."""
         from muomni_export.checkpoint.checkpoint_set import read_checkpoint

@@ -125,6 +125,33 @@ def plot_profile(result: Mapping[str, Any], file: Path) -> None:
     save(figure, file)
 
 
+def plot_voices(result: Mapping[str, Any], file: Path) -> None:
+    """First sound after the end of speech, by the number of conversations."""
+    rows = [row for row in result["rows"] if row["first_sound_ms"] is not None]
+    figure, axes = plt.subplots(figsize=(6.4, 3.4))
+    for key, colour, label in (
+        ("p50", COLOURS["int8"], "median"),
+        ("p95", COLOURS["fp32"], "95th percentile"),
+    ):
+        line = [row for row in rows if row["first_sound_ms"][key] is not None]
+        counts = [row["conversations"] for row in line]
+        axes.plot(
+            counts,
+            [row["first_sound_ms"][key] for row in line],
+            marker="o",
+            markersize=4,
+            color=colour,
+            label=label,
+        )
+    axes.set_xticks([row["conversations"] for row in rows])
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("voice conversations at the same time")
+    axes.set_ylabel("ms to the first sound")
+    axes.legend(fontsize=8, frameon=False)
+    bare(axes)
+    save(figure, file)
+
+
 def slices(profile: Mapping[str, Any]) -> dict[str, float]:
     """Shares by what a reader looks for: the head, the other products, then operators; small ones added up."""
     head = max(profile["nodes"], key=lambda node: node["weight_bytes"])
@@ -139,9 +166,11 @@ def slices(profile: Mapping[str, Any]) -> dict[str, float]:
 
 
 def save(figure: Any, file: Path) -> None:
-    """A small PNG."""
+    """A small PNG, or an SVG that is the same each time."""
     figure.tight_layout()
-    figure.savefig(file, dpi=DOTS_PER_INCH, bbox_inches="tight", metadata={"Software": None})
+    plt.rcParams["svg.hashsalt"] = "muomni"
+    metadata = {"Date": None} if file.suffix == ".svg" else {"Software": None}
+    figure.savefig(file, dpi=DOTS_PER_INCH, bbox_inches="tight", metadata=metadata)
     plt.close(figure)
 
 

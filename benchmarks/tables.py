@@ -146,3 +146,88 @@ def cuda_table(result: Mapping[str, Any]) -> str:
         lines += ["", markdown(head, body)]
     lines += [""] + [f"- error in {name}: {why}" for name, why in result["errors"].items()]
     return "\n".join(lines).rstrip()
+
+
+def middle_and_slow(spread: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Median, and the 95th percentile, or the longest (``≤``) where there are few samples."""
+    if spread is None:
+        return "", ""
+    slow = f"≤ {spread['max']:.0f}" if spread["p95"] is None else f"{spread['p95']:.0f}"
+    return f"{spread['p50']:.0f}", slow
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def voices_table(result: Mapping[str, Any]) -> str:
+    """What ``serving.py voices`` found."""
+    head = [
+        *("conversations", "replies", "first sound, ms", "p95", "speech found after, ms", "first text, ms"),
+        *("underruns", "failures", "server, cores", "memory, MB", "clients, cores"),
+    ]
+    rows = []
+    for row in result["rows"]:
+        sound, slow = middle_and_slow(row["first_sound_ms"])
+        rows.append(
+            [
+                *(str(row["conversations"]), str(row["replies"]), sound, slow),
+                *(middle_and_slow(row["detected_ms"])[0], middle_and_slow(row["first_text_ms"])[0]),
+                *(str(row["underruns"]), str(len(row["failures"]) + len(row["errors"]))),
+                *(number(row["server_cores"], 2), number(row["server_rss_mb"])),
+                number(row["client_cores"], 2),
+            ]
+        )
+    return markdown(head, rows)
+
+
+def turn_table(result: Mapping[str, Any]) -> str:
+    """What ``serving.py turn`` found."""
+    rows = [
+        ["end of speech found to first sound", *middle_and_slow(result["voice"]["first_sound_ms"])],
+        ["chat to first token", *middle_and_slow(result["chat"]["first_token_ms"])],
+    ]
+    return markdown(["", "ms", "p95"], rows)
+
+
+def text_table(result: Mapping[str, Any]) -> str:
+    """What ``serving.py text`` found."""
+    head = ["", "connections", "tokens/s", "× fastest peer", "first token, ms", "p95", "peak memory, MB"]
+    rows = [
+        [
+            f"**{row['name']}**" if row["name"].startswith(OURS) else row["name"],
+            str(row["connections"]),
+            number(row["tokens_per_s"]),
+            number(row["times_the_fastest_peer"], 2),
+            *middle_and_slow(row["first_token_ms"]),
+            number(row["peak_mb"]),
+        ]
+        for row in sorted(result["rows"], key=lambda row: (row["connections"], -row["tokens_per_s"]))
+    ]
+    skipped = [f"- not run: {name}: {reason}" for name, reason in result["skipped"].items()]
+    return "\n".join([markdown(head, rows), *([""] if skipped else []), *skipped])
+
+
+def cancel_table(result: Mapping[str, Any]) -> str:
+    """What ``serving.py cancel`` found."""
+    names = ("speech_client_left", "realtime_cancelled", "realtime_client_left")
+    rows = [[name.replace("_", " "), *middle_and_slow(result[name])] for name in names]
+    return markdown(["to an idle slot after", "ms", "p95"], rows)
+
+
+def start_table(result: Mapping[str, Any]) -> str:
+    """What ``serving.py start`` found."""
+    names = {"ready_ms": "process to ready", "imports_ms": "imports alone", "model_ms": "model alone"}
+    rows = [[text, *middle_and_slow(result[name])] for name, text in names.items()]
+    return markdown(["", "ms", "p95"], rows)
+
+
+def memory_table(result: Mapping[str, Any]) -> str:
+    """What ``serving.py memory`` found."""
+    row = result["row"]
+    rows = [
+        ["before", number(result["before_mb"])],
+        [f"{row['conversations']} conversations", number(row["server_rss_mb"])],
+        ["at most", number(row["server_peak_mb"])],
+    ]
+    return markdown(["memory of the server", "MB"], rows)

@@ -202,16 +202,17 @@ class Omni:
 
         return Conversation(self._models)
 
-    def engine(self, slots: int = DEFAULT_SLOTS) -> Engine:
+    def engine(self, slots: int = DEFAULT_SLOTS, *, real_time: bool = False) -> Engine:
         """A step loop of your own, for many requests that come and go: what a server is built on.
 
         Args:
             slots: requests that decode together; 1 decodes each alone.
+            real_time: speech is heard as it is made, see :class:`muomni.engine.engine.Engine`.
 
         Raises:
             InputError: ``slots`` below 1.
         """
-        return Engine(self._models, slots, self._prefixes)
+        return Engine(self._models, slots, self._prefixes, real_time=real_time)
 
     def generate(
         self,

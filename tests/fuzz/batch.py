@@ -55,7 +55,7 @@ def _read_requests(path: Path) -> None:
 
 
 def _lines() -> list[Any]:
-    from muomni.cli.requests_file import read_requests
+    from muomni.jsonl.requests import read_requests
 
     return read_requests(_request_samples()[4], "requests", Path(), DEFAULTS)
 

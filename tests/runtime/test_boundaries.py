@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,13 @@ ROOMS = (
     ("media",),
     ("models",),
     ("requests", "replies"),
-    ("events",),
+    ("events", "jsonl"),
     ("engine",),
     ("omni",),
     ("bench",),
     ("live",),
     ("serve",),
+    ("cluster",),
     ("cli",),
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROOMS) for room in rooms}
@@ -103,6 +105,8 @@ def test_command_line_starts_without_numpy() -> None:
 def test_all_modules_are_free_of_torch() -> None:
     files = (path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("*.py"))
     names = sorted(".".join(file.parts) for file in files if file.name != "__init__")
+    if find_spec("ray") is None:
+        names = [name for name in names if not name.startswith("muomni.cluster.")]
     code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
     loaded = loaded_by(code)
     assert "numpy" in loaded
@@ -132,6 +136,15 @@ def test_only_the_ort_room_imports_onnxruntime() -> None:
         if any(name.split(".")[0] == "onnxruntime" for name in imports_of(path))
     }
     assert guilty == {"ort"}
+
+
+def test_only_the_cluster_room_imports_ray() -> None:
+    guilty = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in FILES
+        if {name.split(".")[0] for name in imports_of(path)} & {"ray", "pyarrow"}
+    }
+    assert guilty == {"cluster"}
 
 
 def test_nothing_imports_what_the_export_needs() -> None:

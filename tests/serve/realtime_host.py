@@ -9,7 +9,7 @@ import muomni
 from muomni import Failed, Finished, Request
 from muomni.engine.turn import LoneTurn, Turn
 from muomni.live.silero import Samples
-from muomni.serve.realtime.protocol import Listener
+from muomni.serve.realtime.protocol import Host, Listener
 
 
 class SteppedTurn:
@@ -55,7 +55,7 @@ class SteppedTurn:
         self._listener.over()
 
 
-class SteppedHost:
+class SteppedHost(Host):
     """What a session needs of its server."""
 
     model, can_hear, can_speak, most_tokens = "demo", True, True, 64

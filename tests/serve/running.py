@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import muomni
 from muomni.serve.server import Server
 from muomni.serve.settings import Settings
 
@@ -30,3 +31,13 @@ def running(settings: Settings) -> Iterator[Server]:
 def address_of(server: Server) -> str:
     """Host and port."""
     return f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+
+def as_spoken(omni: muomni.Omni, request: muomni.Request) -> muomni.Reply:
+    """A reply as an engine in real time gives it, whose Talker speaks for several and may round otherwise."""
+    engine = omni.engine(2, real_time=True)
+    engine.add(request)
+    while True:
+        for _, event in engine.step():
+            if isinstance(event, muomni.Finished):
+                return event.reply

@@ -13,6 +13,7 @@ import muomni
 from muomni.media.audio import load_audio
 
 from .conftest import SAMPLES, Ask, Running, data_url, encoded
+from .running import as_spoken
 
 SUM = "What is two plus three?"
 SPOKEN = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}}
@@ -138,7 +139,7 @@ def test_a_whole_reply_is_spoken(ask: Ask, kind: str, omni: muomni.Omni) -> None
     message = answer.choices[0].message
     assert message.content is None
     assert message.audio.transcript == omni.generate(SUM).text
-    spoken = omni.generate(SUM, speech=True).speech
+    spoken = as_spoken(omni, muomni.Request(SUM, speech=muomni.SpeechOptions())).speech
     assert spoken is not None
     data = base64.b64decode(message.audio.data, validate=True)
     if kind == "pcm16":
@@ -161,7 +162,7 @@ def test_a_streamed_voice_joins_in_the_clients_own_helper(client: openai.OpenAI,
     assert audio.transcript == omni.generate(SUM).text
     assert audio.expires_at < 2**33  # numbers are added by the helper
     samples = np.frombuffer(base64.b64decode(audio.data, validate=True), "<i2")
-    spoken = omni.generate(SUM, speech=True).speech
+    spoken = as_spoken(omni, muomni.Request(SUM, speech=muomni.SpeechOptions())).speech
     assert spoken is not None
     assert len(samples) / 24_000 == pytest.approx(spoken.seconds, abs=0.01)
     deltas = [chunk.choices[0].delta.to_dict().get("audio", {}) for chunk in chunks]

@@ -14,6 +14,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serve.realtime_host import SteppedHost, loud
+from tests.serve.running import as_spoken
 
 import muomni
 from muomni.live.rate import resampled
@@ -130,7 +131,9 @@ def test_a_spoken_question_is_answered_when_it_is_over(omni: muomni.Omni) -> Non
 def test_the_sound_is_that_of_the_reply(omni: muomni.Omni) -> None:
     client = Client(omni)
     text = client.ask("What is two plus three?")
-    expected = omni.generate("What is two plus three?", speech=True, truncate=True)
+    expected = as_spoken(
+        omni, muomni.Request("What is two plus three?", speech=muomni.SpeechOptions(), truncate=True)
+    )
     assert expected.speech is not None and text == expected.text
     data = b"".join(base64.b64decode(e["delta"]) for e in client.named("response.output_audio.delta"))
     wanted = resampled(expected.speech.samples, expected.speech.sample_rate, 24_000)
@@ -434,8 +437,11 @@ def test_any_order_of_events_is_answered(omni: muomni.Omni, events: list[Any]) -
                 client.host.step()
             continue
         if "at" in event and client.session.items:
-            event = {**event, "item_id": client.session.items[event["at"] % len(client.session.items)].id}
-        waits = bool(client.session._wanted is None and client.session._exchanges)
+            event = {
+                **event,
+                "item_id": list(client.session.items)[event["at"] % len(client.session.items)].id,
+            }
+        waits = bool(client.session.replies.wanted is None and client.session.replies.running)
         answered = client.send(event["type"], **{k: v for k, v in event.items() if k != "type"})
         if event["type"] not in ("input_audio_buffer.append", "response.create") or (
             event["type"] == "response.create" and not waits
@@ -445,7 +451,7 @@ def test_any_order_of_events_is_answered(omni: muomni.Omni, events: list[Any]) -
     created = [e["response"]["id"] for e in client.named("response.created")]
     done = [e["response"]["id"] for e in client.named("response.done")]
     assert sorted(created) == sorted(done) and len(set(done)) == len(done)
-    assert not client.session._exchanges
+    assert not client.session.replies.running
     client.send(
         "session.update",
         session={"audio": {"input": {"turn_detection": None}}, "output_modalities": ["text"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import openai
 import pytest
 
 from muomni.errors import InputError
-from muomni.serve.security import key_fits
+from muomni.serve.security import Guard, key_fits
 from muomni.serve.settings import Limits, Settings
 
 from .conftest import Running, serving
@@ -171,3 +172,27 @@ def figures(running: Running) -> dict[str, float]:
     connection.close()
     pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
     return {name: float(value) for name, _, value in pairs}
+
+
+def test_a_key_is_needed_below_a_prefix_as_well() -> None:
+    """Ray Serve, or a mount, leaves the prefix in the path and names it beside it."""
+    sent: list[Any] = []
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it came through")
+
+    async def nothing() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/small/v1/models",
+        "root_path": "/small",
+        "headers": [],
+    }
+    asyncio.run(Guard(inside, Settings(api_keys=("secret",)))(scope, nothing, send))
+    assert sent[0]["status"] == 401

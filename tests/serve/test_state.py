@@ -42,7 +42,16 @@ def test_speech_waits_at_its_source_while_nobody_takes_it(state: ServerState) ->
                     assert AHEAD_S <= answer.seconds_waiting < AHEAD_S + CHUNK_S
         return pieces
 
-    whole = state.omni.speak(TEXT).samples
+    engine = state.omni.engine(2, real_time=True)
+    engine.say(TEXT, SpeechOptions())
+    (speech,) = [
+        event.reply.speech
+        for _ in iter(lambda: engine.idle, True)
+        for _, event in engine.step()
+        if isinstance(event, Finished)
+    ]
+    assert speech is not None
+    whole = speech.samples
     assert len(whole) / 16_000 > 2 * (AHEAD_S + CHUNK_S)
     np.testing.assert_array_equal(np.concatenate(asyncio.run(run())), whole)
 

@@ -29,7 +29,7 @@ THINKER = ThinkerSizes(
 VISION = VisionSizes(image_size=96, patch=8, width=128, layers=4, heads=4, hidden=384, stem_channels=32)
 AUDIO = AudioSizes(
     mel_bins=128, downsampling=8, channels=32, width=160, layers=4, heads=5, hidden=480,
-    mel_compression="log_peak", convolution_kernel=9,
+    mel_compression="log", convolution_kernel=9,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 # No "from __future__ import annotations": the reader needs the types themselves, and to evaluate strings takes 1 ms.
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -198,6 +199,12 @@ class Manifest:
     def text_input(self) -> TextInput | None:
         """How the Talker is given its text; None where there is no Talker, or one without text input."""
         return None if self.talker is None else self.talker.text
+
+    @property
+    def identity(self) -> str:
+        """What tells a bundle from all others: a hash of its files' hashes, not where it lies."""
+        files = sorted((name, entry.sha256) for name, entry in self.files.items())
+        return hashlib.sha256(repr(files).encode()).hexdigest()
 
     @property
     def stages(self) -> list[str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import typer
 
+from muomni.jsonl.replies import reply_object
 from muomni.requests import RequestOptions, as_request
 
 from .common import EXIT_FAILED
-from .console import device_line, is_terminal, reply_object
+from .console import device_line, is_terminal
 from .player import player_of
 from .session import Session
 from .speech_file import SpeechFile

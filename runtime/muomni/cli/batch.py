@@ -6,7 +6,6 @@ and ``error`` in place of an answer where there is none.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from muomni.errors import InputError, MuomniError
+from muomni.jsonl.replies import reply_object
+from muomni.jsonl.requests import Line
 from muomni.requests import Request
 
 from .common import EXIT_FAILED
-from .console import Console, is_terminal, reply_object
+from .console import Console, is_terminal
 from .replies_file import RepliesFile, RepliesStream
-from .requests_file import Line, read_file
+from .requests_file import read_file
 from .session import Session
 from .streams import (
     STDIN,
@@ -53,7 +54,7 @@ def answer_file(session: Session, requests: Path, out: Path, slots: int, default
     _refuse_same_file(requests, out)
     lines = read_file(requests, defaults, stdin_bytes("--batch") if is_stdin(requests) else None)
     omni = session.load()
-    model = _identity(omni)
+    model = omni.manifest.identity
     with _open_replies(out, lines, model, console) as replies:
         for note in replies.notes:
             console.note(f"note: {note}")
@@ -119,12 +120,6 @@ def _refuse_same_file(requests: Path, out: Path) -> None:
     other = Path(STDOUT[1]) if is_stdout(out) else out
     if one.is_file() and same_file(one, other):
         raise InputError(f"--out {out} is the file of the requests: name another file for the replies")
-
-
-def _identity(omni: Omni) -> str:
-    """What tells a bundle from all others: the hashes of its files, not where it lies."""
-    files = sorted((name, entry.sha256) for name, entry in omni.manifest.files.items())
-    return hashlib.sha256(repr(files).encode()).hexdigest()
 
 
 def _progress(length: int, out: Path, console: Console) -> Any:

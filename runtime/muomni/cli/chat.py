@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muomni.errors import MuomniError, OutputError
+from muomni.jsonl.replies import reply_object
 from muomni.requests import Request
 
-from .console import device_line, is_terminal, reply_object
+from .console import device_line, is_terminal
 from .player import Playing, player_of
 from .session import Session
 from .speech_file import SpeechFile

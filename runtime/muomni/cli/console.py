@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from muomni.errors import OutputError
+from muomni.jsonl.replies import json_line
 
 if TYPE_CHECKING:
     from muomni.replies import Reply, Speech
@@ -106,58 +106,6 @@ class Console:
 def is_terminal(stream: Any) -> bool:
     """Whether a stream is a terminal; a closed one (None) is not."""
     return stream is not None and bool(stream.isatty())
-
-
-def json_line(value: Mapping[str, Any], *, ascii_only: bool = False) -> str:
-    """An object as one line of JSON, for every reader.
-
-    What only some readers take for the end of a line (U+0085, U+2028, U+2029) is escaped, and so is all beyond
-    ASCII where a string cannot be written as UTF-8 (half of a surrogate pair).
-    """
-    line = json.dumps(value, ensure_ascii=ascii_only, allow_nan=False)
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, allow_nan=False)
-    for end in "\x85\u2028\u2029":
-        line = line.replace(end, f"\\u{ord(end):04x}")
-    return line
-
-
-def reply_object(reply: Reply, place: str | None = None) -> dict[str, Any]:
-    """The JSON form of a reply; ``place`` is where its speech went."""
-    from dataclasses import asdict
-
-    value = {
-        "text": reply.text,
-        "token_ids": list(reply.token_ids),
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-        "usage": asdict(reply.usage),
-        "finish_reason": reply.finish_reason,
-        "seed": reply.seed,
-        "speech": None if reply.speech is None else speech_object(reply.speech, place),
-        "timings": {name: round(seconds, 6) for name, seconds in reply.timings.items()},
-        "providers": reply.providers,
-        "notes": list(reply.notes),
-    }
-    if reply.ocr:
-        value["ocr"] = list(reply.ocr)
-    if reply.logprobs:
-        value["logprobs"] = [asdict(logprob) for logprob in reply.logprobs]
-    return value
-
-
-def speech_object(speech: Speech, place: str | None) -> dict[str, Any]:
-    """The JSON form of speech; its samples are in the file."""
-    return {
-        "path": place,
-        "sample_rate": speech.sample_rate,
-        "seconds": speech.seconds,
-        "codes": speech.codes.tolist(),
-        "cut_phonemes": speech.cut_phonemes,
-        "notes": list(speech.notes),
-    }
 
 
 def device_line(device: str, providers: Mapping[str, Sequence[str]], threads: int) -> str:

@@ -11,30 +11,33 @@ from click.core import ParameterSource
 
 from muomni.errors import InputError
 
-Mode = Literal["ask", "chat", "batch", "say", "listen"]
+Mode = Literal["ask", "chat", "batch", "cluster", "say", "listen"]
 
-EVERY: tuple[Mode, ...] = ("ask", "chat", "batch", "say", "listen")
-GENERATING: tuple[Mode, ...] = ("ask", "chat", "batch", "listen")
+EVERY: tuple[Mode, ...] = ("ask", "chat", "batch", "cluster", "say", "listen")
+GENERATING: tuple[Mode, ...] = ("ask", "chat", "batch", "cluster", "listen")
 SPEAKING: tuple[Mode, ...] = ("ask", "chat", "say")
 QUESTION = ("text", "image", "audio_in", "video")
 """One of these makes it a question; without any, a chat starts."""
 
 ASKING: tuple[Mode, ...] = ("ask",)
-BATCHING: tuple[Mode, ...] = ("batch",)
+BATCHING: tuple[Mode, ...] = ("batch", "cluster")
+CLUSTER: tuple[Mode, ...] = ("cluster",)
 SAYING: tuple[Mode, ...] = ("say",)
 LISTENING: tuple[Mode, ...] = ("listen",)
 
 APPLIES: Mapping[str, tuple[Mode, ...]] = {
     **dict.fromkeys((*QUESTION, "ocr", "prompt"), ASKING),
-    "video_frames": ("ask", "batch"),
+    "video_frames": ("ask", *BATCHING),
     **dict.fromkeys(("max_new_tokens", "temperature", "top_k", "top_p"), GENERATING),
     **dict.fromkeys(("repetition_penalty", "stop", "truncate"), GENERATING),
-    **dict.fromkeys(("audio_out", "play", "as_json"), SPEAKING),
-    **dict.fromkeys(("speech_temperature", "speed"), (*SPEAKING, "listen")),
-    "speech_frames": ("ask", "chat", "listen"),
+    "audio_out": (*SPEAKING, "cluster"),
+    **dict.fromkeys(("play", "as_json"), SPEAKING),
+    **dict.fromkeys(("speech_temperature", "speed"), (*SPEAKING, "cluster", "listen")),
+    "speech_frames": ("ask", "chat", "cluster", "listen"),
     **dict.fromkeys(("listen", "headphones"), LISTENING),
     "say": SAYING,
     **dict.fromkeys(("batch", "out", "slots", "rows"), BATCHING),
+    **dict.fromkeys(("ray", "actors", "parquet"), CLUSTER),
     **dict.fromkeys(("seed", "model", "device", "threads", "quiet", "debug", "version"), EVERY),
 }
 
@@ -48,7 +51,9 @@ NEEDS: Mapping[tuple[Mode, str], Collection[str]] = {
         for name in ("speech_temperature", "speed", "speech_frames")
     },
     ("say", "say"): ("audio_out", "play"),
+    **{("cluster", name): ("audio_out",) for name in ("speech_temperature", "speed", "speech_frames")},
     ("batch", "batch"): ("out",),
+    ("cluster", "batch"): ("out",),
 }
 """What an option needs beside it, in a mode: at least one of these."""
 
@@ -76,7 +81,7 @@ def mode_of(context: typer.Context) -> Mode:
     elif "say" in given:
         mode = "say"
     elif "batch" in given:
-        mode = "batch"
+        mode = "cluster" if "ray" in given else "batch"
     elif any(name in given for name in QUESTION):
         mode = "ask"
     if misplaced := [name for name in given if mode not in APPLIES[name]]:
@@ -108,7 +113,9 @@ def _why(mode: Mode, misplaced: Collection[str], given: Mapping[str, str]) -> st
     options = ", ".join(given[name] for name in misplaced)
     if mode == "say":
         return f"--say speaks its own text and asks nothing: leave out {options}"
-    if mode == "batch":
+    if mode == "batch" and all(APPLIES[name] == CLUSTER for name in misplaced):
+        return f"{options}: only with --ray"
+    if mode in BATCHING:
         return f"--batch takes its questions from the file, and writes JSON to --out: leave out {options}"
     if mode == "listen":
         return f"--listen takes its questions from the microphone, and answers aloud: leave out {options}"

@@ -107,4 +107,18 @@ Out = Annotated[
 Slots = Annotated[int, typer.Option(min=1, help="Requests of --batch that decode together.")]
 Rows = Annotated[int | None, typer.Option(min=1, hidden=True, help="The former name of --slots.")]
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[ADDRESS]",
+        help="Answer --batch on this cluster, into the folder --out; without an address, on the one that RAY_ADDRESS "
+        "names or that runs here, else on the cores of this machine.",
+    ),
+]
+Actors = Annotated[
+    int | None,
+    typer.Option(min=1, help="With --ray: engines at most; by default what the cluster has room for."),
+]
+Parquet = Annotated[bool, typer.Option("--parquet", help="With --ray: replies as Parquet, not JSON Lines.")]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object (in a chat, one a turn).")]

@@ -19,16 +19,10 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from muomni.errors import OutputError
-
-from .console import json_line
-from .requests_file import DIGEST_LETTERS, Line, key_of
+from muomni.jsonl.replies import reply_line
+from muomni.jsonl.requests import DIGEST_LETTERS, Line, key_of
 
 DIGEST = re.compile(rf"[0-9a-f]{{{DIGEST_LETTERS}}}")
-
-
-def reply_line(name: Any, digest: str, value: Mapping[str, Any]) -> bytes:
-    """A line of a file of replies."""
-    return (json_line({"id": name, "request": digest, **value}) + "\n").encode()
 
 
 class RepliesStream:

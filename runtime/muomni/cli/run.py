@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
+import click
 import typer
 
-from .common import new_app, reporting, start, version_option
+from .common import OnceCommand, new_app, reporting, start, version_option
 from .console import Console
 from .modes import mode_of, refuse_without_effect
 from .options import (
+    Actors,
     AsJson,
     AudioIn,
     AudioOut,
@@ -25,9 +27,11 @@ from .options import (
     Model,
     Ocr,
     Out,
+    Parquet,
     Play,
     Prompt,
     Quiet,
+    Ray,
     RepetitionPenalty,
     Rows,
     Say,
@@ -52,7 +56,17 @@ COMMAND = "muomni-run"
 app = new_app()
 
 
-@app.command()
+class RunCommand(OnceCommand):
+    """A command whose ``--ray`` may stand without an address, which Typer has no word for."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for place, argument in enumerate(args):
+            if argument == "--ray" and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                args = [*args[:place], "--ray=", *args[place + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=RunCommand)
 def run(
     context: typer.Context,
     model: Model = None,
@@ -85,6 +99,9 @@ def run(
     out: Out = None,
     slots: Slots = 16,
     rows: Rows = None,
+    ray: Ray = None,
+    actors: Actors = None,
+    parquet: Parquet = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -117,7 +134,7 @@ def run(
             "video_frames": video_frames,
         }
         session = Session(console, model, device, threads, as_json)
-        if batch is not None and out is not None:
+        if batch is not None and out is not None and ray is None:
             from .batch import answer_file
 
             as_request(**options)
@@ -127,6 +144,13 @@ def run(
         options["speech_temperature"] = speech_temperature
         options["speech_frames"] = speech_frames
         options["speech_speed"] = speed
+        if batch is not None and out is not None:
+            from .cluster import answer_on_cluster
+
+            as_request(**options)
+            pool = (rows or slots, actors, parquet)
+            raise typer.Exit(answer_on_cluster(session, batch, out, ray or None, pool, options, audio_out))
+
         checked = as_request(**options)  # a value out of range is found before anything is read or loaded
         refuse_without_effect(options)
         if mode == "listen":

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from muomni.errors import InputError
+from muomni.jsonl.replies import speech_object
 from muomni.requests import SpeechOptions
 
-from .console import device_line, speech_object
+from .console import device_line
 from .player import player_of
 from .session import Session
 from .speech_file import SpeechFile

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,6 +20,8 @@ from .options import Debug, Device, Model, Quiet, Threads
 
 COMMAND = "muomni-serve"
 EXTRA = 'the server needs more packages; install them with\n  pip install "muomni[serve,cpu]"'
+
+SWITCH_INTERVAL_S = 0.0005
 
 app = new_app()
 
@@ -77,6 +81,12 @@ def serve(
 
     Only this machine can connect unless --host says otherwise.
     """
+    # What numpy multiplies here is small. A second thread of OpenBLAS, which waits by spinning, takes the core from
+    # the models; it is read when numpy is first imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # The engine's thread gives the interpreter's lock away with each run of a graph; by default the event loop then
+    # keeps it for up to 5 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     console = Console(COMMAND, quiet)
     with reporting(console, debug), ExitStack() as until_end:
         try:

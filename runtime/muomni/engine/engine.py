@@ -16,8 +16,6 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from muomni import logs
 from muomni.errors import InputError, MuomniError, OutOfMemoryError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
@@ -34,10 +32,7 @@ from .timings import Timings
 
 if TYPE_CHECKING:
     from .prefix_cache import PrefixCache
-
-FRAMES_WHILE_WRITING, FRAMES_ALONE = 4, 8
-"""Talker frames of a sequence in one step: few while its text goes on and something is heard already, so that
-neither the text nor other sequences wait long."""
+    from .speakers import Speakers
 
 Events = list[tuple[Sequence, Event]]
 
@@ -51,6 +46,9 @@ class Engine:
 
     Args:
         prefixes: keys and values of earlier prompts, to begin from; None keeps none.
+        real_time: speech is heard as it is made: who is nearest to an underrun is served first, and the Talker
+            speaks for several sequences at once (an even number of rows, as with text). Else all that speak get as
+            much as can be made, each alone: the speech of a lone reply, bit for bit.
 
     Example:
         >>> engine = Engine(models, slots=4)
@@ -60,14 +58,21 @@ class Engine:
         ...         print(sequence is first, event)
     """
 
-    def __init__(self, models: Models, slots: int = 1, prefixes: PrefixCache | None = None) -> None:
+    def __init__(
+        self,
+        models: Models,
+        slots: int = 1,
+        prefixes: PrefixCache | None = None,
+        *,
+        real_time: bool = False,
+    ) -> None:
         check_slots(slots)
-        self.models, self.slots = models, slots
+        self.models, self.slots, self.real_time = models, slots, real_time
         self._prefixes = prefixes
         self._waiting: deque[Sequence] = deque()
         self._prefilling: Sequence | None = None  # in the row behind those of _decoding
         self._decoding: list[Sequence] = []  # in the order of their rows
-        self._speaking: list[Sequence] = []
+        self._speakers: Speakers | None = None
         self._live: list[Sequence] = []  # all of them
         self._cache: KVCache | None = None
 
@@ -140,7 +145,7 @@ class Engine:
         sequence = Sequence(request, Prompt(None, []), [], self.models, timings, stream_text=False)
         sequence.say(text)
         self._live.append(sequence)
-        self._speaking.append(sequence)
+        self._speaks(sequence)
         return sequence
 
     def cancel(self, sequence: Sequence, keep: bool = False) -> None:
@@ -161,9 +166,8 @@ class Engine:
             self._compute_prompts(events)
         if self._decoding:
             self._decode(events)
-        if self._speaking:
-            for sequence in tuple(self._speaking):
-                self._speak(sequence, events)
+        if self._speakers:
+            self._speak(self._speakers, events)
         return events
 
     # -- slots
@@ -264,7 +268,7 @@ class Engine:
         self._prefilling = None
         self._decoding.append(sequence)
         if sequence.speech is not None:
-            self._speaking.append(sequence)
+            self._speaks(sequence)
         self._taken(sequence, sequence.take(logits), events)
         return sum(map(len, chunk))
 
@@ -318,26 +322,30 @@ class Engine:
         elif sequence.speech is None and not sequence.cancelled:
             self._finish(sequence, None, events)
 
-    def _speak(self, sequence: Sequence, events: Events) -> None:
-        """A little more speech of a sequence, if its text is far enough and somebody takes it."""
-        speech = sequence.speech
-        assert speech is not None
-        if sequence.done or not sequence.may_speak:
-            return
-        writing = speech.started and not sequence.text_over
-        try:
-            samples = speech.step(FRAMES_WHILE_WRITING if writing else FRAMES_ALONE)
-        except MuomniError as error:
-            # The text has been read by now: it stays, and the reply says what became of the speech.
-            logs.warning("speech failed: %s", error)
-            speech.over = True
-            speech.notes.append(f"the speech failed: {error}")
-            sequence.speech_failed = True
-            samples = np.zeros(0, dtype=np.float32)
-        if len(samples):
-            events.append((sequence, SpeechDelta(samples, speech.sample_rate)))
-        if speech.over and sequence.text_over:
-            self._finish(sequence, None if sequence.speech_failed else speech.result(), events)
+    def _speaks(self, sequence: Sequence) -> None:
+        """A sequence has speech to give from now on."""
+        if self._speakers is None:
+            from .speakers import GROUP_ROWS, Speakers  # a text chat needs none of it
+
+            self._speakers = Speakers(self.models, GROUP_ROWS if self.real_time else 1)
+        self._speakers.add(sequence)
+
+    def _speak(self, speakers: Speakers, events: Events) -> None:
+        """A little more speech, of those whose text is far enough and who have somebody that takes it."""
+        texts = self._decoding if self._prefilling is None else [*self._decoding, self._prefilling]
+        hold = self.real_time and any(s.speech is not None and not s.speech.started for s in texts)
+        for sequence, made in speakers.step(self.real_time, hold):
+            speech = sequence.speech
+            assert speech is not None
+            if isinstance(made, MuomniError):
+                # The text has been read by now: it stays, and the reply says what became of the speech.
+                logs.warning("speech failed: %s", made)
+                speech.over = sequence.speech_failed = True
+                speech.notes.append(f"the speech failed: {made}")
+            elif len(made):
+                events.append((sequence, SpeechDelta(made, speech.sample_rate)))
+            if speech.over and sequence.text_over:
+                self._finish(sequence, None if sequence.speech_failed else speech.result(), events)
 
     def _finish(self, sequence: Sequence, spoken: Speech | None, events: Events) -> None:
         self._end(sequence)
@@ -350,8 +358,8 @@ class Engine:
     def _end(self, sequence: Sequence) -> None:
         sequence.done = True
         self._live.remove(sequence)
-        if sequence in self._speaking:
-            self._speaking.remove(sequence)
+        if self._speakers is not None:
+            self._speakers.remove(sequence)
         if sequence in self._waiting:
             self._waiting.remove(sequence)
 

@@ -6,8 +6,9 @@ The Talker never asks for text; whoever drives a :class:`SpeechStream` decides w
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ from muomni.requests import SpeechOptions
 
 from .timings import Timings
 
+if TYPE_CHECKING:
+    from muomni.speech.pointer import Answer, Query
+    from muomni.speech.text_pointer import TextPointer
+
 # English is read at about 150 words a minute, 15 characters a second. Only used where the Talker itself
 # cannot know how long to speak.
 CHARACTERS_PER_SECOND = 15
@@ -28,12 +33,14 @@ REFERENCE_TEMPERATURE = 0.8
 
 # Frames that go through codec and vocoder together: a few at first, for an early start.
 FIRST_CHUNK_FRAMES, CHUNK_FRAMES = 8, 32
+FIRST_SOUND_S = 0.2
+"""Within this time of its first text a speech should be heard, if others are to wait for it."""
 
 Frame = tuple[int, ...]
 
 
 class FrameSource(Protocol):
-    """Text in, frames of codes out."""
+    """Text in, frames of codes out: a :class:`TextPointer`, or a Talker that reads no text."""
 
     @property
     def over(self) -> bool:
@@ -110,6 +117,7 @@ class SpeechStream:
 
     Attributes:
         over: all samples have been given.
+        waits: nothing can be done before more text comes.
         notes: what the listener should be told.
         graphs: that the speech is made with.
 
@@ -124,11 +132,12 @@ class SpeechStream:
     """
 
     def __init__(self, models: Models, options: SpeechOptions, timings: Timings) -> None:
-        self.over = False
+        self.over = self.waits = False
         self.notes: list[str] = []
         self._models, self._options, self._timings = models, options, timings
         self._codec, self._vocoder = models.codec(), models.vocoder()
         self._source: FrameSource
+        self._pointer: TextPointer | None = None
         self._stream: VocoderStream | None = None
         talker = models.talker_stage()
         self._talker_rate_hz = talker.frame_rate_hz
@@ -139,7 +148,7 @@ class SpeechStream:
                 "but cannot say the reply"
             )
         else:
-            self._source = models.talker().start_text(options.sampling(0.0))
+            self._source = self._pointer = models.talker().start_text(options.sampling(0.0))
             if (vocoder := models.streaming_vocoder()) is not None:
                 self._stream = vocoder.stream()
         self.sample_rate = self._vocoder.stage.sample_rate_hz
@@ -149,6 +158,21 @@ class SpeechStream:
         self._codes: list[Frame] = []
         self._samples: list[NDArray[np.float32]] = []
         self._chunk = FIRST_CHUNK_FRAMES
+        self._given_samples, self._begun_s = 0, time.perf_counter()
+        self._cut = False
+
+    @property
+    def reads_text(self) -> bool:
+        """Its frames may be asked for by :meth:`query`, to be computed with others'."""
+        return self._pointer is not None
+
+    @property
+    def due(self) -> float:
+        """When more of it should be there, on the clock of ``time.perf_counter``: at the end of what has been given,
+        if that is played from when it was given on; soon, if nothing was given yet."""
+        if not self._given_samples:
+            return self._begun_s + FIRST_SOUND_S
+        return self._begun_s + self._given_samples / self.sample_rate
 
     @property
     def started(self) -> bool:
@@ -162,10 +186,12 @@ class SpeechStream:
 
     def push(self, text: str) -> None:
         """More text, cut anywhere."""
+        self.waits = False
         self._source.push(text)
 
     def finish(self) -> None:
         """No more text comes."""
+        self.waits = False
         self._source.finish()
 
     def step(self, frames: int) -> NDArray[np.float32]:
@@ -174,27 +200,53 @@ class SpeechStream:
         It gives nothing where more text must come first.
         """
         with self._timings.measure("talker"):
-            cut = self._draw(frames)
-        if cut or self._source.over:
-            return self._end(cut)
+            for _ in range(frames):
+                if not self._wants_frame():
+                    break
+                frame = self._source.next_frame()
+                self.waits = frame is None and not self._source.over
+                if frame is None or not self._has_room():
+                    break
+                self._add(frame)
+        return self.settle()
+
+    def query(self) -> Query | None:
+        """What the Talker is to be run with for the next frame; None where none is wanted before :meth:`settle`, or
+        more text must come. Only where :attr:`reads_text`."""
+        assert self._pointer is not None
+        if not self._wants_frame():
+            return None
+        query = self._pointer.query()
+        self.waits = query is None and not self._pointer.over
+        return query if query is not None and self._has_room() else None
+
+    def take(self, *answer: *Answer) -> None:
+        """The Talker's answer to :meth:`query`."""
+        assert self._pointer is not None
+        self._add(self._pointer.take(*answer))
+
+    def settle(self) -> NDArray[np.float32]:
+        """The samples (m,) that are settled by the frames so far, m may be 0."""
+        if self._cut or self._source.over:
+            return self._end()
         if self._stream is None or len(self._frames) < self._chunk:
             return np.zeros(0, dtype=np.float32)
         self._chunk = CHUNK_FRAMES
         return self._given(self._vocode(self._stream))
 
-    def _draw(self, frames: int) -> bool:
-        """Draw frames up to the end of a chunk; True when there is one more than were asked for."""
-        for _ in range(frames):
-            frame = self._source.next_frame()
-            if frame is None:
-                return False
-            if len(self._codes) == self._options.frames:
-                return True
-            self._frames.append(frame)
-            self._codes.append(frame)
-            if self._stream is not None and len(self._frames) == self._chunk:
-                return False
-        return False
+    def _wants_frame(self) -> bool:
+        """Another frame may be drawn before those that are there are vocoded."""
+        full = self._stream is not None and len(self._frames) == self._chunk
+        return not (full or self._cut)
+
+    def _add(self, frame: Frame) -> None:
+        self._frames.append(frame)
+        self._codes.append(frame)
+
+    def _has_room(self) -> bool:
+        """Whether one more frame, which is there, may be said; where not, the speech is cut."""
+        self._cut = len(self._codes) == self._options.frames
+        return not self._cut
 
     def result(self) -> Speech:
         """All of it so far."""
@@ -202,11 +254,11 @@ class SpeechStream:
         samples = np.concatenate(self._samples) if self._samples else np.zeros(0, dtype=np.float32)
         return Speech(samples, self.sample_rate, codes, self._source.cut_phonemes, tuple(self.notes))
 
-    def _end(self, cut: bool) -> NDArray[np.float32]:
+    def _end(self) -> NDArray[np.float32]:
         """The last samples."""
         self.over = True
         self.notes += self._source.notes
-        if cut:
+        if self._cut:
             self.notes.append(f"the speech was cut after {len(self._codes)} frames")
         if not self._codes:
             self.notes.append("there is nothing in the text that can be spoken")
@@ -233,5 +285,8 @@ class SpeechStream:
 
     def _given(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         if len(samples):
+            if not self._samples:
+                self._begun_s = time.perf_counter()
             self._samples.append(samples)
+            self._given_samples += len(samples)
         return samples

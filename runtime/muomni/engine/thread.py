@@ -67,7 +67,7 @@ class EngineThread:
         media_threads: encode media and text, beside the steps.
 
     Example:
-        >>> thread = EngineThread(omni.engine(8), queue=64)
+        >>> thread = EngineThread(omni.engine(8, real_time=True), queue=64)
         >>> ticket = thread.submit(LoneTurn(models, Request("Hello!")), print)
         >>> thread.close()
     """
@@ -102,6 +102,11 @@ class EngineThread:
     def waiting(self) -> int:
         """Requests that are being prepared, or wait to join."""
         return len(self._open) - len(self._tickets)
+
+    @property
+    def busy(self) -> bool:
+        """A step would do something."""
+        return bool(self._ready) or not (self._engine.idle or self._engine.held_back)
 
     @property
     def alive(self) -> bool:
@@ -171,11 +176,7 @@ class EngineThread:
         engine = self._engine
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: (
-                        self._stopping or self._ready or self._woken or not (engine.idle or engine.held_back)
-                    )
-                )
+                self._changed.wait_for(lambda: self._stopping or self._woken or self.busy)
                 self._woken = False
                 if self._stopping:
                     break

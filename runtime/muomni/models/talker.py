@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from muomni.bundle.manifest import TalkerStage, TextInput
 from muomni.ort.decoder import Decoder
 from muomni.ort.session import GraphSession
 from muomni.speech.phonemes import Phonemes
-from muomni.speech.pointer import LONG_FRAMES, Frame, Step, best
+from muomni.speech.pointer import LONG_FRAMES, Answer, Query, Step, best
 from muomni.speech.text_pointer import TextPointer
 
 from .sampling import Sampler, SamplingOptions
@@ -62,21 +64,66 @@ class Talker:
         vectors: NDArray[np.float32] = self._context.run({"sounds": phonemes})["vectors"]
         return vectors
 
+    def rows(self, count: int) -> TalkerRows:
+        """Room for ``count`` utterances that take steps together."""
+        return TalkerRows(self._decoder, self.stage, self._longest_elapsed, count)
+
     def start(self) -> Step:
         """A new utterance."""
-        decoder, stage = self._decoder, self.stage
-        cache = decoder.start(1, LONG_FRAMES)
-        shapes = {"codes": (1, 1, stage.codebooks), "vectors": (1, 1, stage.width), "elapsed": (1, 1)}
+        rows = self.rows(1)
+        return lambda *query: rows.step([Query(*query)])[0]
 
-        def step(
-            codes: Frame | None, vector: NDArray[np.float32], elapsed: int
-        ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-            bound = decoder.step(cache, 1, shapes)
-            bound.inputs["codes"][0, 0] = stage.start_codes if codes is None else codes
-            bound.inputs["vectors"][0, 0] = vector
-            bound.inputs["elapsed"][0, 0] = min(elapsed, self._longest_elapsed)
-            bound.run()
-            result = bound.results
-            return result["base_logits"][0], result["residual_logits"][0], float(result["advance"][0])
 
-        return step
+class TalkerRows:
+    """Utterances in the rows of one cache."""
+
+    def __init__(self, decoder: Decoder, stage: TalkerStage, longest_elapsed: int, count: int) -> None:
+        self._decoder, self._stage, self._longest_elapsed = decoder, stage, longest_elapsed
+        self._cache = decoder.start(count, LONG_FRAMES)
+
+    def step(self, queries: Sequence[Query | None]) -> list[Answer]:
+        """A frame of every row that asks for one; the others stay as they are.
+
+        Where there are several rows, an even number of them is computed, as by
+        :meth:`muomni.models.thinker.Thinker.step`: so an utterance is the same whatever is said beside it.
+
+        Returns:
+            For each row base (K,) and residual (K,) logits, and advance; what rows have that did not ask is
+            undefined. The arrays are reused by the next step.
+
+        Raises:
+            ContextError: a row's position does not fit; nothing has changed.
+            ExecutionError: ONNX Runtime failed.
+        """
+        cache, stage, live = self._cache, self._stage, len(queries)
+        rows = min(live + live % 2, cache.rows)
+        for row, query in enumerate(queries):
+            if query is not None and query.codes is None:
+                cache.lengths[row] = 0
+        shapes = {
+            "codes": (rows, 1, stage.codebooks),
+            "vectors": (rows, 1, stage.width),
+            "elapsed": (rows, 1),
+        }
+        bound = self._decoder.step(cache, rows, shapes)
+        codes, vectors, elapsed = (bound.inputs[name] for name in shapes)
+        for row, query in enumerate(queries):
+            if query is not None:
+                codes[row, 0] = stage.start_codes if query.codes is None else query.codes
+                vectors[row, 0] = query.vector
+                elapsed[row, 0] = min(query.elapsed, self._longest_elapsed)
+        bound.run(1, live)
+        for row, query in enumerate(queries):
+            if query is None:
+                cache.lengths[row] -= 1
+        result = bound.results
+        base, residual, advance = (result[k] for k in ("base_logits", "residual_logits", "advance"))
+        return [(base[row], residual[row], float(advance[row])) for row in range(live)]
+
+    def copy(self, row: int, source: TalkerRows, source_row: int) -> None:
+        """Make a row what another one is."""
+        self._cache.copy_row(row, source._cache, source_row)
+
+    def clear(self, row: int) -> None:
+        """Nothing is said in this row any more; it may compute beside the others, to no effect."""
+        self._cache.lengths[row] = 0

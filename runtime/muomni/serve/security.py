@@ -77,7 +77,8 @@ class Guard:
             await refusal.response()(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
-        settings, path = self._settings, scope["path"]
+        settings = self._settings
+        path = scope["path"].removeprefix(scope.get("root_path", ""))  # a proxy may serve it below a prefix
         host = headers.get("host", "")
         if self._checks_host and not self._is_own(host):
             return ApiError(

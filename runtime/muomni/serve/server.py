@@ -151,6 +151,7 @@ class Server(uvicorn.Server):
                 http=protocol,
                 ws="websockets-sansio",
                 ws_max_size=limits.body_bytes,
+                ws_per_message_deflate=False,  # speech in base64 hardly shrinks, and takes longer than all else
                 log_level="warning",
                 access_log=False,
                 timeout_keep_alive=int(limits.idle_s),

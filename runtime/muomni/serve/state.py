@@ -17,7 +17,9 @@ from muomni.replies import Reply
 from muomni.requests import Request, SpeechOptions
 
 from .errors import ApiError
+from .mailbox import Mailbox
 from .metrics import AnswerMeter, Metrics
+from .realtime.judging import Judging
 from .settings import Settings
 
 REMEMBERED_REPLIES = 1024
@@ -41,8 +43,10 @@ class ServerState:
         self.omni = Omni.load(settings.model, settings.device, settings.threads)
         self.engine = EngineThread(_warm_engine(self.omni, settings.slots), settings.queue)
         self.metrics = Metrics(self.engine)
+        self.judging = Judging()
         self.created = int(time.time())
         self.stopping = False
+        self._mailbox: Mailbox | None = None
         self._said: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     @property
@@ -93,6 +97,12 @@ class ServerState:
             self.metrics.refused.inc()
             raise
 
+    def mailbox(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
+        """Of the loop in which the handlers run."""
+        if self._mailbox is None or self._mailbox.loop is not loop:
+            self._mailbox = Mailbox(loop)
+        return self._mailbox
+
     def remember_said(self, audio_id: str, text: str) -> int:
         """Keep a spoken reply's text; the time (Unix, s) at which it is forgotten."""
         expires = time.time() + REMEMBERED_S
@@ -116,7 +126,7 @@ class ServerState:
 def _warm_engine(omni: Omni, slots: int) -> Engine:
     """An engine that has answered once: its first client waits for no loading."""
     omni.warm_up()
-    engine = omni.engine(slots)
+    engine = omni.engine(slots, real_time=True)
     engine.add(Request("a", max_new_tokens=2))
     while not engine.idle:
         engine.step()
@@ -136,6 +146,7 @@ class Answer:
 
     def __init__(self, state: ServerState, turn: Turn) -> None:
         self._loop = asyncio.get_running_loop()
+        self._mailbox = state.mailbox(self._loop)
         self._limits = state.settings.limits
         self._events: deque[Event] = deque()
         self._reader: asyncio.Future[None] | None = None
@@ -199,7 +210,7 @@ class Answer:
 
     def _from_engine(self, event: Event) -> None:
         """Called in the engine's thread."""
-        self._loop.call_soon_threadsafe(self._arrived, event)
+        self._mailbox.post(self._arrived, event)
 
     def _arrived(self, event: Event) -> None:
         if self._over:

@@ -7,7 +7,7 @@ come as soon as the phonemes pushed so far decide them; how they are cut into pi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,24 @@ LONGEST_FRAMES = 1000
 """… and from here on any phoneme. So a text of any length is spoken, with a past of bounded size."""
 
 Frame = tuple[int, int]
+
+
+class Query(NamedTuple):
+    """What the Talker is given for the next frame.
+
+    Attributes:
+        codes: the frame before; None begins a new utterance, with no past.
+        vector: (d,) of the phoneme at the pointer; the same array as long as the pointer stays.
+        elapsed: frames that the phoneme has had.
+    """
+
+    codes: Frame | None
+    vector: NDArray[np.float32]
+    elapsed: int
+
+
+Answer = tuple[NDArray[np.float32], NDArray[np.float32], float]
+"""The Talker's: base (K,) and residual (K,) logits, advance."""
 Chooser = Callable[[NDArray[np.float32]], int]
 """Logits (K,) -> the code."""
 
@@ -30,9 +48,7 @@ Chooser = Callable[[NDArray[np.float32]], int]
 class Step(Protocol):
     """One utterance of the Talker, with its past inside."""
 
-    def __call__(
-        self, codes: Frame | None, vector: NDArray[np.float32], elapsed: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    def __call__(self, codes: Frame | None, vector: NDArray[np.float32], elapsed: int, /) -> Answer:
         """The frame before (None at the first), vector (d,) -> base (K,) and residual (K,) logits, advance."""
         ...
 
@@ -68,6 +84,9 @@ def best(logits: NDArray[np.float32]) -> int:
 class Pointer:
     """Phonemes in, frames out, as soon as they are decided.
 
+    Alone, it is asked for :meth:`next_frame`. Where somebody else runs the Talker, for several pointers at once,
+    :meth:`query` says what to run it with and :meth:`take` takes what came of it.
+
     Attributes:
         cut_phonemes: those that the model would have let last longer than :data:`LONGEST_PHONEME_FRAMES`.
         over: no frame comes any more.
@@ -85,7 +104,7 @@ class Pointer:
         """The probability that the phoneme lasts longer than the frames it has had."""
         self._before: Frame | None = None
         self._vector: NDArray[np.float32] | None = None
-        self._step: Step = graphs.start()
+        self._step: Step | None = None
         self._first = self._frames = 0
 
     def push(self, phonemes: Iterable[int]) -> None:
@@ -98,10 +117,24 @@ class Pointer:
 
     def next_frame(self) -> Frame | None:
         """The next frame (base code, residual code); None while more phonemes must come, and when it is over."""
+        query = self.query()
+        if query is None:
+            return None
+        if query.codes is None or self._step is None:
+            self._step = self._graphs.start()
+        return self.take(*self._step(*query))
+
+    def query(self) -> Query | None:
+        """What the next frame is computed from; None while more phonemes must come, and when it is over."""
         if self._vector is None and not self._look():
             return None
         assert self._vector is not None
-        base_logits, residual_logits, advance = self._step(self._before, self._vector, self._elapsed)
+        return Query(self._before, self._vector, self._elapsed)
+
+    def take(
+        self, base_logits: NDArray[np.float32], residual_logits: NDArray[np.float32], advance: float
+    ) -> Frame:
+        """The frame that the Talker's answer to :meth:`query` makes."""
         base = self._choose_base(base_logits)
         frame = base, self._choose_residual(residual_logits + self._graphs.residual_by_base[base])
         self._before = frame
@@ -139,7 +172,6 @@ class Pointer:
         long_pause = said == COMMA and self._frames >= LONG_FRAMES
         if said in SENTENCE_MARKS or long_pause or self._frames >= LONGEST_FRAMES:
             self._first, self._frames, self._before = self._at, 0, None
-            self._step = self._graphs.start()
 
     def _sentence_end(self) -> int | None:
         """One past the first ``.``, ``?`` or ``!`` from the pointer on that can matter; None if there is none yet."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from .phonemes import Phonemes
 from .phonemizer import Phonemizer
-from .pointer import Chooser, Frame, Graphs, Pointer, best
+from .pointer import Answer, Chooser, Frame, Graphs, Pointer, Query, best
 
 
 class TextPointer:
@@ -52,10 +52,18 @@ class TextPointer:
 
     def next_frame(self) -> Frame | None:
         """The next frame; None while more text must come, and when it is over."""
-        while (frame := self._pointer.next_frame()) is None and not self.over:
+        return None if self.query() is None else self._pointer.next_frame()
+
+    def query(self) -> Query | None:
+        """What the next frame is computed from, see :class:`muomni.speech.pointer.Pointer`; None as there."""
+        while (query := self._pointer.query()) is None and not self.over:
             if not self._read_on():
                 return None
-        return frame
+        return query
+
+    def take(self, *answer: *Answer) -> Frame:
+        """The frame that the Talker's answer to :meth:`query` makes."""
+        return self._pointer.take(*answer)
 
     def frames(self, pieces: Iterable[str]) -> Iterator[Frame]:
         """All frames of a whole text in pieces; a piece is taken when the ones before it are spoken."""

@@ -65,7 +65,7 @@ class FakeOmni:
         self.spoken: list[dict[str, Any]] = []
         self.asked: list[Request] = []
         self.slots = 0
-        self.manifest = SimpleNamespace(files={"thinker.onnx": SimpleNamespace(sha256="ab" * 32)})
+        self.manifest = SimpleNamespace(identity="ab" * 32)
         self.before: Callable[[int], object] = lambda index: None
         """Called before a request of a batch is answered."""
 

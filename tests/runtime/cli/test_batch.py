@@ -17,8 +17,8 @@ from tests.runtime.cli.conftest import Run
 from tests.runtime.cli.fake import FakeOmni
 
 from muomni.cli.replies_file import RepliesFile
-from muomni.cli.requests_file import read_requests
 from muomni.errors import OutputError
+from muomni.jsonl.requests import read_requests
 
 QUESTIONS = [
     {"id": "a", "text": "one \u2028 é"},
@@ -213,7 +213,7 @@ def test_nor_is_one_with_other_options_or_by_another_model(
     write(tmp_path / "q.jsonl", QUESTIONS[:2])
     batch()
     if change == "model":
-        omni.manifest.files["thinker.onnx"].sha256 = "cd" * 32
+        omni.manifest.identity = "cd" * 32
     code, err = batch(*(["--max-new-tokens", "3"] if change == "option" else []))
     assert code == 1 and "another model" in err
 

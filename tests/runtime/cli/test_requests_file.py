@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from muomni.cli.console import json_line
-from muomni.cli.requests_file import Line, read_requests
 from muomni.errors import InputError
+from muomni.jsonl.replies import json_line
+from muomni.jsonl.requests import Line, read_requests
 from muomni.requests import Request, as_request
 
 ANY_TEXT = st.text()  # without halves of surrogate pairs

@@ -48,15 +48,19 @@ class AudioFormat:
         """So many bytes of it."""
         return {"audio/pcm": b"\x00", "audio/pcmu": b"\xff", "audio/pcma": b"\xd5"}[self.name] * size
 
+    def check(self, data: bytes) -> None:
+        """Raises InputError for half a sample."""
+        if len(data) % self.bytes_per_sample:
+            raise InputError(f"audio: expected 16-bit samples, got an odd number of bytes ({len(data)})")
+
     def decode(self, data: bytes) -> Samples:
         """Bytes to samples (n,) in -1…1.
 
         Raises:
             InputError: half a sample.
         """
+        self.check(data)
         if self.name == "audio/pcm":
-            if len(data) % 2:
-                raise InputError(f"audio: expected 16-bit samples, got an odd number of bytes ({len(data)})")
             return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
         return _expanded(self.name)[np.frombuffer(data, np.uint8)]
 

@@ -1,4 +1,4 @@
-"""Turns that an engine answers for a session: replies, and recordings that are written down."""
+"""A response of a session and the turn that makes it, in the engine."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 from muomni.errors import ExecutionError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
 
-from .items import Item
 from .protocol import Running
 from .response import Response
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .replies import Replies
 
 
 class Exchange:
-    """A response and the turn that makes it.
+    """A response and its turn.
 
     Attributes:
+        main: it is the conversation's next turn, and not one beside it.
         waited_for: nothing of it has been heard, or read, yet.
     """
 
     running: Running
 
-    def __init__(self, session: Session, response: Response, main: bool) -> None:
+    def __init__(self, replies: Replies, response: Response, main: bool) -> None:
         self.response, self.main, self.waited_for = response, main, True
-        self._session = session
+        self._replies = replies
 
     def event(self, event: Event) -> None:
         """What the engine says; a response that was cancelled tells no more of it."""
@@ -41,7 +41,7 @@ class Exchange:
             case Finished(reply):
                 response.finish(reply)
                 if self.main:
-                    self._session.remembered(self, reply)
+                    self._replies.remembered(self, reply)
             case Failed(error):
                 response.fail(error)
 
@@ -49,26 +49,9 @@ class Exchange:
         """The engine has let go of the turn."""
         self.response.fail(ExecutionError("the reply was given up: the client took too little of it"))
         self.waited_for = False
-        self._session.over(self)
+        self._replies.over(self)
 
     def _arrived(self, more_is_waited_for: bool) -> None:
         if self.waited_for and not more_is_waited_for:
             self.waited_for = False
-            self._session.write_down()
-
-
-class Transcript:
-    """A recording that is written down."""
-
-    def __init__(self, session: Session, item: Item, index: int) -> None:
-        self._session, self._item, self._index = session, item, index
-
-    def event(self, event: Event) -> None:
-        """What the engine says."""
-        if isinstance(event, Finished):
-            self._session.transcribed(self._item, self._index, event.reply)
-        elif isinstance(event, Failed):
-            self._session.transcribed(self._item, self._index, event.error)
-
-    def over(self) -> None:
-        """Nothing waits for it."""
+            self._replies.arrived()

@@ -16,7 +16,7 @@ from muomni.replies import Reply
 from muomni.requests import Request
 from muomni.serve.state import Answer, ServerState
 
-from .protocol import Listener
+from .protocol import Host, Listener
 
 AHEAD_SECONDS = 8.0
 """Speech is sent so far ahead of the time at which it is played, and no further: most of what comes later is for
@@ -101,7 +101,7 @@ class ServedTurn:
             self._answer.cancel()
 
 
-class ServedHost:
+class ServedHost(Host):
     """What sessions need of the server; see :class:`muomni.serve.realtime.protocol.Host`."""
 
     def __init__(self, state: ServerState, ahead_s: float = AHEAD_SECONDS) -> None:

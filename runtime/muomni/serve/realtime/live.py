@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from muomni.errors import InputError, MuomniError
+from muomni.errors import MuomniError
+from muomni.live.silero import WINDOW, Samples
 from muomni.live.turns import Judge
 
 from .audio import AudioFormat, from_base64, to_base64
 from .items import MOST_AUDIO_BYTES
+from .outgoing import Send, error_fields
 from .protocol import ClientError, Host, handler_of, new_id, parsed_event, validation_error
 from .session import Session
 
@@ -84,7 +87,7 @@ class LiveSession:
     def __init__(
         self,
         host: Host,
-        send: Callable[[dict[str, Any]], None],
+        send: Send,
         judge: Judge,
         check_model: Callable[[str], None],
         ended: Callable[[], None],
@@ -119,6 +122,17 @@ class LiveSession:
     def work(self) -> bool:
         """See :meth:`Session.work`."""
         return self._inner is not None and self._inner.work()
+
+    @property
+    def waiting_s(self) -> float:
+        return 0.0 if self._inner is None else self._inner.waiting_s
+
+    def cut(self) -> Samples:
+        return np.zeros((0, WINDOW), np.float32) if self._inner is None else self._inner.cut()
+
+    def settle(self, likely: Iterable[float]) -> None:
+        if self._inner is not None:
+            self._inner.settle(likely)
 
     def close(self) -> None:
         """The client is gone."""
@@ -228,14 +242,7 @@ class LiveSession:
         self._send("session.usage.updated", usage=usage, context_window={"usage_ratio": ratio})
 
     def _error(self, error: MuomniError) -> None:
-        details = {
-            "type": "invalid_request_error" if isinstance(error, InputError) else "server_error",
-            "code": error.code if isinstance(error, ClientError) else type(error).__name__,
-            "message": str(error),
-            "param": error.param if isinstance(error, ClientError) else None,
-            "client_event_id": self._client_event,
-        }
-        self._send("error", error=details)
+        self._send("error", error=error_fields(error) | {"client_event_id": self._client_event})
 
     def _send(self, name: str, **fields: Any) -> None:
         answers = {} if self._client_event is None else {"client_event_id": self._client_event}

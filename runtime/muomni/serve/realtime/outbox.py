@@ -60,7 +60,8 @@ class Outbox:
                 text = self._waiting.popleft()
                 self._bytes -= len(text)
                 try:
-                    await asyncio.wait_for(self._write(text), self._patience_s)
+                    async with asyncio.timeout(self._patience_s):
+                        await self._write(text)
                 except TimeoutError:
                     raise SlowClientError from None
             if self._ended:

@@ -56,6 +56,11 @@ class Host(Protocol):
     context_length: int
     tokenizer: Decodes
 
+    @property
+    def voice(self) -> str | None:
+        """The name of the one voice, where there is one."""
+        return "default" if self.can_speak else None
+
     def new_chat(self) -> Conversation: ...
 
     def lone_turn(self, request: Request) -> Turn: ...

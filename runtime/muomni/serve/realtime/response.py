@@ -16,8 +16,8 @@ from muomni.replies import Reply, Usage
 
 from .audio import AudioFormat, to_base64, to_int16
 from .items import Item, Part
+from .outgoing import Send
 
-Send = Callable[[dict[str, Any]], None]
 Reason = Literal["turn_detected", "client_cancelled"]
 
 

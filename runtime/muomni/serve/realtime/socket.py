@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any
 
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -17,6 +16,7 @@ from muomni.serve.state import ServerState
 
 from . import live as live_api
 from .host import ServedHost
+from .judging import Judging, Stream
 from .live import LiveSession
 from .outbox import Outbox, SlowClientError
 from .protocol import new_id
@@ -43,10 +43,10 @@ async def realtime(socket: WebSocket, model: str | None = None) -> None:
     except ApiError as error:
         await _refuse(socket, str(error), "model_not_found")
         return
-    outbox = Outbox(socket.send_text, state.settings.limits.slow_reader_s)
-    session = Session(ServedHost(state), outbox.put, Silero())
+    outbox, judge = Outbox(socket.send_text, state.settings.limits.slow_reader_s), Silero()
+    session = Session(ServedHost(state), outbox.put, judge)
     session.open()
-    await serve(socket, session, outbox)
+    await serve(socket, session, outbox, judge)
 
 
 @router.websocket("/v1/live/sessions")
@@ -57,19 +57,23 @@ async def live(socket: WebSocket) -> None:
     await socket.accept(
         subprotocol=offered[0] if offered and not offered[0].startswith(WEBSOCKET_KEY) else None
     )
-    outbox = Outbox(socket.send_text, state.settings.limits.slow_reader_s)
+    outbox, judge = Outbox(socket.send_text, state.settings.limits.slow_reader_s), Silero()
     host = ServedHost(state, live_api.AHEAD_SECONDS)
-    session = LiveSession(host, outbox.put, Silero(), state.check_model, outbox.end)
-    await serve(socket, session, outbox)
+    session = LiveSession(host, outbox.put, judge, state.check_model, outbox.end)
+    await serve(socket, session, outbox, judge)
 
 
-async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
-    """Run a session until its client leaves, or is left.
-
-    Args:
-        session: has ``receive(text)``, ``work() -> bool`` (more is to be done) and ``close()``.
-    """
-    tasks = {asyncio.create_task(outbox.run()), asyncio.create_task(_read(socket, session))}
+async def serve(socket: WebSocket, session: Session | LiveSession, outbox: Outbox, judge: Silero) -> None:
+    """Run a session until its client leaves, or is left."""
+    state: ServerState = socket.app.state.server
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    stream = Stream(session, judge, lambda error: None if failed.done() else failed.set_exception(error))
+    state.judging.join(stream)
+    tasks: set[asyncio.Future[None]] = {
+        failed,
+        asyncio.create_task(outbox.run()),
+        asyncio.create_task(_read(socket, session, stream, state.judging)),
+    }
     code = GONE
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +91,7 @@ async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
         log.exception("a realtime session failed")
         code = INTERNAL
     finally:
+        state.judging.leave(stream)
         session.close()
         for task in tasks:
             task.cancel()
@@ -95,15 +100,22 @@ async def serve(socket: WebSocket, session: Any, outbox: Outbox) -> None:
             await asyncio.wait_for(socket.close(code), 1)
 
 
-async def _read(socket: WebSocket, session: Any) -> None:
-    while True:
-        message = await asyncio.wait_for(socket.receive(), IDLE_SECONDS)
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", GONE))
-        text = message.get("text")
-        session.receive(message.get("bytes", b"") if text is None else text)
-        while session.work():
-            await asyncio.sleep(0)  # others are served between the pieces of a long recording
+async def _read(socket: WebSocket, session: Session | LiveSession, stream: Stream, judging: Judging) -> None:
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(IDLE_SECONDS) as idle:
+        put_off_at = loop.time()
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", GONE))
+            text = message.get("text")
+            session.receive(message.get("bytes", b"") if text is None else text)
+            if session.waiting_s > 0:
+                judging.look(stream)
+                await stream.caught_up()
+            if loop.time() - put_off_at > 1:  # a timer for each frame would cost more than some frames do
+                put_off_at = loop.time()
+                idle.reschedule(put_off_at + IDLE_SECONDS)
 
 
 async def _refuse(socket: WebSocket, message: str, code: str) -> None:
