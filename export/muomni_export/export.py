@@ -180,7 +180,7 @@ def _write_graph(folder: Path, build: GraphBuild, manifest: Manifest, plan: Prec
     model = trace(build.module, build.arguments, build.dynamic_shapes, inputs, outputs)
     if manifest.drafts(build.graph) and manifest.thinker is not None:
         add_draft_head(model, manifest.thinker.draft_candidates)
-    apply(model, plan.of(build.graph), plan.computes_in(build.graph), contract)
+    apply(model, build.graph, plan, contract)
     save(model, folder / manifest.graphs[build.graph].file)
 
 

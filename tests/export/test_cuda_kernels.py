@@ -147,6 +147,11 @@ def test_every_node_of_quantised_graphs_has_a_kernel(tmp_path: Path) -> None:
     precision = "int8,talker=int4,ocr=int4,vision=int8,audio=int4"
     bundle = export_bundle(omni, tmp_path / "bundle", precision=precision, device="cuda").folder
     assert without_kernel(bundle) == []
+    for file in bundle.glob("*.onnx"):
+        nodes = onnx.load(file, load_external_data=False).graph.node
+        # What CUDA's kernel takes and computes otherwise than the CPU's: rows that do not end with a block.
+        assert not any(node.op_type == "GatherBlockQuantized" for node in nodes), file.name
+        assert all(len(node.input) == 3 for node in nodes if node.op_type == "MatMulNBits"), file.name
 
 
 def test_every_node_that_reads_a_text_aloud_has_a_kernel(tmp_path: Path) -> None:

@@ -104,24 +104,28 @@ class PrecisionPlan:
     def of(self, graph: str) -> Precision:
         """What the graph is stored in."""
         precision = self.graphs.get(graph, self.default)
-        if self.half_graphs and graph not in (*self.half_graphs, *self.graphs):
+        if self.is_for_cuda and graph not in (*self.half_graphs, *self.graphs):
             return "fp32"
         return "fp32" if graph in self.float_graphs and precision.startswith("int") else precision
+
+    @property
+    def is_for_cuda(self) -> bool:
+        return bool(self.half_graphs)
 
     def computes_in(self, graph: str) -> FloatDtype:
         """The type of the numbers inside the graph."""
         return "float16" if graph in self.half_graphs else "float32"
 
 
-def apply(model: ir.Model, precision: Precision, compute_dtype: FloatDtype, contract: GraphContract) -> None:
-    """Put a float32 graph in another precision, and its inputs and outputs in the types of its contract.
+def apply(model: ir.Model, graph: str, plan: PrecisionPlan, contract: GraphContract) -> None:
+    """Put a float32 graph in the precision of the plan, and its inputs and outputs in the types of its contract.
 
     Raises:
         CheckpointError: a weight that float16 cannot hold.
     """
-    half = compute_dtype == "float16"
+    precision, half = plan.of(graph), plan.computes_in(graph) == "float16"
     if precision.startswith("int"):
-        quantise_weights(model, 8 if precision == "int8" else 4)
+        quantise_weights(model, 8 if precision == "int8" else 4, plan.is_for_cuda)
     elif precision == "fp16" and not half:
         halve(model)
     if half:

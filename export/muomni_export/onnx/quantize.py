@@ -96,10 +96,12 @@ def pack(blocks: Blocks) -> NDArray[np.uint8]:
     return packed
 
 
-def quantise_weights(model: ir.Model, bits: int) -> None:
+def quantise_weights(model: ir.Model, bits: int, for_cuda: bool = False) -> None:
     """Put a graph's products in ``bits`` (8 or 4), and its embedding tables in 8.
 
-    Convolutions, norms and small weights stay float32.
+    Convolutions, norms and small weights stay float32. For CUDA, tables do too: its ``GatherBlockQuantized`` counts
+    blocks through the whole table, which is another scale than the CPU's where rows do not end with a block (its
+    ``gather_block_quantized.cu``). And biases are added by a node of their own, for versions whose product takes none.
     """
     graph = model.graph
     model.opset_imports.setdefault(CONTRIB_DOMAIN, 1)
@@ -109,13 +111,17 @@ def quantise_weights(model: ir.Model, bits: int) -> None:
             rows = matrix if node.attributes.get_int("transB", 0) else matrix.T  # (N, K)
             if len(rows) < FEWEST_OUTPUTS:
                 continue
-            rounded = product(graph, _name(weight), x, rows, bits, bias)
-        elif node.op_type == "Gather" and (matrix := _matrix(node.inputs[0])) is not None:
-            rounded = _lookup(graph, _name(node.inputs[0]), node.inputs[1], matrix)
+            rounded = product(graph, _name(weight), x, rows, bits, () if for_cuda else bias)
+        elif not for_cuda and node.op_type == "Gather" and (matrix := _matrix(node.inputs[0])) is not None:
+            rounded, bias = _lookup(graph, _name(node.inputs[0]), node.inputs[1], matrix), []
         else:
             continue
         rounded.name = node.name
-        ir.convenience.replace_nodes_and_values(graph, node, [node], [rounded], node.outputs, rounded.outputs)
+        made = [rounded]
+        if for_cuda and bias:
+            rounded.outputs[0].dtype = ir.DataType.FLOAT
+            made.append(ir.node("Add", [rounded.outputs[0], *bias]))
+        ir.convenience.replace_nodes_and_values(graph, node, [node], made, node.outputs, made[-1].outputs)
     for name, weight in list(graph.initializers.items()):
         if not weight.uses():
             del graph.initializers[name]
