@@ -88,9 +88,11 @@ def answer_lines(
     with DataContext.current(context):
         # Reading and writing must find room beside actors that fill the nodes. Without a bound Ray would start a
         # process for each block at once, and two processes that start take longer than many blocks.
-        light, at_once = {"num_cpus": 0}, pool.bounds[1]
-        source = Lines(todo, model, _rows_of_block(len(todo), pool))
-        dataset = ray.data.read_datasource(source, concurrency=at_once, **light)
+        rows = _rows_of_block(len(todo), pool)
+        blocks = -(-len(todo) // rows)
+        light, at_once = {"num_cpus": 0}, min(pool.bounds[1], blocks)
+        source = Lines(todo, model, rows)
+        dataset = ray.data.read_datasource(source, concurrency=at_once, override_num_blocks=blocks, **light)
         sink = Replies(str(out), kind)
         pool.map(dataset, LineAnswers, arguments).write_datasink(
             sink, ray_remote_args=light, concurrency=at_once
