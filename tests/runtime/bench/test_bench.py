@@ -16,6 +16,7 @@ from muomni.bench.against import compare, load_opponent
 from muomni.bench.decoding import ThinkerRun, fixed_prompt, steps_by_context
 from muomni.bench.processes import run_child, start_seconds
 from muomni.bench.report import table
+from muomni.bundle.manifest import GraphEntry
 from muomni.bench.statistics import interleave, summarise
 from muomni.errors import InputError, MuomniError
 
@@ -110,17 +111,21 @@ def test_an_unknown_opponent_is_named_with_what_there_is() -> None:
         load_opponent("tensorflow", Path("x"), 1)
 
 
+def graph_entry(parameters: int, precision: Any) -> GraphEntry:
+    return GraphEntry("thinker.onnx", parameters, precision, max_error=0.0, tolerance=0.0)
+
+
 @pytest.mark.parametrize(("precision", "expected"), [("fp32", 4000), ("int8", 1031), ("int4", 531)])
 def test_the_limit_leaves_the_embedding_table_out(precision: str, expected: int) -> None:
     stage = SimpleNamespace(graph="thinker", vocabulary=100, width=10)
-    entry = SimpleNamespace(parameters=2000, precision=precision)
+    entry = graph_entry(2000, precision)
     bundle: Any = SimpleNamespace(manifest=SimpleNamespace(thinker=stage, graphs={"thinker": entry}))
     assert limit.weight_bytes_per_token(bundle) == expected
 
 
 def test_limit_shares_belong_to_their_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = SimpleNamespace(graph="thinker", vocabulary=0, width=10)
-    entry = SimpleNamespace(parameters=250, precision="fp32")
+    entry = graph_entry(250, "fp32")
     bundle: Any = SimpleNamespace(manifest=SimpleNamespace(thinker=stage, graphs={"thinker": entry}))
     monkeypatch.setattr(limit, "read_bandwidth", lambda size: 1e6 if size > 1e6 else 4e6)
     result = limit.measure_limit(bundle, 500.0)
