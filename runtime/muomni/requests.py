@@ -216,7 +216,13 @@ def as_request(request: Request | str | None = None, **options: Unpack[RequestOp
         )
     sampling = SamplingOptions(**{key: given.pop(key) for key in SAMPLING_KEYS if key in given})
     spoken = {name: given.pop(key) for key, name in SPEECH_KEYS.items() if key in given}
-    speech = SpeechOptions(**spoken, seed=sampling.seed) if given.pop("speech", False) else None
+    speaks = given.pop("speech", False)
+    if not isinstance(speaks, bool):
+        raise InputError(
+            "speech: expected True or False, with its options beside it (speech_frames=8); got "
+            f"{type(speaks).__name__}. A Request takes SpeechOptions"
+        )
+    speech = SpeechOptions(**spoken, seed=sampling.seed) if speaks else None
     return Request(request, sampling=sampling, speech=speech, **given)
 
 

@@ -17,7 +17,6 @@ import muomni
 from muomni.bundle.folder import open_bundle
 from muomni.errors import CheckpointError, InputError, ParityError
 from muomni.ort.session import device_for
-from muomni.requests import SpeechOptions
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import load_modules
 from muomni_export.export import export_bundle
@@ -125,7 +124,7 @@ def test_the_cpu_runs_it_whole(cuda_bundle: Path) -> None:
         several = omni.generate_batch(["hello", "a longer one", "three"], slots=3)
         assert all(isinstance(each, muomni.Reply) and each.token_ids for each in several)
         assert isinstance(omni.ocr.read(IMAGE), str)
-        assert len(omni.generate("hello", max_new_tokens=2, speech=SpeechOptions(frames=8)).speech.codes) == 8
+        assert len(omni.generate("hello", max_new_tokens=2, speech=True, speech_frames=8).speech.codes) == 8
 
 
 def test_a_bundle_for_cuda_may_run_on_cuda(cuda_bundle: Path) -> None:

@@ -16,8 +16,8 @@ from muomni.bench.against import compare, load_opponent
 from muomni.bench.decoding import ThinkerRun, fixed_prompt, steps_by_context
 from muomni.bench.processes import run_child, start_seconds
 from muomni.bench.report import table
-from muomni.bundle.manifest import GraphEntry
 from muomni.bench.statistics import interleave, summarise
+from muomni.bundle.manifest import GraphEntry
 from muomni.errors import InputError, MuomniError
 
 
