@@ -478,3 +478,16 @@ def test_a_full_conversation_says_so_and_goes_on(omni: muomni.Omni, monkeypatch:
     client.send("response.create")
     client.host.finish()
     assert client.last("response.done")["response"]["status"] == "completed"
+
+
+def test_texts_and_pictures_of_a_conversation_are_bounded(
+    omni: muomni.Omni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muomni.serve.realtime.item_list.MOST_GIVEN_BYTES", 20)
+    client = Client(omni)
+    client.write("a" * 15)
+    client.write("b" * 6)
+    assert client.last("error")["error"]["code"] == "conversation_too_large"
+    client.send("conversation.item.delete", item_id=next(iter(client.session.items)).id)
+    client.write("b" * 6)
+    assert len(client.session.items) == 1

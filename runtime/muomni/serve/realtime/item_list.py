@@ -13,6 +13,8 @@ from .protocol import ClientError, new_id
 MOST_ITEMS = 1000
 MOST_KEPT_BYTES = 16 * 1024 * 1024
 """Sound of earlier items; beyond it the oldest is let go of."""
+MOST_GIVEN_BYTES = 64 * 1024 * 1024
+"""Texts and pictures of all items."""
 
 
 class ItemList:
@@ -91,6 +93,11 @@ class ItemList:
         if any(item.id == wanted for item in self._items):
             raise ClientError(f"item.id: there is an item {wanted!r} already", "item_exists", "item.id")
         item = item_from(given, wanted or new_id("item"), heard)
+        if sum(other.given_bytes for other in self._items) + item.given_bytes > MOST_GIVEN_BYTES:
+            raise ClientError(
+                f"a conversation holds {MOST_GIVEN_BYTES >> 20} MiB of text and pictures; delete some items",
+                "conversation_too_large",
+            )
         if after is None:
             self.add(item)
         else:

@@ -103,6 +103,14 @@ class Item:
         self.parts = [replace(part, audio=None) for part in self.parts]
 
     @property
+    def given_bytes(self) -> int:
+        """Of its texts and pictures."""
+        pictures = sum(len(part.picture[1]) for part in self.parts if part.picture is not None)
+        return pictures + sum(
+            len(part.text.encode("utf-8", "surrogatepass")) for part in self.parts if part.text
+        )
+
+    @property
     def audio_bytes(self) -> int:
         return sum(part.audio.nbytes for part in self.parts if part.audio is not None)
 
