@@ -57,12 +57,12 @@ def convert(
         ),
     ] = "cpu",
     precision: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="fp32, fp16, int8, int4; or a default with exceptions: int8,thinker=int4. Without it fp32; for cuda "
             "fp16, and a default is the decoders' alone."
         ),
-    ] = "",
+    ] = None,
     draft_head: Annotated[
         bool,
         typer.Option(

@@ -80,7 +80,7 @@ def export_bundle(
     checkpoint: Path,
     out: Path,
     config: Path | None = None,
-    precision: str = "",
+    precision: str | None = None,
     force: bool = False,
     progress: Progress = lambda line: None,
     draft_head: bool = False,
@@ -94,7 +94,7 @@ def export_bundle(
         out: the bundle's folder; it must not exist, or be empty, unless ``force`` replaces a bundle.
         config: the config to read instead of the one found from the checkpoint.
         precision: ``fp32``, ``fp16``, ``int8``, ``int4``, or a default with exceptions by graph, such as
-            ``int8,thinker=int4``. Empty takes ``fp32``, for CUDA ``fp16``.
+            ``int8,thinker=int4``. None takes ``fp32``, for CUDA ``fp16``.
         progress: called with a line per step.
         draft_head: the Thinker's head drafts in 4 bits and computes the likeliest logits exactly, see
             :mod:`muomni_export.onnx.draft_head`.

@@ -24,6 +24,7 @@ from muomni_export import export
 from muomni_export.export import ExportReport, export_bundle
 from muomni_export.modules.vocoder import VocoderSizes
 from muomni_export.onnx import trace as to_onnx
+from muomni_export.onnx.precision import TOLERANCES
 from muomni_export.output_folder import put_in_place
 from muomni_export.parity.compare import GraphCheck
 from muomni_export.synthetic.checkpoint_set import set_sizes, write_random_set
@@ -264,7 +265,7 @@ def test_a_known_difference_is_written_into_the_manifest(
     vision_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doubled(monkeypatch)
-    monkeypatch.setitem(export.TOLERANCES, "fp32", 1.0)
+    monkeypatch.setitem(TOLERANCES, "fp32", 1.0)
     export_bundle(vision_folder, tmp_path / "bundle")
     entry = manifest_of(tmp_path / "bundle").graphs["vision"]
     assert entry.max_error == pytest.approx(0.5, abs=1e-5)

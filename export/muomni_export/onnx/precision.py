@@ -54,12 +54,12 @@ class PrecisionPlan:
 
     @classmethod
     def parse(
-        cls, text: str, float_graphs: Collection[str] = (), half_graphs: Collection[str] = ()
+        cls, text: str | None, float_graphs: Collection[str] = (), half_graphs: Collection[str] = ()
     ) -> PrecisionPlan:
         """Without a default it is ``fp32``, for graphs that compute in float16 ``fp16``.
 
         Args:
-            text: as above; empty takes the defaults.
+            text: as above; None takes the defaults.
             float_graphs, half_graphs: see the attributes.
 
         Raises:
@@ -67,7 +67,7 @@ class PrecisionPlan:
         """
         default: Precision | None = None
         graphs: dict[str, Precision] = {}
-        for part in text.split(",") if text else ():
+        for part in () if text is None else text.split(","):
             graph, equals, name = part.strip().rpartition("=")
             if name in BFLOAT16:
                 raise InputError(
