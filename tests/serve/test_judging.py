@@ -12,7 +12,7 @@ import soundfile
 
 from muomni.events import TextDelta
 from muomni.live.silero import WINDOW, Samples, Silero, judge_together
-from muomni.live.turns import is_silent
+from muomni.live.turns import likelihood
 from muomni.serve.mailbox import Mailbox
 from muomni.serve.realtime.judging import MOST_WAITING_S, Judging, Stream
 
@@ -72,7 +72,7 @@ def test_sessions_get_what_is_theirs_and_one_that_breaks_disturbs_no_other() -> 
 
     (speech, quiet, broken), errors = asyncio.run(run())
     alone = Silero()
-    wanted = [0.0 if is_silent(window) else alone(window) for window in windows("days.wav", 50)]
+    wanted = [likelihood(alone, window) for window in windows("days.wav", 50)]
     np.testing.assert_allclose(speech.likely, wanted, atol=1e-4)
     assert max(wanted) > 0.9
     assert quiet.likely == [0.0] * 9 and broken.likely == []

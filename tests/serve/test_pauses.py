@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muomni.live.silero import Silero
+from muomni.live.silero import WINDOW, Silero
+from muomni.live.turns import RATE_HZ
 from muomni.media.audio import load_audio
-from muomni.serve.openai.pauses import AFTER_S, BEFORE_S, RATE_HZ, WINDOW, PauseCutter, Piece
+from muomni.serve.openai.pauses import AFTER_S, BEFORE_S, PauseCutter, Piece
 
 from .conftest import SAMPLES
 

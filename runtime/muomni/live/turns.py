@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .silero import WINDOW, Samples
 
@@ -30,9 +31,15 @@ Judge = Callable[[Samples], float]
 """A window (512,) at 16 kHz -> probability of speech; it remembers the windows before."""
 
 
-def is_silent(window: Samples) -> bool:
-    """Nobody need be asked about it."""
-    return float(np.abs(window).max()) <= SILENT_PEAK
+def are_silent(windows: Samples) -> NDArray[np.bool_]:
+    """Of windows (k, 512) those (k,) about which nobody need be asked."""
+    silent: NDArray[np.bool_] = np.abs(windows).max(axis=1, initial=0.0) <= SILENT_PEAK
+    return silent
+
+
+def likelihood(judge: Judge, window: Samples) -> float:
+    """How likely a window (512,) is speech; silence is not, and is not asked about."""
+    return 0.0 if are_silent(window[None])[0] else judge(window)
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,7 @@ class TurnDetector:
         """What has been settled by the next samples (m,)."""
         events = []
         for window in self.cut(samples):
-            likely = 0.0 if is_silent(window) else self._judge(window)
-            events += self.settle([likely])
+            events += self.settle([likelihood(self._judge, window)])
         return events
 
     def cut(self, samples: Samples) -> Samples:

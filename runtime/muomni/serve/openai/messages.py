@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request as HttpRequest
 
+from muomni.live.turns import RATE_HZ
 from muomni.media.audio import AudioSource
 from muomni.requests import Request
 from muomni.serve.errors import ApiError
@@ -14,7 +15,6 @@ from muomni.serve.state import ServerState
 from muomni.serve.waiting import unless_gone
 
 from .media import MediaReader
-from .pauses import RATE_HZ
 from .recording import is_for_ffmpeg, load_recording
 from .types import ImageUrlPart, InputVideoPart, Message, RefusalPart, TextPart, VideoUrlPart
 

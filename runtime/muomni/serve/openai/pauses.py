@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-RATE_HZ = 16_000
-WINDOW = 512
-"""Samples that are judged together: 32 ms."""
+from muomni.live.silero import WINDOW, Samples
+from muomni.live.turns import RATE_HZ, Judge, likelihood
+
 STARTS, ENDS = 0.5, 0.35
 """Speech is at least as likely as this where it begins, and less likely than that where it ends: Silero's own."""
 PAUSE_S = 0.5
@@ -18,12 +16,6 @@ PAUSE_S = 0.5
 SHORTEST_S = 0.1
 BEFORE_S, AFTER_S = 0.2, 0.15
 """What is kept around speech: soft consonants are not judged to be speech."""
-SILENT_PEAK = 16 / 32768
-"""A window no louder than this is silence, and is not judged."""
-
-Samples = NDArray[np.float32]
-Judge = Callable[[Samples], float]
-"""A window (512,) at 16 kHz -> probability of speech; it remembers the windows before."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ class PauseCutter:
         return [*made, *self._close(self._judged)]
 
     def _take(self, window: Samples) -> list[Piece]:
-        likely = 0.0 if float(np.abs(window).max()) <= SILENT_PEAK else self._judge(window)
+        likely = likelihood(self._judge, window)
         self._judged += 1
         if self._open_at is None:
             if likely < STARTS:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from muomni.engine.thread import QueueFullError
 from muomni.events import Failed, Finished, TextDelta
 from muomni.live.silero import Silero
+from muomni.live.turns import RATE_HZ
 from muomni.models.sampling import SamplingOptions
 from muomni.replies import Reply
 from muomni.requests import Request
 from muomni.serve.state import Answer, ServerState
 
-from .pauses import RATE_HZ, PauseCutter, Piece
+from .pauses import PauseCutter, Piece
 
 BLOCK_S = 10
 AHEAD = 4

@@ -12,13 +12,13 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from numpy.typing import NDArray
 
+from muomni.live.turns import RATE_HZ
 from muomni.models.sampling import SamplingOptions
 from muomni.serve.errors import ApiError
 from muomni.serve.health import state_of
 from muomni.serve.waiting import unless_gone
 
 from . import sse
-from .pauses import RATE_HZ
 from .recording import load_recording
 from .transcribing import Segment, transcribe
 

@@ -10,7 +10,7 @@ import numpy as np
 from muomni.errors import InputError
 from muomni.live.rate import RateStream
 from muomni.live.silero import WINDOW, Samples
-from muomni.live.turns import RATE_HZ, STARTING_WINDOWS, Judge, Spoken, TurnDetector, is_silent
+from muomni.live.turns import RATE_HZ, STARTING_WINDOWS, Judge, Spoken, TurnDetector, likelihood
 
 from .audio import AudioFormat
 from .config import TurnDetection
@@ -103,7 +103,7 @@ class IncomingAudio:
     def work(self) -> list[Spoken]:
         """Look through the next quarter of a second at most."""
         windows = self.cut()
-        return self.settle([0.0 if is_silent(w) or self._judge is None else self._judge(w) for w in windows])
+        return self.settle([likelihood(self._judge, w) for w in windows] if self._judge is not None else [])
 
     def cut(self) -> Samples:
         """The next windows (k, 512), of a quarter of a second at most, for who judges those of several sessions.

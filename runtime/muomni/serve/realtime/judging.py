@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from muomni.live.silero import Samples, Silero, judge_together
-from muomni.live.turns import SILENT_PEAK
+from muomni.live.turns import are_silent
 
 PAUSE_PER_STREAM_S, LONGEST_PAUSE_S = 0.15e-3, 0.01
 """Between two looks, so that some sound comes together. One person alone waits for nothing."""
@@ -100,7 +100,7 @@ class Judging:
 
 def _likely(cut: list[tuple[Stream, Samples]]) -> list[Samples]:
     """Probabilities of each stream's windows; silent ones are not judged."""
-    loud = [np.abs(windows).max(axis=1, initial=0.0) > SILENT_PEAK for _, windows in cut]
+    loud = [~are_silent(windows) for _, windows in cut]
     judged = judge_together(
         [stream.judge for stream, _ in cut],
         [windows[is_] for (_, windows), is_ in zip(cut, loud, strict=True)],
