@@ -11,7 +11,7 @@ import torch
 from muomni.models.sampling import Sampler, SamplingOptions
 from muomni.speech.letters import SIZE, SLOTS
 from muomni.speech.phonemes import Phonemes
-from muomni.speech.pointer import Chooser
+from muomni.speech.pointer import Chooser, Query
 from muomni.speech.text_pointer import TextPointer
 from muomni_export.modules.decoder import DecoderSizes
 from muomni_export.modules.phonemizer import Phonemizer, PhonemizerSizes
@@ -92,9 +92,9 @@ def test_the_loop_computes_what_training_computes() -> None:
     def recording() -> object:
         step = inner()
 
-        def record(codes: object, vector: object, elapsed: int) -> object:
-            result = step(codes, vector, elapsed)
-            steps.append((result[0].argmax(), result[2], elapsed))
+        def record(query: Query) -> object:
+            result = step(query)
+            steps.append((result[0].argmax(), result[2], query.elapsed))
             return result
 
         return record

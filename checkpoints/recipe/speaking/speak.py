@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from muomni.speech.pointer import Chooser, Frame, Graphs, Pointer, Step, best
+from muomni.speech.pointer import Answer, Chooser, Frame, Graphs, Pointer, Query, Step, best
 from muomni_export.modules.codec import Codec
 from muomni_export.modules.decoder import CachedAttend
 from muomni_export.modules.phonemizer import Phonemizer
@@ -59,9 +59,8 @@ class TorchGraphs:
         talker = self._talker
 
         @torch.no_grad()
-        def step(
-            codes: Frame | None, vector: NDArray[np.float32], elapsed: int
-        ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+        def step(query: Query) -> Answer:
+            codes, vector, elapsed = query
             before = torch.zeros(1, 0, 2, dtype=torch.long)
             if codes is not None:
                 before = torch.tensor([[codes]])

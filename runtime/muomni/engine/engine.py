@@ -325,16 +325,16 @@ class Engine:
     def _speaks(self, sequence: Sequence) -> None:
         """A sequence has speech to give from now on."""
         if self._speakers is None:
-            from .speakers import GROUP_ROWS, Speakers  # a text chat needs none of it
+            from .speakers import Speakers  # a text chat needs none of it
 
-            self._speakers = Speakers(self.models, GROUP_ROWS if self.real_time else 1)
+            self._speakers = Speakers(self.models, self.real_time)
         self._speakers.add(sequence)
 
     def _speak(self, speakers: Speakers, events: Events) -> None:
         """A little more speech, of those whose text is far enough and who have somebody that takes it."""
         texts = self._decoding if self._prefilling is None else [*self._decoding, self._prefilling]
         hold = self.real_time and any(s.speech is not None and not s.speech.started for s in texts)
-        for sequence, made in speakers.step(self.real_time, hold):
+        for sequence, made in speakers.step(hold):
             speech = sequence.speech
             assert speech is not None
             if isinstance(made, MuomniError):

@@ -33,12 +33,13 @@ class Speakers:
     """Sequences that speak, in groups of rows; all groups but the last are full.
 
     Args:
-        rows: of a group. With more than one an even number of them is computed, see
-            :meth:`muomni.models.talker.TalkerRows.step`.
+        real_time: what is made is heard at once: who is nearest to an underrun is first, in groups of
+            :data:`GROUP_ROWS`. Else each is a group of its own, and all get some.
     """
 
-    def __init__(self, models: Models, rows: int) -> None:
-        self._models, self._rows = models, rows
+    def __init__(self, models: Models, real_time: bool) -> None:
+        self._models, self._real_time = models, real_time
+        self._rows = GROUP_ROWS if real_time else 1
         self._members: list[Sequence] = []  # member i has row i % rows of group i // rows
         self._groups: list[TalkerRows] = []
         self._others: list[Sequence] = []  # of a Talker that reads no text
@@ -71,15 +72,14 @@ class Speakers:
         if last_row == 0:
             self._groups.pop()
 
-    def step(self, real_time: bool, hold: bool) -> list[tuple[Sequence, Made]]:
+    def step(self, hold: bool) -> list[tuple[Sequence, Made]]:
         """A little more speech; what came of it, by sequence.
 
         Args:
-            real_time: it is heard as it is made: who is nearest to an underrun is first. Else all get some.
             hold: a first sound is on its way, and in real time nobody who has enough delays it.
         """
         made: list[tuple[Sequence, Made]] = []
-        for group in self._whose_turn(real_time, hold):
+        for group in self._whose_turn(hold):
             made += self._draw(group)
         for sequence in tuple(self._others):
             if _takes(sequence):
@@ -89,14 +89,14 @@ class Speakers:
                     made.append((sequence, error))
         return made
 
-    def _whose_turn(self, real_time: bool, hold: bool) -> list[int]:
+    def _whose_turn(self, hold: bool) -> list[int]:
         """The groups to draw from."""
         groups: dict[int, float] = {}  # when it needs more
         for i, sequence in enumerate(self._members):
             if _takes(sequence):
                 due = _speech(sequence).due
                 groups[i // self._rows] = min(due, groups.get(i // self._rows, due))
-        if not real_time or not groups:
+        if not self._real_time or not groups:
             return list(groups)
         first = min(groups, key=groups.__getitem__)
         return [] if hold and groups[first] > time.perf_counter() + ENOUGH_AHEAD_S else [first]

@@ -71,7 +71,7 @@ class Talker:
     def start(self) -> Step:
         """A new utterance."""
         rows = self.rows(1)
-        return lambda *query: rows.step([Query(*query)])[0]
+        return lambda query: rows.step([query])[0]
 
 
 class TalkerRows:
@@ -84,8 +84,8 @@ class TalkerRows:
     def step(self, queries: Sequence[Query | None]) -> list[Answer]:
         """A frame of every row that asks for one; the others stay as they are.
 
-        Where there are several rows, an even number of them is computed, as by
-        :meth:`muomni.models.thinker.Thinker.step`: so an utterance is the same whatever is said beside it.
+        An even number of rows is computed, see :meth:`muomni.ort.kv_cache.KVCache.rows_to_compute`: so an utterance is
+        the same whatever is said beside it.
 
         Returns:
             For each row base (K,) and residual (K,) logits, and advance; what rows have that did not ask is
@@ -96,7 +96,7 @@ class TalkerRows:
             ExecutionError: ONNX Runtime failed.
         """
         cache, stage, live = self._cache, self._stage, len(queries)
-        rows = min(live + live % 2, cache.rows)
+        rows = cache.rows_to_compute(live)
         for row, query in enumerate(queries):
             if query is not None and query.codes is None:
                 cache.lengths[row] = 0

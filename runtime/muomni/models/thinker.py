@@ -78,9 +78,8 @@ class Thinker:
     def step(self, cache: KVCache, ids: Sequence[int]) -> NDArray[np.float32]:
         """Append one id to each of the first ``len(ids)`` rows, all at once; give their logits (len(ids), V).
 
-        Where the cache has several rows, an even number of them is computed: ONNX Runtime's 8-bit and 4-bit
-        kernels take rows in pairs and round an odd last one otherwise (in the last bit), so a reply would depend
-        on how many others there are. The array is reused by the next step.
+        An even number of rows is computed, see :meth:`muomni.ort.kv_cache.KVCache.rows_to_compute`. The array is
+        reused by the next step.
 
         Raises:
             ContextError: a row's position does not fit; the cache is unchanged.
@@ -101,7 +100,7 @@ class Thinker:
 
     def _stepped(self, cache: KVCache, ids: Sequence[int]) -> BoundStep:
         live = len(ids)
-        rows = min(live + live % 2, cache.rows)
+        rows = cache.rows_to_compute(live)
         shapes = {"input_ids": (rows, 1), "media_embeds": (rows, 0, self.stage.width)}
         step = self.decoder.step(cache, rows, shapes)
         step.inputs["input_ids"][:live, 0] = ids

@@ -80,6 +80,14 @@ class KVCache(ABC):
         """Positions of the longest row."""
         return longest(self.lengths)
 
+    def rows_to_compute(self, live: int) -> int:
+        """Rows of a step in which the first ``live`` go on: an even number, where there are several rows.
+
+        ONNX Runtime's 8-bit and 4-bit kernels take rows in pairs and round an odd last one otherwise (in the last
+        bit), so what is computed would depend on how many others there are.
+        """
+        return min(live + live % 2, self.rows)
+
     def reserve(self, positions: int) -> None:
         """Make room for ``positions`` in every row, keeping what is there.
 

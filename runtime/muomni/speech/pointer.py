@@ -45,12 +45,8 @@ Chooser = Callable[[NDArray[np.float32]], int]
 """Logits (K,) -> the code."""
 
 
-class Step(Protocol):
-    """One utterance of the Talker, with its past inside."""
-
-    def __call__(self, codes: Frame | None, vector: NDArray[np.float32], elapsed: int, /) -> Answer:
-        """The frame before (None at the first), vector (d,) -> base (K,) and residual (K,) logits, advance."""
-        ...
+Step = Callable[[Query], Answer]
+"""One utterance of the Talker, with its past inside."""
 
 
 class Graphs(Protocol):
@@ -122,7 +118,7 @@ class Pointer:
             return None
         if query.codes is None or self._step is None:
             self._step = self._graphs.start()
-        return self.take(*self._step(*query))
+        return self.take(*self._step(query))
 
     def query(self) -> Query | None:
         """What the next frame is computed from; None while more phonemes must come, and when it is over."""

@@ -126,7 +126,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Speakers, list[Any]
     """Three groups, due in 3, 1 and 2 seconds; the clock stands at 0."""
     monkeypatch.setattr(room.time, "perf_counter", lambda: 0.0)
     talker = SimpleNamespace(rows=lambda count: Rows())
-    speakers = Speakers(SimpleNamespace(talker=lambda: talker), GROUP_ROWS)  # type: ignore[arg-type]
+    speakers = Speakers(SimpleNamespace(talker=lambda: talker), real_time=True)  # type: ignore[arg-type]
     members = [Member(due) for due in [3.0] * GROUP_ROWS + [1.0] * GROUP_ROWS + [2.0] * GROUP_ROWS]
     for member in members:
         speakers.add(member)  # type: ignore[arg-type]
@@ -139,19 +139,19 @@ def served(members: list[Any]) -> list[int]:
 
 def test_in_real_time_the_one_nearest_to_an_underrun_is_first(crowd: Any) -> None:
     speakers, members = crowd
-    speakers.step(real_time=True, hold=False)
+    speakers.step(hold=False)
     assert served(members) == [0, 8, 0]
     members[3].speech.due = 0.5
-    speakers.step(real_time=True, hold=False)
+    speakers.step(hold=False)
     assert served(members) == [8, 8, 0]
 
 
 def test_a_first_sound_is_not_delayed_by_those_who_have_enough(crowd: Any) -> None:
     speakers, members = crowd
-    assert speakers.step(real_time=True, hold=True) == []
+    assert speakers.step(hold=True) == []
     assert served(members) == [0, 0, 0]
     members[20].speech.due = ENOUGH_AHEAD_S / 2
-    speakers.step(real_time=True, hold=True)
+    speakers.step(hold=True)
     assert served(members) == [0, 0, 8]
 
 
@@ -160,7 +160,7 @@ def test_who_waits_for_text_or_for_a_listener_is_nobodys_turn(crowd: Any) -> Non
     for member in members[GROUP_ROWS : 2 * GROUP_ROWS - 1]:
         member.speech.waits = True
     members[2 * GROUP_ROWS - 1].may_speak = False
-    speakers.step(real_time=True, hold=False)
+    speakers.step(hold=False)
     assert served(members) == [0, 0, 8]
 
 

@@ -15,8 +15,10 @@ from muomni.speech.pointer import (
     LONG_FRAMES,
     LONGEST_FRAMES,
     LONGEST_PHONEME_FRAMES,
+    Answer,
     Frame,
     Pointer,
+    Query,
     Step,
 )
 
@@ -47,9 +49,8 @@ class Counting:
     def start(self) -> Step:
         self.utterances.append(0)
 
-        def step(
-            codes: Frame | None, vector: NDArray[np.float32], elapsed: int
-        ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+        def step(query: Query) -> Answer:
+            codes, vector, elapsed = query
             assert (codes is None) == (self.utterances[-1] == 0)
             self.utterances[-1] += 1
             logits = np.zeros(CODES, np.float32)

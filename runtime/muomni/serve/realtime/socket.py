@@ -20,7 +20,8 @@ from .host import ServedHost
 from .judging import Judging, Stream
 from .live import LiveSession
 from .outbox import Outbox, SlowClientError
-from .protocol import new_id
+from .outgoing import error_fields
+from .protocol import ClientError, new_id
 from .session import Session
 
 PROTOCOL = "realtime"
@@ -143,13 +144,7 @@ def _counted(socket: WebSocket) -> Callable[[str], Awaitable[None]]:
 
 
 async def _refuse(socket: WebSocket, message: str, code: str) -> None:
-    error = {
-        "type": "invalid_request_error",
-        "code": code,
-        "message": message,
-        "param": None,
-        "event_id": None,
-    }
+    error = error_fields(ClientError(message, code)) | {"event_id": None}
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.send_json({"type": "error", "event_id": new_id("event"), "error": error})
         await socket.close(POLICY, message[:120])
