@@ -23,7 +23,7 @@ import cuda_figures
 from cuda_setup import Setup, say
 from muomni.bench.machine import describe_machine
 from muomni.errors import MuomniError
-from muomni.ort.session import providers_for
+from muomni.ort.providers import providers_for
 from tables import cuda_table
 
 RESULTS = Path(__file__).parent / "results"

@@ -19,8 +19,8 @@ from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import open_bundle
 from muomni.models.registry import Models
 from muomni.ort.device_memory import DeviceMemory
+from muomni.ort.providers import import_onnxruntime
 from muomni.ort.region import region_of
-from muomni.ort.session import import_onnxruntime
 from muomni.ort.threads import available_cores, thread_policy
 
 ROOT = Path(__file__).parents[1]

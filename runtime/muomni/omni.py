@@ -16,7 +16,7 @@ from .engine.stream import OnText, Stream
 from .engine.turn import LoneTurn
 from .errors import InputError, MuomniError
 from .models.registry import Models
-from .ort.session import check_device, device_for, providers_for, runs_on_cuda
+from .ort.providers import check_device, device_for, providers_for, runs_on_cuda
 from .ort.threads import thread_policy
 from .replies import Reply
 from .requests import Request, RequestOptions, as_request

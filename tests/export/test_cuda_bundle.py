@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import muomni
 from muomni.bundle.folder import open_bundle
 from muomni.errors import CheckpointError, InputError, ParityError
-from muomni.ort.session import device_for
+from muomni.ort.providers import device_for
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import load_modules
 from muomni_export.export import export_bundle

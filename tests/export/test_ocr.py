@@ -23,7 +23,7 @@ from muomni.errors import BundleError, CheckpointError, InputError, StageError
 from muomni.media.image import pixels
 from muomni.models.registry import Models
 from muomni.ort.device_memory import DeviceMemory
-from muomni.ort.session import import_onnxruntime
+from muomni.ort.providers import import_onnxruntime
 from muomni.ort.threads import thread_policy
 from muomni_export.checkpoint.checkpoint_set import read_checkpoint
 from muomni_export.checkpoint.load import Modules, load_modules

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from muomni.ort.session import import_onnxruntime
+from muomni.ort.providers import import_onnxruntime
 from muomni.ort.threads import available_cores
 
 MEMORY_BYTES = 256 * 2**20

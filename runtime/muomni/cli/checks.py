@@ -100,7 +100,7 @@ def required_packages() -> Iterator[Check]:
 
 def wheels() -> Check:
     """Exactly one ONNX Runtime wheel must be there."""
-    from muomni.ort.session import INSTALL_LINE, import_onnxruntime
+    from muomni.ort.providers import INSTALL_LINE, import_onnxruntime
 
     found = {name: version for name in WHEELS if (version := _version(name))}
     data: dict[str, Any] = {"wheels": found}
@@ -132,7 +132,8 @@ def threads() -> Check:
 def session(device: str) -> Check:
     """What a session really gets, which can be less than what ONNX Runtime offers."""
     from muomni.bundle.contract import GraphContract, TensorSpec
-    from muomni.ort.session import GraphSession, check_device, import_onnxruntime
+    from muomni.ort.providers import check_device, import_onnxruntime
+    from muomni.ort.session import GraphSession
     from muomni.ort.threads import SessionThreads
 
     x, y = TensorSpec("x", "float32", (1,)), TensorSpec("y", "float32", (1,))

@@ -31,7 +31,7 @@ def doctor(
     """Check this installation and a bundle; exit code 1 when something needs fixing."""
     console = Console(COMMAND)
     with reporting(console, debug):
-        from muomni.ort.session import check_device
+        from muomni.ort.providers import check_device
 
         from .checks import all_checks
 

@@ -21,7 +21,8 @@ from muomni.bundle.manifest import GriffinLimVocoder, Manifest, SpectralVocoder,
 from muomni.errors import BundleError, StageError, UsageError
 from muomni.ort.device_memory import DeviceMemory
 from muomni.ort.placement import by_provider
-from muomni.ort.session import Device, GraphSession
+from muomni.ort.providers import Device
+from muomni.ort.session import GraphSession
 from muomni.ort.threads import SessionThreads, ThreadPolicy
 
 from .thinker import Thinker

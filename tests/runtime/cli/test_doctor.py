@@ -14,7 +14,7 @@ import muomni
 from muomni.cli import checks
 from muomni.cli.doctor import main
 from muomni.errors import DeviceError, MissingPackageError
-from muomni.ort import session
+from muomni.ort import providers, session
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -84,9 +84,11 @@ def test_no_onnxruntime(run: Run, installed: dict[str, str], monkeypatch: pytest
     del installed["onnxruntime"]
 
     def missing() -> Any:
-        raise MissingPackageError(f"ONNX Runtime is not installed; install it with\n  {session.INSTALL_LINE}")
+        raise MissingPackageError(
+            f"ONNX Runtime is not installed; install it with\n  {providers.INSTALL_LINE}"
+        )
 
-    monkeypatch.setattr(session, "import_onnxruntime", missing)
+    monkeypatch.setattr(providers, "import_onnxruntime", missing)
     code, out, err = run()
     assert (code, err) == (1, "")
     assert "problem  ONNX Runtime: not installed" in out

@@ -24,9 +24,9 @@ from muomni.ort.decoder import BoundStep, Downloads
 from muomni.ort.device_cache import DeviceCache
 from muomni.ort.device_memory import DeviceMemory, no_memory
 from muomni.ort.kv_cache import CAPACITY_STEP
+from muomni.ort.providers import import_onnxruntime
 from muomni.ort.region import Region
 from muomni.ort.rows import DeviceRows
-from muomni.ort.session import import_onnxruntime
 from muomni.ort.threads import thread_policy
 
 from .conftest import SAMPLES

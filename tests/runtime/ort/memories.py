@@ -9,7 +9,7 @@ import pytest
 from muomni.ort.device_cache import DeviceCache
 from muomni.ort.device_memory import DeviceMemory
 from muomni.ort.kv_cache import CacheShape, HostCache, KVCache
-from muomni.ort.session import import_onnxruntime
+from muomni.ort.providers import import_onnxruntime
 
 MakeCache = Callable[[CacheShape, int, int], KVCache]
 ORT = import_onnxruntime()

@@ -8,9 +8,10 @@ import pytest
 
 from muomni.bundle.contract import GraphContract
 from muomni.errors import DeviceError, ExecutionError, InputError, OutOfMemoryError
-from muomni.ort import session
+from muomni.ort import providers
 from muomni.ort.cuda import MEMORY_VARIABLE, cuda_settings, execution_error
-from muomni.ort.session import GraphSession, providers_for
+from muomni.ort.providers import providers_for
+from muomni.ort.session import GraphSession
 from muomni.ort.threads import SessionThreads
 
 ARENA = (
@@ -77,7 +78,7 @@ def offer_cuda(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
         def get_available_providers() -> list[str]:
             return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
-    monkeypatch.setattr(session, "import_onnxruntime", lambda: Offering)
+    monkeypatch.setattr(providers, "import_onnxruntime", lambda: Offering)
 
 
 @pytest.mark.parametrize(("version", "first"), [("1.25.3", "CPU"), ("1.26.0", "CUDA"), ("1.31.1", "CUDA")])
@@ -96,7 +97,7 @@ def test_cuda_of_an_older_version_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_weights_that_do_not_fit_are_not_a_broken_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
-    ort = session.import_onnxruntime()
+    ort = providers.import_onnxruntime()
 
     def full(*_: object, **__: object) -> None:
         raise RuntimeError(BUFFER)

@@ -6,7 +6,7 @@ import pytest
 
 import muomni
 from muomni.errors import DeviceError, InputError, MissingPackageError
-from muomni.ort.session import Device, device_for, import_onnxruntime
+from muomni.ort.providers import Device, device_for, import_onnxruntime
 
 
 @pytest.mark.parametrize(

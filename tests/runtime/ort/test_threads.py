@@ -11,7 +11,7 @@ from muomni.bundle.manifest import GraphEntry, Precision
 from muomni.errors import InputError
 from muomni.models.thinker import Thinker
 from muomni.models.vision import Vision
-from muomni.ort.session import _can_limit_spinning
+from muomni.ort.providers import can_limit_spinning
 from muomni.ort.threads import (
     ENVIRONMENT_VARIABLE,
     LARGE_DECODER_BYTES,
@@ -79,7 +79,7 @@ def test_the_stages_of_a_small_model_get_their_threads(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("version", "knows"), [("1.25.1", False), ("1.26.0", True), ("2.0.0.dev1", True)])
 def test_threads_spin_only_where_it_can_be_kept_short(version: str, knows: bool) -> None:
-    assert _can_limit_spinning(version) is knows
+    assert can_limit_spinning(version) is knows
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", " "])
