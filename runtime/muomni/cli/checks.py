@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from muomni import __version__
 from muomni.bundle.demo import demo_bundle
 from muomni.errors import MuomniError
-from muomni.ort.placement import CPU
+from muomni.ort.providers import CPU, CUDA
 
 if TYPE_CHECKING:
     from muomni.omni import Omni
@@ -149,7 +149,7 @@ def session(device: str) -> Check:
         return Check("session", "problem", f"device {device!r} cannot be used", str(error))
     data = {"device": device, "providers": providers}
     detail = f"runs on {', '.join(providers)} (device {device!r})"
-    if device == "auto" and "CUDAExecutionProvider" in offered and "CUDAExecutionProvider" not in providers:
+    if device == "auto" and CUDA in offered and CUDA not in providers:
         fix = 'the CUDA or cuDNN libraries cannot be loaded; install them with\n  pip install "muomni[gpu]"'
         return Check("session", "note", f"{detail}, although CUDA is offered", fix, data)
     return Check("session", "ok", detail, data=data)

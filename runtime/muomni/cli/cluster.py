@@ -50,9 +50,8 @@ def answer_on_cluster(
         if is_stdout(place) or (place.exists() and not place.is_dir()):
             raise InputError(f"{option} {place}: with --ray expected a folder, which every node can write")
     piped = stdin_bytes("--batch") if is_stdin(requests) else None
-    folder = (
-        Path() if piped is not None else requests.parent
-    ).absolute()  # a node has a working folder of its own
+    # Absolute, as a node has a working folder of its own.
+    folder = (Path() if piped is not None else requests.parent).absolute()
     lines = read_file(requests, defaults, piped, folder)
     try:
         from muomni.cluster.data import Pool

@@ -45,9 +45,9 @@ class TellsErrors:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         start: Message | None = None
-        told = ended = events = (
-            False  # the proxy's own words; the last of the body was sent; server-sent events
-        )
+        told = False  # in the proxy's own words
+        ended = False  # the last of the body was sent
+        events = False  # server-sent ones
 
         async def watched(message: Message) -> None:
             nonlocal start, told, ended, events

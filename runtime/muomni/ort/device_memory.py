@@ -19,9 +19,10 @@ from muomni.errors import ExecutionError, OutOfMemoryError
 
 from .cuda import execution_error
 from .helper_graphs import LARGEST, PADS, VALUES, copy_graph, largest_graph
+from .providers import CPU, CUDA
 from .region import HOST, Region, region_of
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_PROVIDERS = {"cpu": CPU, "cuda": CUDA}
 
 
 class Holder(Protocol):

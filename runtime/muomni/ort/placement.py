@@ -8,7 +8,8 @@ from typing import Any
 
 from muomni.errors import ExecutionError
 
-CPU = "CPUExecutionProvider"
+from .providers import CPU
+
 RECORD = "session.record_ep_graph_assignment_info"
 """Session setting; ONNX Runtime knows it from 1.24 on."""
 

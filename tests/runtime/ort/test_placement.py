@@ -8,8 +8,8 @@ import pytest
 
 from muomni.bundle.demo import demo_bundle
 from muomni.errors import ExecutionError
-from muomni.ort.placement import CPU, RECORD, PlacedNode, by_provider, check_placement, placed_nodes
-from muomni.ort.providers import import_onnxruntime
+from muomni.ort.placement import RECORD, PlacedNode, by_provider, check_placement, placed_nodes
+from muomni.ort.providers import CPU, import_onnxruntime
 
 CUDA = "CUDAExecutionProvider"
 ATTENTION = "com.microsoft.GroupQueryAttention"
