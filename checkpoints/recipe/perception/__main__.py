@@ -58,7 +58,7 @@ def main() -> None:
         "--start-from",
         type=Path,
         metavar="CHECKPOINTS",
-        help="folder of a saved model that the answering stage goes on from, instead of the first two stages",
+        help="folder of a saved model that hearing or answering goes on from; stages that the state has come first",
     )
     parser.add_argument("--until-step", type=int, help="stop there; the plan stays the same")
     parser.add_argument(
@@ -78,8 +78,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
     torch.set_num_threads(args.threads)
     workers.join()
-    if args.start_from and args.stage != "answering":
-        parser.error("--start-from needs --stage answering: the other stages begin with nothing")
+    if args.start_from and args.stage not in ("hearing", "answering"):
+        parser.error("--start-from needs --stage hearing or answering: the first stage begins with nothing")
     if args.start_from and (missing := missing_files(args.start_from)):
         parser.error(
             f"--start-from: {args.start_from} lacks {', '.join(missing)}; expected the folder of a saved model "
@@ -110,21 +110,23 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
     pictures = PicturePool(state / "pools", seed, model.sizes.vision.image_size)
     speech = SpeechPool(state / "pools", seed, state / "teacher", options.reading_shards)
     folder = state / "perception"
+    if not (folder / f"{name}.pt").exists():
+        if options.start_from:
+            load_checkpoints(model, options.start_from)
+        if name == "answering":
+            load_stages(model, folder, all_of_them=not options.start_from)
+        if options.start_from:
+            print("heads:", fit_heads(model, tokenizer, pictures, speech, device), flush=True)
     if name == "seeing":
         see = seeing.Seeing(model, pictures, device=device)
         run = Run(name, folder, seeing.trained_part(model), plan, device)
         run.train(see.loss, see.evaluate, evaluate_every=500, until_step=until_step)
     elif name == "hearing":
-        hear = hearing.Hearing(model, tokenizer, speech, device=device)
+        first = hearing.FIRST_SHARDS_IF_IT_HEARS if options.start_from else 1
+        hear = hearing.Hearing(model, tokenizer, speech, first=first, device=device)
         run = Run(name, folder, hearing.trained_part(model), plan, device)
         run.train(hear.loss, hear.evaluate, evaluate_every=500, until_step=until_step)
     else:
-        if not (folder / f"{name}.pt").exists():
-            if options.start_from:
-                load_checkpoints(model, options.start_from)
-                print("heads:", fit_heads(model, tokenizer, pictures, speech, device), flush=True)
-            else:
-                load_stages(model, folder)
         answer = Answering(model, tokenizer, pictures, speech, device=device)
         run = Run(name, folder, model, plan, device)
         replier = Replier(model, tokenizer, device)

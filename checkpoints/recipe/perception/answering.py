@@ -33,7 +33,7 @@ PARTS_OF_TWO = (("picture", "asked"), ("film", "heard", "answered", "chat"))
 """Of two workers, who take about the same time so."""
 PICTURE_SHARDS = 28
 """To begin with: the first stage has made them."""
-SPEECH_SHARDS, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY = 80, 160, 200
+SPEECH_SHARDS, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY = 40, 80, 200
 """To begin with, in the end, and steps. Ten uses of each of 20 shards were too many: 98 % of the pieces of their loose
 words were written right, and 85 % of those of new recordings."""
 SEEN_LABEL_WEIGHT, HEARD_LABEL_WEIGHT = 0.1, 0.3

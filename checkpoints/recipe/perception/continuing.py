@@ -1,4 +1,4 @@
-"""Where a run of the last stage begins: with the encoders of the first stages, or with a saved model.
+"""Where a run of a later stage begins: with the encoders of the earlier stages, with a saved model, or with both.
 
 Saved checkpoints lack the training-only heads. Those are linear, so they are fitted to the encoders as they are, which
 takes a minute; untrained ones would pull the encoders away from what they know.
@@ -26,9 +26,15 @@ FIT_STEPS, FIT_RATE = 150, 1e-2
 FIT_BATCH = 32
 
 
-def load_stages(model: Perception, folder: Path) -> None:
-    """The averaged weights that the first two stages left in ``folder``."""
+def load_stages(model: Perception, folder: Path, all_of_them: bool = True) -> None:
+    """The averaged weights that the first two stages left in ``folder``; a stage may be missing if not ``all_of_them``.
+
+    Raises:
+        FileNotFoundError: All are asked for and one is not there.
+    """
     for name, part in (("seeing", seeing.trained_part(model)), ("hearing", hearing.trained_part(model))):
+        if not all_of_them and not (folder / f"{name}.pt").exists():
+            continue
         saved = torch.load(folder / f"{name}.pt", map_location="cpu", weights_only=True)
         part.load_state_dict(saved["average"])
 

@@ -27,6 +27,8 @@ from .model import BLANK, Perception, half_precision
 
 NEW_SHARD_EVERY = 300  # steps
 MAX_SHARDS = 40
+FIRST_SHARDS_IF_IT_HEARS = 12
+"""A model that hears already has the recordings of one shard by heart after 300 steps; these hold all readings once."""
 FIRST_SHORT_STEPS, FIRST_SHORT_FRAMES = 800, 220
 """Alignments are found sooner in short utterances, so only these are used at first."""
 
@@ -106,10 +108,11 @@ class Hearing:
         tokenizer: SentencePieceProcessor,
         pool: SpeechPool,
         batch: int = 32,
+        first: int = 1,
         device: str = "cpu",
     ) -> None:
         self.model, self.tokenizer, self.batch, self.device = model, tokenizer, batch, device
-        self.batches = SpeechBatches(pool)
+        self.batches = SpeechBatches(pool, first=first)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = generator("train", self.batches.pool.seed, "hearing batch", step)

@@ -10,8 +10,8 @@ from recipe import DEFAULT_STATE
 
 from . import files
 
-HEARING_SHARDS, VOICE_SHARDS = 320, 120
-"""16,000 readings in many voices, about 9 hours of speech, and 6,000 in the model's own, about 5 hours."""
+HEARING_SHARDS, VOICE_SHARDS = 192, 120
+"""9,600 readings in many voices, about 5 hours of speech, and 6,000 in the model's own, about 5 hours."""
 DEV_SHARDS = {"hearing": 4, "voice": 2}
 FIRST = 8
 """Shards before those of dev: there is something to try training with."""
