@@ -27,8 +27,8 @@ from .model import BLANK, Perception, half_precision
 
 NEW_SHARD_EVERY = 300  # steps
 MAX_SHARDS = 40
-FIRST_SHARDS_IF_IT_HEARS = 12
-"""A model that hears already has the recordings of one shard by heart after 300 steps; these hold all readings once."""
+FIRST_SHARDS_IF_IT_HEARS = 8
+"""A model that hears already has the recordings of one shard by heart after 300 steps, and of eight it has not."""
 FIRST_SHORT_STEPS, FIRST_SHORT_FRAMES = 800, 220
 """Alignments are found sooner in short utterances, so only these are used at first."""
 
