@@ -16,6 +16,10 @@ STEADY_BYTES = 64 << 10
 """Of a body, which put off its end; a byte now and then does not."""
 MOST_FRAGMENTS = 4096
 """Of a websocket's message: each takes more memory than its byte or none."""
+MOST_PINGS = 100
+"""Of a websocket in a second."""
+SLICE_BYTES = 16 << 10
+"""Of a websocket are looked at before it is asked whether it goes on: a flood of frames is not read to its end."""
 log = logging.getLogger("muomni.serve")
 
 
@@ -86,9 +90,9 @@ class GuardedHttp(HttpToolsProtocol):
             self._stop_timer()
             return
         self._steady_bytes += came
-        if self._timer is None:
-            self._start_timer(self.limits.idle_s, self._close_idle)
-        elif self._steady_bytes >= STEADY_BYTES and not self._in_head and self.cycle.more_body:
+        if self._timer is None or (
+            self._steady_bytes >= STEADY_BYTES and not self._in_head and self.cycle.more_body
+        ):
             self._start_timer(self.limits.idle_s, self._close_idle)
 
     def _refuse(self, status: bytes) -> None:
@@ -117,10 +121,15 @@ class GuardedHttp(HttpToolsProtocol):
 
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):
-    """A websocket whose handshake is answered in any case, and which keeps no more than it must."""
+    """A websocket whose handshake is answered in any case, and which keeps and follows no more than it must."""
+
+    _pings = _ping_second = 0
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        for at in range(0, len(data), SLICE_BYTES):
+            super().data_received(data[at : at + SLICE_BYTES])
+            if self.close_sent or self.transport.is_closing():
+                return  # what is left was for nothing
         if not self.handshake_initiated:  # the head came whole, and is one of HTTP but not of a websocket
             self.transport.write(_answer(b"400 Bad Request"))
             self.transport.close()
@@ -131,14 +140,24 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         if len(self.frames) < MOST_FRAGMENTS:
             super().handle_cont(event)
             return
-        self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"at most {MOST_FRAGMENTS} fragments a message")
-        self.handle_parser_exception()
+        self._fail(CloseCode.MESSAGE_TOO_BIG, f"at most {MOST_FRAGMENTS} fragments a message")
 
     def handle_ping(self) -> None:
-        if self.writable.is_set():
+        if self.close_sent:
+            return
+        second = int(self.loop.time())
+        self._pings = self._pings + 1 if second == self._ping_second else 1
+        self._ping_second = second
+        if self._pings > MOST_PINGS:
+            self._fail(CloseCode.POLICY_VIOLATION, f"at most {MOST_PINGS} pings a second")
+        elif self.writable.is_set():
             super().handle_ping()
         else:  # whoever reads nothing needs no answers, and they would be kept
             self.conn.data_to_send()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
 
 
 def _answer(status: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What JSON becomes: 60 MB of ``[],[],…`` were 16 GB of objects and of errors about them, and nobody else was answered."""
+"""What JSON becomes: 60 MB of ``[],[],…`` were 16 GB of objects and errors, and nobody else was answered."""
 
 from __future__ import annotations
 
