@@ -17,7 +17,7 @@ STEADY_BYTES = 64 << 10
 MOST_FRAGMENTS = 4096
 """Of a websocket's message: each takes more memory than its byte or none."""
 MOST_PINGS = 100
-"""Of a websocket in a second."""
+"""Of a websocket in a second: each is answered, and the answers are kept for one that reads nothing."""
 SLICE_BYTES = 16 << 10
 """Of a websocket are looked at before it is asked whether it goes on: a flood of frames is not read to its end."""
 log = logging.getLogger("muomni.serve")
@@ -121,7 +121,7 @@ class GuardedHttp(HttpToolsProtocol):
 
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):
-    """A websocket whose handshake is answered in any case, and which keeps and follows no more than it must."""
+    """A websocket whose handshake is answered in any case, and which is closed when it floods."""
 
     _pings = _ping_second = 0
 
@@ -150,10 +150,8 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         self._ping_second = second
         if self._pings > MOST_PINGS:
             self._fail(CloseCode.POLICY_VIOLATION, f"at most {MOST_PINGS} pings a second")
-        elif self.writable.is_set():
+        else:
             super().handle_ping()
-        else:  # whoever reads nothing needs no answers, and they would be kept
-            self.conn.data_to_send()
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         self.conn.fail(code, reason)
