@@ -54,21 +54,6 @@ def wait_for_connections(running: Running, count: int) -> None:
         time.sleep(0.001)
 
 
-@pytest.fixture
-def slow(running: Running, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """Every step of the engine takes a twentieth of a second."""
-    engine = running.state.engine._engine
-    step = engine.step
-
-    def slowly() -> Any:
-        time.sleep(0.05)
-        return step()
-
-    monkeypatch.setattr(engine, "step", slowly)
-    yield running
-    running.idle_within(10)
-
-
 @pytest.mark.parametrize(
     ("path", "body"),
     [
