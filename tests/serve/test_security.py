@@ -174,7 +174,11 @@ def figures(running: Running) -> dict[str, float]:
     return {name: float(value) for name, _, value in pairs}
 
 
-def test_a_key_is_needed_below_a_prefix_as_well() -> None:
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [("/small/v1/models", "/small"), ("/v1/models", "/v"), ("/v1/models", "/v1"), ("/v1/models", "")],
+)
+def test_a_key_is_needed_below_a_prefix_as_well(path: str, prefix: str) -> None:
     """Ray Serve, or a mount, leaves the prefix in the path and names it beside it."""
     sent: list[Any] = []
 
@@ -190,8 +194,8 @@ def test_a_key_is_needed_below_a_prefix_as_well() -> None:
     scope = {
         "type": "http",
         "method": "GET",
-        "path": "/small/v1/models",
-        "root_path": "/small",
+        "path": path,
+        "root_path": prefix,
         "headers": [],
     }
     asyncio.run(Guard(inside, Settings(api_keys=("secret",)))(scope, nothing, send))

@@ -60,10 +60,7 @@ def fetch(url: str, most_bytes: int) -> bytes:
                 continue
             if response.status != 200:
                 raise _error(f"it was answered with status {response.status}")
-            body = _body(response, most_bytes)
-            if time.monotonic() > until:  # what was shut looks like its end
-                raise _error(TOO_SLOW)
-            return body
+            return _body(response, most_bytes, until)
         except (OSError, http.client.HTTPException, ValueError) as error:
             if time.monotonic() > until:
                 raise _error(TOO_SLOW) from error
@@ -110,12 +107,14 @@ def _shut(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def _body(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
+def _body(response: http.client.HTTPResponse, most_bytes: int, until: float) -> bytes:
     found = bytearray()
     while chunk := response.read(CHUNK):
         found += chunk
         if len(found) > most_bytes:
             raise _error(f"it holds more than {most_bytes} bytes")
+    if time.monotonic() > until:  # where it was shut looks like its end
+        raise _error(TOO_SLOW)
     if not found:
         raise _error("it holds nothing")
     return bytes(found)
