@@ -229,6 +229,22 @@ def test_bodies_of_all_requests_together_are_bounded(short: Running) -> None:
         assert after.recv(100).startswith(b"HTTP/1.1 200")
 
 
+def test_messages_of_all_websockets_that_have_begun_are_bounded(short: Running) -> None:
+    begun = bytes([128 | TEXT, 128 | 127]) + (900_000).to_bytes(8, "big") + bytes(4) + b" " * 400_000
+    held = [websocket(short) for _ in range(2)]
+    for connection in held:
+        connection.sendall(begun)
+    with websocket(short) as one_more:
+        one_more.sendall(begun)
+        assert closing_code(one_more) == 1013
+    for connection in held:
+        connection.close()
+    wait_for_connections(short, 0)
+    with websocket(short) as after:
+        after.sendall(frame(TEXT, b"{}"))
+        assert b"session.created" in after.recv(2000)
+
+
 def flood(connection: socket.socket, data: bytes, count: int) -> None:
     with suppress(OSError):  # it is closed meanwhile
         for _ in range(count):

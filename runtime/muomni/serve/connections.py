@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -120,19 +121,42 @@ class GuardedHttp(HttpToolsProtocol):
             self._timer = None
 
 
+@dataclass
+class Held:
+    """Bytes of the messages of all websockets that have begun and are not whole."""
+
+    bytes: int = 0
+
+
 class GuardedWebSocket(WebSocketsSansIOProtocol):
     """A websocket whose handshake is answered in any case, and which is closed when it floods."""
 
-    _pings = _ping_second = 0
+    limits = Limits()
+    held = Held()
+    _begun_bytes = _pings = _ping_second = 0
 
     def data_received(self, data: bytes) -> None:
         for at in range(0, len(data), SLICE_BYTES):
-            super().data_received(data[at : at + SLICE_BYTES])
+            piece = data[at : at + SLICE_BYTES]
+            self._begun_bytes += len(piece)
+            self.held.bytes += len(piece)
+            super().data_received(piece)
             if self.close_sent or self.transport.is_closing():
                 return  # what is left was for nothing
+            if self.held.bytes > self.limits.bodies_bytes and self.handshake_complete:
+                self._fail(CloseCode.TRY_AGAIN_LATER, "too much is sent to this server at once")
+                return
         if not self.handshake_initiated:  # the head came whole, and is one of HTTP but not of a websocket
             self.transport.write(_answer(b"400 Bad Request"))
             self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        super().send_receive_event_to_app()
+        self._let_go()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._let_go()
+        super().connection_lost(exc)
 
     def handle_cont(self, event: Frame) -> None:
         if self.close_sent:
@@ -153,7 +177,12 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         else:
             super().handle_ping()
 
+    def _let_go(self) -> None:
+        self.held.bytes -= self._begun_bytes
+        self._begun_bytes = 0
+
     def _fail(self, code: CloseCode, reason: str) -> None:
+        self._let_go()
         self.conn.fail(code, reason)
         self.handle_parser_exception()
 

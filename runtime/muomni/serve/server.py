@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,13 @@ import uvicorn
 from muomni.errors import UsageError
 
 from .app import create_app
-from .connections import GuardedHttp, GuardedWebSocket
+from .connections import GuardedHttp, GuardedWebSocket, Held
 from .settings import Settings
 from .state import ServerState
+
+OTHER_FILES = 256
+"""That are open besides connections: models, and what clients upload."""
+log = logging.getLogger("muomni.serve")
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -42,6 +47,22 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return made
 
 
+def allow_connections(count: int) -> None:
+    """Let this process have so many connections beside its files: most systems begin with 1024 of both together."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning("%d files may be open, which is too few for %d connections; see `ulimit -n`", most, count)
+
+
 class Server(uvicorn.Server):
     """Serves until it is told to stop (Ctrl-C, SIGTERM, or ``should_exit``).
 
@@ -57,7 +78,8 @@ class Server(uvicorn.Server):
         self.state = state or ServerState(settings)
         self.on_ready: Callable[[], None] | None = None
         limits = settings.limits
-        protocol = type("Http", (GuardedHttp,), {"limits": limits})
+        http = type("Http", (GuardedHttp,), {"limits": limits})
+        websocket = type("WebSocket", (GuardedWebSocket,), {"limits": limits, "held": Held()})
         tls: dict[str, Any] = {}
         if settings.tls_cert is not None:
             tls = {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
@@ -66,8 +88,8 @@ class Server(uvicorn.Server):
                 create_app(settings, self.state),
                 host=settings.host,
                 port=settings.port,
-                http=protocol,
-                ws=GuardedWebSocket,
+                http=http,
+                ws=websocket,
                 ws_max_size=limits.body_bytes,
                 ws_per_message_deflate=False,  # speech in base64 hardly shrinks, and takes longer than all else
                 log_level="warning",
@@ -82,6 +104,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn when it begins."""
+        allow_connections(self.settings.limits.connections)
         await super().startup(sockets)
         if self.started and self.on_ready is not None:
             self.on_ready()

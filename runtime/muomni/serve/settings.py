@@ -15,7 +15,7 @@ class Limits:
 
     Attributes:
         body_bytes: of a request's body; a websocket's message as well.
-        bodies_bytes: of the bodies of all requests that are being answered.
+        bodies_bytes: of the bodies of all requests that are being answered; of all websocket messages that have begun.
         head_bytes: of a request before its body.
         recordings_bytes: of all decoded recordings that are being written down; an hour takes 230 MB.
         media: images, recordings and films of one request, earlier turns included.
