@@ -27,7 +27,7 @@ from muomni.serve.connections import MOST_FRAGMENTS, MOST_PINGS, STEADY_BYTES
 from muomni.serve.json_size import MOST_PARTS
 from muomni.serve.openai.recording import Recordings
 from muomni.serve.openai.response_types import ResponseRequest
-from muomni.serve.openai.types import ChatRequest
+from muomni.serve.openai.types import MOST_STOPS, ChatRequest
 from muomni.serve.settings import Limits, Settings
 
 HOST = "host: localhost\r\n"
@@ -45,6 +45,17 @@ def short() -> Iterator[Running]:
     limits = Limits(idle_s=0.5, slow_reader_s=0.5, buffered_speech_s=2.0, bodies_bytes=1_000_000)
     with serving(Settings(slots=2, queue=8, limits=limits)) as running:
         yield running
+
+
+@pytest.fixture
+def watched(running: Running) -> Iterator[Running]:
+    """The shared server; no connection of the test is left."""
+    before = len(running.server.server_state.connections)
+    yield running
+    until = time.perf_counter() + 10
+    while len(running.server.server_state.connections) > before:
+        assert time.perf_counter() < until
+        time.sleep(0.001)
 
 
 def connected(running: Running, text: str = "") -> socket.socket:
@@ -91,10 +102,9 @@ def closing_code(connection: socket.socket) -> int:
         f"GET /v1/realtime HTTP/1.1\r\n{HOST}{UPGRADE}content-length: 3\r\n\r\nabc",
     ],
 )
-def test_handshakes_that_are_none_are_refused_and_closed(running: Running, request_: str) -> None:
-    with connected(running, request_) as connection:
+def test_handshakes_that_are_none_are_refused_and_closed(watched: Running, request_: str) -> None:
+    with connected(watched, request_) as connection:
         assert ended(connection, 5).startswith(b"HTTP/1.1 4")
-    wait_for_connections(running, 0)
 
 
 def test_an_origin_that_is_no_address_is_refused(running: Running) -> None:
@@ -106,8 +116,8 @@ def test_an_origin_that_is_no_address_is_refused(running: Running) -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 403")
 
 
-def test_a_model_of_many_bytes_is_refused_on_a_websocket_as_well(running: Running) -> None:
-    with websocket(running, "/v1/realtime?model=" + "%E2%82%AC" * 110) as connection:
+def test_a_model_of_many_bytes_is_refused_on_a_websocket_as_well(watched: Running) -> None:
+    with websocket(watched, "/v1/realtime?model=" + "%E2%82%AC" * 110) as connection:
         assert closing_code(connection) == 1008
 
 
@@ -135,6 +145,11 @@ def test_of_many_errors_the_first_is_enough(kind: type[ChatRequest | ResponseReq
     with pytest.raises(ValidationError) as refusal:
         kind.model_validate(body)
     assert len(refusal.value.errors()) < 5
+
+
+def test_many_stop_strings_are_refused(running: Running) -> None:
+    with post(running, "/v1/chat/completions", {**CHAT, "stop": ["a"] * (MOST_STOPS + 1)}) as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
 
 def test_events_of_very_many_values_are_refused_and_the_session_goes_on(running: Running) -> None:
@@ -260,13 +275,12 @@ def flood(connection: socket.socket, data: bytes, count: int) -> None:
     ],
 )
 def test_floods_of_small_frames_end_a_websocket(
-    running: Running, first: bytes, then: bytes, count: int, code: int
+    watched: Running, first: bytes, then: bytes, count: int, code: int
 ) -> None:
-    with websocket(running, head="sec-websocket-extensions: permessage-deflate\r\n") as connection:
+    with websocket(watched, head="sec-websocket-extensions: permessage-deflate\r\n") as connection:
         connection.sendall(first)
         flood(connection, then, count)
         assert closing_code(connection) == code
-    wait_for_connections(running, 0)
 
 
 def test_others_are_answered_beside_a_flood_of_events(running: Running) -> None:

@@ -114,6 +114,26 @@ def test_long_bodies_are_refused_with_and_without_their_length(guarded: Running)
     assert status == 413 and "too long" in body["error"]["message"]
 
 
+def test_the_page_stands_in_no_frame_of_strangers(running: Running) -> None:
+    assert send(running, "GET", "/")[1]["x-frame-options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../app.py",
+        "/..%2fapp.py",
+        "/%2e%2e/app.py",
+        "//etc/passwd",
+        "/%2fetc/passwd",
+        "/%00",
+        "/a\\..\\..\\app.py",
+    ],
+)
+def test_no_file_but_the_pages_is_given(running: Running, path: str) -> None:
+    assert send(running, "GET", path)[0] == 404
+
+
 def test_every_answer_has_an_id(running: Running) -> None:
     given = send(running, "GET", "/health", x_request_id="mine-1")[1]["x-request-id"]
     made = {send(running, "GET", "/nowhere")[1]["x-request-id"] for _ in range(3)}

@@ -186,6 +186,7 @@ class RequestIds:
                 headers["x-request-id"] = name
                 headers["openai-processing-ms"] = str(round(1000 * (time.perf_counter() - begun)))
                 headers["x-content-type-options"] = "nosniff"
+                headers["x-frame-options"] = "SAMEORIGIN"  # a stranger's page cannot have ours clicked on
             await send(message)
 
         try:

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST_STOPS = 64
+"""Each is looked for after each token, while others wait for theirs."""
+
 
 class Body(BaseModel):
     """Values must have their types: ``"5"`` is no number. NaN and infinities are refused."""
@@ -106,7 +109,7 @@ class ChatRequest(Body):
     audio: AudioParameters | None = None
     n: int | None = Field(None, ge=1, le=128)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS, fail_fast=True)] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=-1, lt=2**31)
