@@ -88,6 +88,21 @@ def client(running: Running) -> Iterator[openai.OpenAI]:
     running.idle_within(10)
 
 
+@pytest.fixture
+def slow(running: Running, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """Every step of the engine takes a twentieth of a second."""
+    engine = running.state.engine._engine
+    step = engine.step
+
+    def slowly() -> Any:
+        time.sleep(0.05)
+        return step()
+
+    monkeypatch.setattr(engine, "step", slowly)
+    yield running
+    running.idle_within(10)
+
+
 Ask = Callable[..., Any]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -75,6 +77,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("location", place[self.path])
             self.end_headers()
             return
+        if self.path.startswith("/drops"):
+            head = b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if self.path == "/drops-of-a-body" else b"")
+            with suppress(OSError):  # it is shut from the other side
+                for piece in (head, *[b"x"] * 200):
+                    self.wfile.write(piece)
+                    time.sleep(0.05)
+            return
         self.send_response(404 if self.path == "/none" else 200)
         self.end_headers()
         self.wfile.write(b"x" * (5000 if self.path == "/long" else 500))
@@ -115,6 +124,17 @@ def test_a_file_is_fetched_and_redirects_are_followed(site: Site, public: None) 
 def test_what_cannot_be_fetched_is_said(site: Site, public: None, path: str, reason: str) -> None:
     with pytest.raises(ApiError, match=reason):
         fetch.fetch(f"http://127.0.0.1:{site.port}{path}", 1000)
+
+
+@pytest.mark.parametrize("path", ["/drops-of-a-body", "/drops-of-a-head"])
+def test_a_site_that_sends_drops_is_left(
+    site: Site, public: None, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(fetch, "WHOLE_TIMEOUT_S", 0.3)
+    start = time.perf_counter()
+    with pytest.raises(ApiError, match="it took more than"):
+        fetch.fetch(f"http://127.0.0.1:{site.port}{path}", 1000)
+    assert time.perf_counter() - start < 3
 
 
 def test_nothing_is_fetched_unless_that_is_allowed(site: Site, public: None) -> None:

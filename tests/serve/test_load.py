@@ -18,6 +18,7 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from muomni.serve.server import allow_connections
 from muomni.serve.settings import Limits, Settings
 
 from .conftest import Running, serving
@@ -52,21 +53,6 @@ def wait_for_connections(running: Running, count: int) -> None:
     while len(running.server.server_state.connections) != count:
         assert time.perf_counter() < until
         time.sleep(0.001)
-
-
-@pytest.fixture
-def slow(running: Running, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """Every step of the engine takes a twentieth of a second."""
-    engine = running.state.engine._engine
-    step = engine.step
-
-    def slowly() -> Any:
-        time.sleep(0.05)
-        return step()
-
-    monkeypatch.setattr(engine, "step", slowly)
-    yield running
-    running.idle_within(10)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +229,18 @@ def test_other_requests_go_on_beside_a_thousand_silent_connections() -> None:
         assert time.perf_counter() - start < 5
         for connection in silent:
             connection.close()
+
+
+@pytest.mark.parametrize(("soft", "hard", "set_to"), [(256, 9000, 1256), (256, 500, 500), (5000, 9000, None)])
+def test_the_files_that_may_be_open_are_enough_for_the_connections(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, set_to: int | None
+) -> None:
+    resource = pytest.importorskip("resource")
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: asked.append(limits))
+    allow_connections(1000)
+    assert asked == ([] if set_to is None else [(set_to, hard)])
 
 
 def test_a_stop_lets_replies_end_and_takes_no_more() -> None:

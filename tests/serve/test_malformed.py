@@ -174,7 +174,7 @@ def test_forms_that_are_none_are_refused(running: Running) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("depth", [100, 100_000])
+@pytest.mark.parametrize("depth", [100, 40_000])
 def test_nested_json_is_refused_at_once(running: Running, depth: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
     start = time.perf_counter()

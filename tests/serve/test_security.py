@@ -114,6 +114,26 @@ def test_long_bodies_are_refused_with_and_without_their_length(guarded: Running)
     assert status == 413 and "too long" in body["error"]["message"]
 
 
+def test_the_page_stands_in_no_frame_of_strangers(running: Running) -> None:
+    assert send(running, "GET", "/")[1]["x-frame-options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../app.py",
+        "/..%2fapp.py",
+        "/%2e%2e/app.py",
+        "//etc/passwd",
+        "/%2fetc/passwd",
+        "/%00",
+        "/a\\..\\..\\app.py",
+    ],
+)
+def test_no_file_but_the_pages_is_given(running: Running, path: str) -> None:
+    assert send(running, "GET", path)[0] == 404
+
+
 def test_every_answer_has_an_id(running: Running) -> None:
     given = send(running, "GET", "/health", x_request_id="mine-1")[1]["x-request-id"]
     made = {send(running, "GET", "/nowhere")[1]["x-request-id"] for _ in range(3)}
@@ -174,7 +194,11 @@ def figures(running: Running) -> dict[str, float]:
     return {name: float(value) for name, _, value in pairs}
 
 
-def test_a_key_is_needed_below_a_prefix_as_well() -> None:
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [("/small/v1/models", "/small"), ("/v1/models", "/v"), ("/v1/models", "/v1"), ("/v1/models", "")],
+)
+def test_a_key_is_needed_below_a_prefix_as_well(path: str, prefix: str) -> None:
     """Ray Serve, or a mount, leaves the prefix in the path and names it beside it."""
     sent: list[Any] = []
 
@@ -190,8 +214,8 @@ def test_a_key_is_needed_below_a_prefix_as_well() -> None:
     scope = {
         "type": "http",
         "method": "GET",
-        "path": "/small/v1/models",
-        "root_path": "/small",
+        "path": path,
+        "root_path": prefix,
         "headers": [],
     }
     asyncio.run(Guard(inside, Settings(api_keys=("secret",)))(scope, nothing, send))

@@ -102,7 +102,10 @@ def frame(draw: random.Random, path: str) -> str | bytes:
 async def torment(address: str, path: str, seed: int, count: int) -> None:
     """Send frames to one connection; in the end it must still answer."""
     draw = random.Random(seed)
-    async with websockets.connect(f"ws://{address}{path}", max_size=None) as socket, asyncio.timeout(60):
+    async with (
+        websockets.connect(f"ws://{address}{path}", max_size=None, max_queue=None) as socket,
+        asyncio.timeout(60),
+    ):
         for _ in range(count):
             await socket.send(frame(draw, path))
         await socket.send(json.dumps({"type": "nothing", "event_id": "last"}))

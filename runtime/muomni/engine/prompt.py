@@ -16,6 +16,9 @@ from muomni.requests import Request
 from .segments import Segment, joined
 from .timings import Timings
 
+CHARACTERS_PER_POSITION, FEWEST_CHARACTERS = 64, 1_000_000
+"""Of a text that is tokenized, the context's positions considered; what is longer is refused as it is."""
+
 
 @dataclass
 class Prompt:
@@ -135,12 +138,13 @@ def prepare(request: Request, models: Models, timings: Timings) -> Prompt:
     """Encode a request's media and text into the positions of a prompt; any thread may do it.
 
     Raises:
-        ContextError: the media alone leave no room in the context, or the audio takes more than its quarter and
-            ``truncate`` is off; said before anything is encoded.
+        ContextError: the text is far too long, the media alone leave no room in the context, or the audio takes more
+            than its quarter and ``truncate`` is off; said before anything is encoded.
         InputError, MediaError, StageError: unusable input, or a model the bundle lacks.
     """
     text = question(request, models)
     preload(request, models)
+    _check_length(request, text, models)
     timings.add("load", models.take_load_seconds())
     timings.start()
     prompt = _own(request, text, models, timings)
@@ -238,6 +242,17 @@ def forgotten_turns(count: int) -> str:
 def context_is_full(tokens: int) -> str:
     """The note of a reply that the context ended."""
     return f"the reply ended after {tokens} tokens because the context is full"
+
+
+def _check_length(request: Request, text: str, models: Models) -> None:
+    """Refuse text that is far too long before it is tokenized: 60 MB take 20 s, in which nobody else is prepared."""
+    most = max(FEWEST_CHARACTERS, CHARACTERS_PER_POSITION * models.thinker().stage.context_length)
+    earlier = sum(len(asked.text or "") + len(replied) for asked, replied in request.history)
+    if len(text) + earlier > most:
+        raise ContextError(
+            f"the text has {len(text) + earlier} characters, earlier turns included, and at most {most} are read; "
+            "shorten it"
+        )
 
 
 def _frames_wanted(request: Request, models: Models) -> int:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ApiError, api_error
+from .json_size import MOST_PARTS, parts_of
 from .settings import Settings
 
 GUARDED = ("/v1", "/metrics")
@@ -53,6 +54,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
+        self._held = 0  # bytes of bodies whose requests are not answered yet
         # A name that leads to this machine may belong to a stranger's page ("DNS rebinding"). Where no key is asked
         # for and only this machine can connect, names must be its own.
         self._checks_host = settings.is_loopback and not settings.api_keys
@@ -68,8 +70,7 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope, headers)
         if refusal is None:
-            limited = self._limited(receive) if scope["type"] == "http" else receive
-            await self._app(scope, limited, send)
+            await (self._with_limits if scope["type"] == "http" else self._app)(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()  # websocket.connect
             await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)[:120]})
@@ -78,7 +79,9 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
         settings = self._settings
-        path = scope["path"].removeprefix(scope.get("root_path", ""))  # a proxy may serve it below a prefix
+        # A proxy may serve it below a prefix; which the router takes off, is judged with and without.
+        path, prefix = scope["path"], scope.get("root_path", "")
+        guarded = path.startswith(GUARDED) or path.removeprefix(prefix).startswith(GUARDED)
         host = headers.get("host", "")
         if self._checks_host and not self._is_own(host):
             return ApiError(
@@ -95,8 +98,7 @@ class Guard:
                 403,
                 code="unknown_origin",
             )
-        guarded = path.startswith(GUARDED) and settings.api_keys
-        if guarded and not key_fits(key_of(headers), settings.api_keys):
+        if guarded and settings.api_keys and not key_fits(key_of(headers), settings.api_keys):
             return ApiError(
                 "expected a key of this server (Authorization: Bearer …), got none or another",
                 401,
@@ -104,7 +106,7 @@ class Guard:
                 headers={"www-authenticate": "Bearer"},
             )
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > settings.limits.body_bytes:
+        if not length.isdecimal() or int(length) > settings.limits.body_bytes:
             return self._too_long()
         return None
 
@@ -118,25 +120,43 @@ class Guard:
     def _origin_fits(self, origin: str, host: str) -> bool:
         if "*" in self._settings.cors or origin in self._settings.cors:
             return True
-        return urlsplit(origin).netloc.lower() == host.lower() != ""
+        try:
+            return urlsplit(origin).netloc.lower() == host.lower() != ""
+        except ValueError:  # "http://[": no browser sends it
+            return False
 
     def _too_long(self) -> ApiError:
         limit = self._settings.limits.body_bytes
         return ApiError(f"the body is too long: at most {limit} bytes are taken", 413, code="body_too_long")
 
-    def _limited(self, receive: Receive) -> Receive:
-        """The same messages, until their bodies are too long together."""
-        taken = 0
+    async def _with_limits(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer it, as long as its body is not too much."""
+        limits = self._settings.limits
+        is_form = Headers(scope=scope).get("content-type", "").startswith("multipart/")
+        taken = parts = 0
 
         async def limited() -> Message:
-            nonlocal taken
+            nonlocal taken, parts
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._settings.limits.body_bytes:
-                raise HTTPException(413, str(self._too_long()))  # of its kind: FastAPI hides others
+            body = message.get("body", b"")
+            taken += len(body)
+            self._held += len(body)
+            parts += 0 if is_form else parts_of(body)
+            # Errors are of this kind: FastAPI hides others.
+            if taken > limits.body_bytes:
+                raise HTTPException(413, str(self._too_long()))
+            if parts > MOST_PARTS:
+                raise HTTPException(
+                    413, f"the body is too long: at most {MOST_PARTS} values of JSON are taken"
+                )
+            if self._held > limits.bodies_bytes:
+                raise HTTPException(429, "too much is sent to this server at once; try again later")
             return message
 
-        return limited
+        try:
+            await self._app(scope, limited, send)
+        finally:
+            self._held -= taken
 
 
 class RequestIds:
@@ -166,6 +186,7 @@ class RequestIds:
                 headers["x-request-id"] = name
                 headers["openai-processing-ms"] = str(round(1000 * (time.perf_counter() - begun)))
                 headers["x-content-type-options"] = "nosniff"
+                headers["x-frame-options"] = "SAMEORIGIN"  # a stranger's page cannot have ours clicked on
             await send(message)
 
         try:

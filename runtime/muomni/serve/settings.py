@@ -15,7 +15,9 @@ class Limits:
 
     Attributes:
         body_bytes: of a request's body; a websocket's message as well.
+        bodies_bytes: of the bodies of all requests that are being answered; of all websocket messages that have begun.
         head_bytes: of a request before its body.
+        recordings_bytes: of all decoded recordings that are being written down; an hour takes 230 MB.
         media: images, recordings and films of one request, earlier turns included.
         video_frames: that one film may be looked at.
         tokens: of one reply.
@@ -23,14 +25,17 @@ class Limits:
         messages: of one request.
         speech_characters: of a text that is spoken as it is.
         connections: at a time, websockets included.
-        idle_s: a connection on which no request begins, or goes on, is closed.
+        idle_s: a connection on which no request begins, or goes on, is closed. A head must be whole in this time, and a
+            body, or 64 KiB more of it.
         slow_reader_s: a reader that takes nothing for so long, while something waits for it, is dropped.
         buffered_speech_s: speech made ahead of what was sent; then the Talker waits.
         grace_s: running replies may go on for so long when the server is stopped.
     """
 
     body_bytes: int = 64 << 20
+    bodies_bytes: int = 512 << 20
     head_bytes: int = 64 << 10
+    recordings_bytes: int = 1 << 30
     media: int = 16
     video_frames: int = 16
     tokens: int = 4096

@@ -19,6 +19,7 @@ from muomni.requests import Request, SpeechOptions
 from .errors import ApiError
 from .mailbox import Mailbox
 from .metrics import AnswerMeter, Metrics
+from .openai.recording import Recordings
 from .realtime.judging import Judging
 from .settings import Settings
 
@@ -44,6 +45,7 @@ class ServerState:
         self.engine = EngineThread(_warm_engine(self.omni, settings.slots), settings.queue)
         self.metrics = Metrics(self.engine)
         self.judging = Judging()
+        self.recordings = Recordings(settings.limits.recordings_bytes)
         self.created = int(time.time())
         self.stopping = False
         self._mailbox: Mailbox | None = None
@@ -120,6 +122,7 @@ class ServerState:
         """Take no more requests, give those that run some time, and end the rest with a Failed event."""
         self.stopping = True
         self.engine.close(grace_s)
+        self.recordings.close()
         self.omni.close()
 
 

@@ -6,10 +6,12 @@ elsewhere a moment later gains nothing. Every redirect is judged anew.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +19,7 @@ from muomni.serve.errors import ApiError
 
 TIMEOUT_S = 10.0
 WHOLE_TIMEOUT_S = 30.0
+TOO_SLOW = f"it took more than {WHOLE_TIMEOUT_S:g} s"
 MOST_REDIRECTS = 3
 CHUNK = 1 << 16
 IPV6_INTERNET, IPV6_6TO4 = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("2002::/16")
@@ -44,7 +47,12 @@ def fetch(url: str, most_bytes: int) -> bytes:
     until = time.monotonic() + WHOLE_TIMEOUT_S
     for _ in range(MOST_REDIRECTS + 1):
         connection, path = _connect(url)
+        # A site that sends a byte now and then is stopped from outside: each read would wait for the next.
+        stop = threading.Timer(until - time.monotonic(), _shut, [connection.sock])
+        stop.start()
         try:
+            if isinstance(connection.sock, ssl.SSLSocket):
+                connection.sock.do_handshake()
             connection.request("GET", path, headers={"accept": "*/*", "user-agent": "muomni"})
             response = connection.getresponse()
             if response.status in (301, 302, 303, 307, 308) and (place := response.getheader("location")):
@@ -54,8 +62,11 @@ def fetch(url: str, most_bytes: int) -> bytes:
                 raise _error(f"it was answered with status {response.status}")
             return _body(response, most_bytes, until)
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if time.monotonic() > until:
+                raise _error(TOO_SLOW) from error
             raise _error(type(error).__name__) from error
         finally:
+            stop.cancel()
             connection.close()
     raise _error(f"more than {MOST_REDIRECTS} redirects")
 
@@ -81,12 +92,19 @@ def _connect(url: str) -> tuple[http.client.HTTPConnection, str]:
         raw = socket.create_connection((addresses[0], port), TIMEOUT_S)
         secure = parts.scheme == "https"
         connection.sock = (
-            ssl.create_default_context().wrap_socket(raw, server_hostname=host) if secure else raw
+            ssl.create_default_context().wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
+            if secure
+            else raw
         )
     except OSError as error:
         raise _error(type(error).__name__) from error
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return connection, path
+
+
+def _shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended already
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _body(response: http.client.HTTPResponse, most_bytes: int, until: float) -> bytes:
@@ -95,8 +113,8 @@ def _body(response: http.client.HTTPResponse, most_bytes: int, until: float) -> 
         found += chunk
         if len(found) > most_bytes:
             raise _error(f"it holds more than {most_bytes} bytes")
-        if time.monotonic() > until:
-            raise _error(f"it took more than {WHOLE_TIMEOUT_S:g} s")
+    if time.monotonic() > until:  # where it was shut looks like its end
+        raise _error(TOO_SLOW)
     if not found:
         raise _error("it holds nothing")
     return bytes(found)

@@ -15,7 +15,7 @@ from muomni.serve.state import ServerState
 from muomni.serve.waiting import unless_gone
 
 from .media import MediaReader
-from .recording import is_for_ffmpeg, load_recording
+from .recording import is_for_ffmpeg
 from .types import ImageUrlPart, InputVideoPart, Message, RefusalPart, TextPart, VideoUrlPart
 
 
@@ -119,7 +119,8 @@ def _take(message: Message, turns: list[_Turn], media: MediaReader, state: Serve
                 turn.videos.append(data)
             else:
                 # What browsers record (WebM, MP4) the media room does not read.
-                turn.audio.append((load_recording(data, RATE_HZ), RATE_HZ) if is_for_ffmpeg(data) else data)
+                audio = state.recordings.load_now(data, RATE_HZ) if is_for_ffmpeg(data) else None
+                turn.audio.append(data if audio is None else (audio, RATE_HZ))
 
 
 def _said(message: Message, state: ServerState) -> str:

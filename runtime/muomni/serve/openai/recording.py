@@ -2,16 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from muomni.engine.thread import QueueFullError
 from muomni.errors import MediaError, MissingPackageError
 from muomni.media.audio import MAX_SECONDS, load_audio
 
 READERS = "mov,matroska,aac,asf"
 """FFmpeg's readers that are used: of containers that libsndfile does not know, and none that opens other files."""
+
+
+AT_A_TIME = 2
+"""Recordings are decoded: half a megabyte of silence becomes an hour of it, which takes a gigabyte on the way."""
+
+
+class Recordings:
+    """Decodes recordings, a few at a time, and takes no more while those that are held are too much.
+
+    Example:
+        >>> recordings = Recordings(most_bytes=1 << 30)
+        >>> samples = await recordings.load(data, 16_000)
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._threads = ThreadPoolExecutor(AT_A_TIME, "muomni recordings")
+        self._lock = threading.Lock()
+        self._given: list[tuple[weakref.ref[NDArray[np.float32]], int]] = []  # with their bytes
+
+    async def load(self, data: bytes, rate_hz: int) -> NDArray[np.float32]:
+        """As :func:`load_recording`; it is counted until nobody holds it.
+
+        Raises:
+            QueueFullError: too much is held.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._load, data, rate_hz)
+
+    def load_now(self, data: bytes, rate_hz: int) -> NDArray[np.float32]:
+        """The same, for a thread that can wait."""
+        return self._threads.submit(self._load, data, rate_hz).result()
+
+    def _load(self, data: bytes, rate_hz: int) -> NDArray[np.float32]:
+        with self._lock:
+            self._given = [(given, size) for given, size in self._given if given() is not None]
+            if sum(size for _, size in self._given) > self._most_bytes:
+                raise QueueFullError("too many long recordings are listened to; try again later")
+        samples = load_recording(data, rate_hz)
+        with self._lock:
+            self._given.append((weakref.ref(samples), samples.nbytes))
+        return samples
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def load_recording(data: bytes, rate_hz: int) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ class Item(Body):
 
     type: str = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[Content] | None = None
+    content: str | Annotated[list[Content], Field(fail_fast=True)] | None = None
 
 
 class TextFormat(Body):
@@ -54,7 +54,7 @@ class TextOptions(Body):
 
 
 class ResponseRequest(Body):
-    input: str | list[Item]
+    input: str | Annotated[list[Item], Field(fail_fast=True)]
     model: str | None = None
     instructions: str | None = None
     max_output_tokens: int | None = Field(None, ge=1)

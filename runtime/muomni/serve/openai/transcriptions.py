@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
@@ -19,7 +18,6 @@ from muomni.serve.health import state_of
 from muomni.serve.waiting import unless_gone
 
 from . import sse
-from .recording import load_recording
 from .transcribing import Segment, transcribe
 
 router = APIRouter(prefix="/v1/audio", tags=["audio"])
@@ -59,7 +57,7 @@ async def create_transcription(
     if not data:
         raise ApiError("file: expected a recording, got an empty file", param="file", code="invalid_value")
     state.omni.audio_encoder  # noqa: B018 refuses a bundle without one
-    samples = await unless_gone(request, asyncio.to_thread(load_recording, data, RATE_HZ))
+    samples = await unless_gone(request, state.recordings.load(data, RATE_HZ))
     del data
     said = transcribe(samples, state, SamplingOptions(temperature=temperature))
     if stream:

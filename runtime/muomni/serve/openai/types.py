@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST_STOPS = 64
+"""Each is looked for after each token, while others wait for theirs."""
+
 
 class Body(BaseModel):
     """Values must have their types: ``"5"`` is no number. NaN and infinities are refused."""
@@ -67,6 +70,10 @@ Part = Annotated[
 ]
 
 
+Parts = Annotated[list[Part], Field(fail_fast=True)]
+"""The first error is told, and the others are not looked for."""
+
+
 class AudioId(Body):
     """A spoken reply of before, by its id."""
 
@@ -75,7 +82,7 @@ class AudioId(Body):
 
 class Message(Body):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: str | Parts | None = None
     audio: AudioId | None = None
     tool_calls: list[Any] | None = None
 
@@ -96,13 +103,13 @@ class ResponseFormat(Body):
 
 
 class ChatRequest(Body):
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
     model: str | None = None
-    modalities: list[Literal["text", "audio"]] | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Field(fail_fast=True)] | None = None
     audio: AudioParameters | None = None
     n: int | None = Field(None, ge=1, le=128)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS, fail_fast=True)] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=-1, lt=2**31)
@@ -119,5 +126,5 @@ class ChatRequest(Body):
     tools: list[Any] | None = None
     functions: list[Any] | None = None
     tool_choice: Any = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: dict[str, Any] | None = None
     response_format: ResponseFormat | None = None

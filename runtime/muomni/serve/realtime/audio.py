@@ -48,12 +48,12 @@ class AudioFormat:
         """So many bytes of it."""
         return {"audio/pcm": b"\x00", "audio/pcmu": b"\xff", "audio/pcma": b"\xd5"}[self.name] * size
 
-    def check(self, data: bytes) -> None:
+    def check(self, data: bytes | memoryview) -> None:
         """Raises InputError for half a sample."""
         if len(data) % self.bytes_per_sample:
             raise InputError(f"audio: expected 16-bit samples, got an odd number of bytes ({len(data)})")
 
-    def decode(self, data: bytes) -> Samples:
+    def decode(self, data: bytes | memoryview) -> Samples:
         """Bytes to samples (n,) in -1…1.
 
         Raises:

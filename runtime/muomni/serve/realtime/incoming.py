@@ -19,6 +19,8 @@ LONGEST_SECONDS = 120
 """What the buffer holds while nobody looks for turns; far more than a model hears at once."""
 SLICE = RATE_HZ // 4
 """Samples that are looked through at once: others wait for it."""
+DECODED_BYTES = 48_000
+"""That are decoded for it, at most: a client may send minutes at once."""
 
 
 class IncomingAudio:
@@ -36,7 +38,7 @@ class IncomingAudio:
         self._judge = judge
         self._kept: deque[Samples] = deque()
         self._start = self._end = 0  # positions of what is kept
-        self._raw: list[bytes] = []  # as it came
+        self._raw: list[bytes | memoryview] = []  # as it came
         self._raw_bytes = 0
         self._unseen: Samples = np.zeros(0, np.float32)
         self.detector: TurnDetector | None = None
@@ -110,7 +112,8 @@ class IncomingAudio:
 
         They must be settled before anything else is done.
         """
-        self._decode()
+        if len(self._unseen) < SLICE:
+            self._decode(DECODED_BYTES)
         piece, self._unseen = self._unseen[:SLICE], self._unseen[SLICE:]
         self._keep(piece)
         return np.zeros((0, WINDOW), np.float32) if self.detector is None else self.detector.cut(piece)
@@ -143,12 +146,13 @@ class IncomingAudio:
             self.detector.forget()
             self.detector.judged = self._end
 
-    def _decode(self) -> None:
+    def _decode(self, most_bytes: int | None = None) -> None:
         """Bytes to samples: once for several frames, which a resampler takes no longer for than for one."""
         if self._raw:
-            data = self._raw[0] if len(self._raw) == 1 else b"".join(self._raw)
-            self._raw.clear()
-            self._raw_bytes = 0
+            whole = memoryview(self._raw[0] if len(self._raw) == 1 else b"".join(self._raw))
+            data, rest = whole[:most_bytes], whole[most_bytes:] if most_bytes else whole[:0]
+            self._raw = [rest] if rest else []
+            self._raw_bytes = len(rest)
             new = self._rate.push(self._format.decode(data))
             self._unseen = np.concatenate([self._unseen, new]) if len(self._unseen) else new
 

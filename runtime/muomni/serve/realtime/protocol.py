@@ -15,6 +15,7 @@ from muomni.errors import InputError
 from muomni.events import Event
 from muomni.live.heard import Decodes
 from muomni.requests import Request
+from muomni.serve.json_size import MOST_PARTS, parts_of
 
 T = TypeVar("T")
 
@@ -99,6 +100,8 @@ def new_id(kind: str) -> str:
 
 def parsed_event(text: str | bytes) -> dict[str, Any]:
     """A client event. Raises ClientError unless it is an object with a type."""
+    if parts_of(text) > MOST_PARTS:
+        raise ClientError(f"an event holds at most {MOST_PARTS} values of JSON", "event_too_large")
     try:
         event = json.loads(text)
     except (ValueError, RecursionError) as error:

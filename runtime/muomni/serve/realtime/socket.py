@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter
@@ -29,6 +30,10 @@ PROTOCOL = "realtime"
 IDLE_SECONDS = 900
 """A session to which nothing is sent, and that answers nothing."""
 NORMAL, GONE, POLICY, INTERNAL = 1000, 1001, 1008, 1011
+MOST_REASON_BYTES = 123
+"""Of why a websocket is closed, says its protocol."""
+SHARE_S = 0.005
+"""A client that sends without pause is followed for so long; then others have their turn."""
 
 log = logging.getLogger("muomni.serve")
 router = APIRouter()
@@ -116,14 +121,19 @@ async def _read(
 ) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(IDLE_SECONDS) as idle:
-        put_off_at = loop.time()
+        put_off_at, followed_s = loop.time(), 0.0
         while True:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", GONE))
             count()
             text = message.get("text")
+            begun = time.perf_counter()
             session.receive(message.get("bytes", b"") if text is None else text)
+            followed_s += time.perf_counter() - begun
+            if followed_s > SHARE_S:
+                followed_s = 0.0
+                await asyncio.sleep(0)  # messages that have come already are received without waiting
             if session.waiting_s > 0:
                 judging.look(stream)
                 await stream.caught_up()
@@ -147,4 +157,4 @@ async def _refuse(socket: WebSocket, message: str, code: str) -> None:
     error = error_fields(ClientError(message, code)) | {"event_id": None}
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.send_json({"type": "error", "event_id": new_id("event"), "error": error})
-        await socket.close(POLICY, message[:120])
+        await socket.close(POLICY, message.encode()[:MOST_REASON_BYTES].decode(errors="ignore"))
