@@ -43,14 +43,19 @@ def add_rows_head(model: ir.Model) -> None:
 
     def then(op: str, *inputs: ir.Value, domain: str = "", **attributes: int) -> ir.Value:
         nodes.append(ir.node(op, inputs, attributes, domain=domain))
-        return nodes[-1].outputs[0]
+        output = nodes[-1].outputs[0]
+        output.name = (
+            f"rows_head.{op}.{len(nodes)}"  # names that are given later may be those of the graph around it
+        )
+        return output
 
     def branch(name: str, made: list[ir.Node]) -> ir.Graph:
         output = made[-1].outputs[0]
+        output.name = f"rows_head.{name}"
         output.dtype, output.shape = ir.DataType.FLOAT, head.outputs[0].shape
         return ir.Graph([], [output], nodes=made, name=name)
 
-    lone = branch("lone row", [product(graph, str(weight.name), hidden, rows, BITS)])
+    lone = branch("lone_row", [product(graph, str(weight.name), hidden, rows, BITS)])
     scales = np.maximum(np.abs(rows).max(axis=1) / MOST_CODE, SMALLEST_ROW).astype(np.float32)
     codes = np.rint(rows / scales[:, None]).astype(np.int8)
     largest = then("ReduceMax", then("Abs", hidden), number("last_axis", np.array([-1])), keepdims=1)
@@ -67,7 +72,7 @@ def add_rows_head(model: ir.Model) -> None:
         domain=CONTRIB_DOMAIN,
     )
     then("Mul", unscaled, scale)
-    several = branch("several rows", nodes)
+    several = branch("several_rows", nodes)
 
     nodes = []
     count = then("Squeeze", then("Shape", hidden, start=0, end=1))
