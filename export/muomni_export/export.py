@@ -33,6 +33,7 @@ from .checkpoint.selection import Selection
 from .notes import Note
 from .onnx.draft_head import CANDIDATES, add_draft_head
 from .onnx.precision import PrecisionPlan, apply, bound_of, tolerance_of
+from .onnx.rows_head import LARGE_HEAD, add_rows_head
 from .onnx.trace import OPSET, save, trace
 from .output_folder import check_target, put_in_place, temporary_folder
 from .parity.compare import of_a_drafting_head, require
@@ -180,6 +181,10 @@ def _write_graph(folder: Path, build: GraphBuild, manifest: Manifest, plan: Prec
     model = trace(build.module, build.arguments, build.dynamic_shapes, inputs, outputs)
     if manifest.drafts(build.graph) and manifest.thinker is not None:
         add_draft_head(model, manifest.thinker.draft_candidates)
+    if manifest.thinker is not None and manifest.thinker.graph == build.graph:
+        elements = manifest.thinker.vocabulary * manifest.thinker.width
+        if plan.of(build.graph) == "int8" and not plan.is_for_cuda and elements >= LARGE_HEAD:
+            add_rows_head(model)
     apply(model, build.graph, plan, contract)
     save(model, folder / manifest.graphs[build.graph].file)
 

@@ -13,7 +13,7 @@ import soundfile
 from muomni.events import TextDelta
 from muomni.live.silero import WINDOW, Samples, Silero, judge_together
 from muomni.live.turns import likelihood
-from muomni.serve.mailbox import Mailbox
+from muomni.serve.mailbox import PAUSE_S, Mailbox
 from muomni.serve.realtime.judging import MOST_WAITING_S, Judging, Stream
 
 SAMPLES = Path(__file__).parents[2] / "checkpoints" / "demo" / "samples"
@@ -107,6 +107,35 @@ def test_events_of_another_thread_come_in_order_with_one_wake_up() -> None:
 
     came, wakes = asyncio.run(run())
     assert came == [*map(str, range(100)), "last"] and wakes == 2
+
+
+def test_what_can_wait_comes_after_a_pause_or_with_what_cannot() -> None:
+    async def run() -> list[list[str]]:
+        mailbox, came = Mailbox(asyncio.get_running_loop()), list[str]()
+        looks: list[list[str]] = []
+
+        def post(text: str, can_wait: bool) -> None:
+            mailbox.post(lambda event: came.append(event.text), TextDelta(text), can_wait)  # type: ignore[union-attr]
+
+        async def look(after_s: float) -> None:
+            await asyncio.sleep(after_s)
+            looks.append(came.copy())
+
+        post("a", can_wait=True)  # nothing came for long
+        await look(0.001)
+        post("b", can_wait=True)
+        post("c", can_wait=True)
+        await look(0.001)
+        await look(2 * PAUSE_S)
+        post("d", can_wait=True)
+        await look(2 * PAUSE_S)
+        post("e", can_wait=True)
+        post("f", can_wait=True)
+        post("g", can_wait=False)
+        await look(0.001)
+        return looks
+
+    assert [*map("".join, asyncio.run(run()))] == ["a", "a", "abc", "abcd", "abcdefg"]
 
 
 def test_the_mailbox_of_a_loop_that_is_closed_says_so() -> None:

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from muomni.errors import MuomniError
-
 from .attention import CONTRIB_DOMAIN
-from .quantize import constant, float_values, product
+from .quantize import constant, head_of, product
 
 # Measured with random weights, where logits are closest together: 32 were always enough, and 64 cost 15 us more of
 # the 1500 that a float32 head of 32,000 tokens takes (benchmarks/README.md).
@@ -34,16 +32,7 @@ def add_draft_head(model: ir.Model, candidates: int) -> None:
         MuomniError: the graph does not end in a product with a weight.
     """
     graph = model.graph
-    head = next((value.producer() for value in graph.outputs if value.name == "logits"), None)
-    rows = None
-    if head is not None and head.op_type == "Gemm" and head.attributes.get_int("transB", 0) == 1:
-        hidden, table, *bias = head.inputs
-        rows = None if bias else float_values(table)  # (V, D)
-    if head is None or rows is None or hidden is None or table is None:
-        found = head and f"{head.op_type}({', '.join(str(v and v.name) for v in head.inputs)})"
-        raise MuomniError(
-            f"draft head: expected logits = hidden · weightᵀ without a bias at the graph's end, got {found}"
-        )
+    head, hidden, table, rows = head_of(graph)
     nodes = [product(graph, "draft", hidden, rows, DRAFT_BITS)]
     draft = nodes[0].outputs[0]
 

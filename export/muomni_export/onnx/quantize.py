@@ -15,6 +15,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from muomni.errors import MuomniError
+
 from .attention import CONTRIB_DOMAIN
 
 # Larger blocks are faster and coarser: 128 was 1.3 times block 32 in decode speed, 256 no more than 1.1
@@ -154,6 +156,24 @@ def float_values(value: ir.Value | None) -> NDArray[np.float32] | None:
         return None
     values: NDArray[np.float32] = tensor.numpy()
     return values
+
+
+def head_of(graph: ir.Graph) -> tuple[ir.Node, ir.Value, ir.Value, NDArray[np.float32]]:
+    """A float32 Thinker's head: its node, what it multiplies, its weight, and the weight's rows (V, D).
+
+    Raises:
+        MuomniError: the graph does not end in a product with a weight.
+    """
+    head = next((value.producer() for value in graph.outputs if value.name == "logits"), None)
+    if head is not None and head.op_type == "Gemm" and head.attributes.get_int("transB", 0) == 1:
+        hidden, weight, *bias = head.inputs
+        rows = None if bias else float_values(weight)
+        if hidden is not None and weight is not None and rows is not None:
+            return head, hidden, weight, rows
+    found = head and f"{head.op_type}({', '.join(str(v and v.name) for v in head.inputs)})"
+    raise MuomniError(
+        f"the Thinker's head: expected logits = hidden · weightᵀ without a bias at the graph's end, got {found}"
+    )
 
 
 def product(

@@ -24,6 +24,11 @@ class Decodes(Protocol):
         """Whether the id is one byte of a character, and not its first."""
         ...
 
+    def text_after(self, token: int) -> tuple[str, int]:
+        """What the id adds to any text before it, and how many characters decoding it alone gives; ``("", 0)`` where
+        the first depends on the text, or the second is none."""
+        ...
+
 
 class Detokenizer:
     """Turns growing token ids into text, and finds stop strings.
@@ -56,6 +61,12 @@ class Detokenizer:
         """Take the next id; give the text that it settles, which may be empty."""
         if self.stopped or not self._tokenizer.is_text(token):
             return ""
+        if self._skip and not (self._tail or self._text or self._stop):
+            # All has been sent, and most ids add the same text everywhere: nothing need be decoded.
+            added, alone = self._tokenizer.text_after(token)
+            if added:
+                self._ids, self._skip = [token], alone
+                return added
         self._ids.append(token)
         self._tail = self._tokenizer.decode(self._ids)[self._skip :]
         piece = self._settle()

@@ -41,6 +41,7 @@ class Tokenizer:
         self._pieces = entry.pieces
         names = (f"<0x{byte:02X}>" for byte in range(0x80, 0xC0))
         ids = (int(self._model.piece_to_id(name)) for name in names)
+        self._text_after: dict[int, tuple[str, int]] = {}
         self._continuation_bytes = frozenset(i for i in ids if self._model.is_byte(i))
 
     def encode(self, text: str) -> list[int]:
@@ -68,6 +69,25 @@ class Tokenizer:
     def is_continuation_byte(self, token: int) -> bool:
         """Whether the id is one byte of a character in UTF-8, and not its first."""
         return token in self._continuation_bytes
+
+    def text_after(self, token: int) -> tuple[str, int]:
+        """What an id adds to any text before it, and how many characters decoding it alone gives; ``("", 0)`` for ids
+        of which the first depends on the text, or the second is none.
+
+        Example:
+            >>> [omni.tokenizer.text_after(i) for i in omni.tokenizer.encode("Hello there")]
+            [(' Hello', 5), (' there', 5)]
+        """
+        found = self._text_after.get(token)
+        if found is None:
+            found = "", 0
+            if self.is_text(token) and token != self.unk_id and not self._model.is_byte(token):
+                added = self.bytes_of(token).decode()
+                alone = self.decode([token])
+                if alone and "\ufffd" not in added and self.decode([token, token]) == alone + added:
+                    found = added, len(alone)
+            self._text_after[token] = found
+        return found
 
     def bytes_of(self, token: int) -> bytes:
         """What an id adds to a text, in UTF-8: part of a character where it is one byte, nothing where it is no text.

@@ -83,6 +83,8 @@ class GraphSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin_us > 0)))
         options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin_us))
         options.inter_op_num_threads = 1
+        # On x86 without VNNI the fast product of 8-bit integers would overflow; this takes one that does not.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 3  # errors; warnings of a fallback are raised below in our words
         try:
             self._session = ort.InferenceSession(str(path), options, providers=providers)

@@ -11,7 +11,7 @@ from muomni.engine.engine import Engine
 from muomni.engine.thread import EngineThread, QueueFullError
 from muomni.engine.turn import LoneTurn, SaidTurn, Turn
 from muomni.errors import UsageError
-from muomni.events import Event, Failed, Finished, SpeechDelta
+from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
 from muomni.omni import Omni
 from muomni.replies import Reply
 from muomni.requests import Request, SpeechOptions
@@ -153,7 +153,7 @@ class Answer:
         self._limits = state.settings.limits
         self._events: deque[Event] = deque()
         self._reader: asyncio.Future[None] | None = None
-        self._over = False
+        self._over = self._has_text = False
         self._slow: asyncio.TimerHandle | None = None
         self.seconds_waiting = 0.0
         self._meter = AnswerMeter(state.metrics, turn.request)
@@ -174,21 +174,39 @@ class Answer:
         return self
 
     async def __anext__(self) -> Event:
+        if not await self._some_wait():
+            raise StopAsyncIteration
+        event = self._events.popleft()
+        self._watch_reader()
+        self._is_taken(event)
+        return event
+
+    async def all_that_wait(self) -> list[Event]:
+        """The next event and those that wait behind it; none when all have been taken."""
+        await self._some_wait()
+        events, self._events = list(self._events), deque()
+        self._watch_reader()
+        for event in events:
+            self._is_taken(event)
+        return events
+
+    async def _some_wait(self) -> bool:
+        """Wait for an event; False where none comes any more."""
         while not self._events:
             if self._over:
-                raise StopAsyncIteration
+                return False
             self._reader = self._loop.create_future()
             try:
                 await self._reader
             finally:
                 self._reader = None
-        event = self._events.popleft()
-        self._watch_reader()
+        return True
+
+    def _is_taken(self, event: Event) -> None:
         if isinstance(event, SpeechDelta):
             self.seconds_waiting -= len(event.samples) / event.sample_rate
             if not self.ticket.may_speak and self.seconds_waiting < self._limits.buffered_speech_s / 2:
                 self.ticket.may_speak = True
-        return event
 
     async def reply(self) -> Reply:
         """Wait for the whole reply.
@@ -213,7 +231,9 @@ class Answer:
 
     def _from_engine(self, event: Event) -> None:
         """Called in the engine's thread."""
-        self._mailbox.post(self._arrived, event)
+        is_text = isinstance(event, TextDelta)
+        self._mailbox.post(self._arrived, event, can_wait=is_text and self._has_text)
+        self._has_text |= is_text
 
     def _arrived(self, event: Event) -> None:
         if self._over:

@@ -27,6 +27,9 @@ class ByteTokenizer:
     def is_continuation_byte(self, token: int) -> bool:
         return 0x80 <= token < 0xC0
 
+    def text_after(self, token: int) -> tuple[str, int]:
+        return "", 0
+
 
 def stream(text: str, stop: Sequence[str]) -> tuple[str, list[str], bool]:
     """The whole text, the pieces sent before it was over, and whether a stop string ended it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -20,32 +21,30 @@ from .types import ChatRequest
 if TYPE_CHECKING:
     from .chat import Head
 
-Chosen = tuple[int, Event]
-"""An event of one of the choices."""
+Chosen = tuple[int, Sequence[Event]]
+"""Events of one of the choices, which came together."""
+A_TEXT = "\0"
+"""No text has it; it stands for the text of a chunk, all else of which is the same each time."""
 
 
 async def merged(answers: Sequence[Answer]) -> AsyncIterator[Chosen]:
     """The events of several answers as they come."""
     if len(answers) == 1:
-        async for event in answers[0]:
-            yield 0, event
+        while events := await answers[0].all_that_wait():
+            yield 0, events
         return
-    waiting = {asyncio.ensure_future(_next(answer)): index for index, answer in enumerate(answers)}
+    waiting = {asyncio.ensure_future(answer.all_that_wait()): index for index, answer in enumerate(answers)}
     try:
         while waiting:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 index, came = waiting.pop(task), task.result()
-                if came is not None:
+                if came:
                     yield index, came
-                    waiting[asyncio.ensure_future(_next(answers[index]))] = index
+                    waiting[asyncio.ensure_future(answers[index].all_that_wait())] = index
     finally:
         for task in waiting:
             task.cancel()
-
-
-async def _next(answer: Answer) -> Event | None:
-    return await anext(answer, None)
 
 
 class ChatStream:
@@ -59,58 +58,65 @@ class ChatStream:
         self._chunk = {**head.object("chat.completion.chunk"), "choices": []}
         if self._wants_usage:
             self._chunk["usage"] = None
+        self._around_text: list[tuple[bytes, bytes] | None] = [None] * len(answers)
         self._audio_ids = [new_id("audio_") for _ in answers]
         self._named = [False] * len(answers)
         self._sound: list[PcmChunks | None] = [None] * len(answers)
         self._replies: dict[int, Reply] = {}
 
     async def first(self) -> Chosen | None:
-        """The first event.
+        """The first events.
 
         Raises:
             MuomniError: the request failed before anything came.
         """
         chosen = await anext(self._events, None)
-        if chosen is not None and isinstance(chosen[1], Failed):
-            raise chosen[1].error
+        if chosen is not None and isinstance(failed := chosen[1][0], Failed):
+            raise failed.error
         return chosen
 
     async def lines(self, first: Chosen | None, kept: AsyncExitStack) -> AsyncIterator[bytes]:
-        """The lines of the stream.
+        """The lines of the stream; those that come together in one piece, as each is written to a socket.
 
         Args:
             kept: is left when the stream ends, however it does.
         """
         async with kept:
-            for index in range(len(self._named)):
-                yield self._line(index, {"role": "assistant", "content": "", "refusal": None})
-            if first is not None:
-                for one in self._lines_of(*first):
-                    yield one
-            async for index, event in self._events:
-                for one in self._lines_of(index, event):
-                    yield one
+            roles = {"role": "assistant", "content": "", "refusal": None}
+            lines = [self._line(index, roles) for index in range(len(self._named))]
+            chosen = first
+            while chosen is not None:
+                index, events = chosen
+                for event in events:
+                    if isinstance(event, Failed):
+                        if lines:
+                            yield b"".join(lines)
+                        raise event.error
+                    lines += self._lines_of(index, event)
+                if lines and len(self._replies) < len(self._named):  # else the end comes at once
+                    yield b"".join(lines)
+                    lines = []
+                chosen = await anext(self._events, None)
         if self._wants_usage and self._replies:
             usage = usage_object([reply for _, reply in sorted(self._replies.items())])
-            yield sse.line({**self._chunk, "choices": [], "usage": usage})
-        yield sse.DONE
+            lines.append(sse.line({**self._chunk, "choices": [], "usage": usage}))
+        yield b"".join([*lines, sse.DONE])
 
-    def _lines_of(self, index: int, event: Event) -> list[bytes]:
-        if isinstance(event, Failed):
-            raise event.error
+    def _lines_of(self, index: int, event: TextDelta | SpeechDelta | Finished) -> list[bytes]:
         if isinstance(event, TextDelta):
             logprobs = None
             if event.logprobs:
                 logprobs = logprobs_object(event.logprobs, self._state.omni.tokenizer)
             if self._body.modalities and "audio" in self._body.modalities:
                 return [self._audio(index, {"transcript": event.text}, logprobs)]
+            if logprobs is None:
+                return [self._text(index, event.text)]
             return [self._line(index, {"content": event.text}, logprobs)]
         if isinstance(event, SpeechDelta):
             sound = self._sound[index]
             if sound is None:
                 sound = self._sound[index] = PcmChunks(event.sample_rate)
             return self._data(index, sound.feed(event.samples))
-        assert isinstance(event, Finished)
         return self._end(index, event.reply)
 
     def _end(self, index: int, reply: Reply) -> list[bytes]:
@@ -123,6 +129,13 @@ class ChatStream:
             lines.append(self._audio(index, {"expires_at": expires}))
         lines.append(self._line(index, {}, finish_reason=reply.finish_reason))
         return lines
+
+    def _text(self, index: int, text: str) -> bytes:
+        around = self._around_text[index]
+        if around is None:
+            before, after = self._line(index, {"content": A_TEXT}).split(json.dumps(A_TEXT).encode())
+            around = self._around_text[index] = before, after
+        return json.dumps(text).encode().join(around)
 
     def _data(self, index: int, pcm: bytes) -> list[bytes]:
         return [self._audio(index, {"data": base64.b64encode(pcm).decode()})] if pcm else []
