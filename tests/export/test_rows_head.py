@@ -42,9 +42,9 @@ def logits_of(bundle: Path, rows: int, last: int) -> NDArray[np.float32]:
     return omni.thinker.step(cache, [*range(7, 6 + rows), last]).copy()
 
 
-def test_a_lone_row_is_as_without_it(bundles: tuple[Path, Path]) -> None:
-    one, two = (logits_of(bundle, 1, 7) for bundle in bundles)
-    np.testing.assert_array_equal(one, two)
+def test_a_lone_row_and_one_of_several_differ_in_the_last_bits_alone(bundles: tuple[Path, Path]) -> None:
+    lone, several = logits_of(bundles[1], 1, 7), logits_of(bundles[1], 2, 8)
+    np.testing.assert_allclose(several[:1], lone, atol=1e-5 * np.abs(lone).max())
 
 
 def test_several_rows_are_as_near_as_8_bits_are(bundles: tuple[Path, Path]) -> None:

@@ -22,7 +22,7 @@ from .attention import CONTRIB_DOMAIN
 # Larger blocks are faster and coarser: 128 was 1.3 times block 32 in decode speed, 256 no more than 1.1
 # times 128 (benchmarks/README.md).
 BLOCK = 128
-SMALLEST_BLOCK = 16  # ONNX Runtime's
+SMALLEST_BLOCK, LARGEST_BLOCK = 16, 256  # ONNX Runtime's
 EMBEDDING_BITS = 8  # a lookup is not worth the error of 4 bits
 INT8_ACCURACY_LEVEL = 4
 # Below this many elements a weight is not worth its scales.
@@ -82,9 +82,19 @@ def quantise(matrix: NDArray[np.float32], bits: int, block: int) -> Blocks:
     return Blocks(codes, scales[..., 0], bits)
 
 
-def block_size(columns: int) -> int:
-    """The block for rows of that many columns: 128, or less where it would be mostly padding."""
-    block = BLOCK
+def quantise_rows(matrix: NDArray[np.float32], bits: int) -> Blocks:
+    """The same with one scale for each row, repeated for its blocks."""
+    rows, columns = matrix.shape
+    whole = quantise(matrix, bits, columns)
+    block = block_size(columns, LARGEST_BLOCK)
+    count = -(-columns // block)
+    codes = np.full((rows, count * block), 1 << (bits - 1), dtype=np.uint8)
+    codes[:, :columns] = whole.codes[:, 0]
+    return Blocks(codes.reshape(rows, count, block), np.repeat(whole.scales, count, axis=1), bits)
+
+
+def block_size(columns: int, block: int = BLOCK) -> int:
+    """The block for rows of that many columns: 128 (or another), or less where it would be mostly padding."""
     while block > SMALLEST_BLOCK and block >= 2 * columns:
         block //= 2
     return block
@@ -185,16 +195,27 @@ def product(
     bias: Sequence[ir.Value | None] = (),
 ) -> ir.Node:
     """``x · rowsᵀ`` with quantised rows (N, K), whose codes and scales become initializers under ``name``."""
-    count, columns = rows.shape
-    block = block_size(columns)
-    blocks = quantise(np.ascontiguousarray(rows), bits, block)
+    columns = rows.shape[1]
+    blocks = quantise(np.ascontiguousarray(rows), bits, block_size(columns))
+    return product_of_blocks(graph, name, x, blocks, columns, bias)
+
+
+def product_of_blocks(
+    graph: ir.Graph,
+    name: str,
+    x: ir.Value | None,
+    blocks: Blocks,
+    columns: int,
+    bias: Sequence[ir.Value | None] = (),
+) -> ir.Node:
+    """The same for a matrix that is quantised already."""
     codes = constant(graph, f"{name}.codes", pack(blocks))
     scales = constant(graph, f"{name}.scales", blocks.scales)
     attributes = {
         "K": columns,
-        "N": count,
-        "bits": bits,
-        "block_size": block,
+        "N": len(blocks.codes),
+        "bits": blocks.bits,
+        "block_size": blocks.codes.shape[2],
         "accuracy_level": INT8_ACCURACY_LEVEL,
     }
     inputs = [x, codes, scales, *([None, None, *bias] if bias else [])]
