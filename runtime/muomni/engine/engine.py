@@ -278,8 +278,8 @@ class Engine:
         assert cache is not None
         start = time.perf_counter()
         ids = [sequence.next_id for sequence in rows]
-        # On a device the likeliest ids are found there, where nobody needs more: logits are a thousand times as large.
-        likeliest = self._thinker.is_on_device and not any(sequence.needs_logits for sequence in rows)
+        # Where nobody needs more, the likeliest ids are found for all rows together; on a device, logits stay there.
+        likeliest = not any(sequence.needs_logits for sequence in rows)
         chosen: Iterable[Any]
         try:
             chosen = (

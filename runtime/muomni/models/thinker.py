@@ -93,11 +93,6 @@ class Thinker:
         """As :meth:`step`, for the likeliest id of each row alone. On a device no logits come to the host for it."""
         return [int(place) for place in self._stepped(cache, ids).largest("logits")[: len(ids)]]
 
-    @property
-    def is_on_device(self) -> bool:
-        """Whether logits are made in another memory than the host's."""
-        return self.decoder.session.memory is not None
-
     def _stepped(self, cache: KVCache, ids: Sequence[int]) -> BoundStep:
         live = len(ids)
         rows = cache.rows_to_compute(live)

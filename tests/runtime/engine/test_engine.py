@@ -325,7 +325,7 @@ def test_a_step_that_fails_fails_its_sequences_alone(
         raise muomni.ExecutionError("thinker graph failed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(omni.thinker), "step", broken)
+        patch.setattr(type(omni.thinker), "step_to_likeliest", broken)
         events = engine.step()
     assert [(s is first, type(e)) for s, e in events] == [(True, Failed)]
     assert engine.idle
