@@ -14,6 +14,7 @@ from muomni.serve.sound import PcmChunks
 from muomni.serve.state import Answer, ServerState
 
 from . import sse
+from .formats import Call, Calls
 from .objects import logprobs_object, new_id, usage_object
 from .types import ChatRequest
 
@@ -51,7 +52,14 @@ async def _next(answer: Answer) -> Event | None:
 class ChatStream:
     """Events of the choices of one request -> lines of its stream."""
 
-    def __init__(self, answers: Sequence[Answer], head: Head, body: ChatRequest, state: ServerState) -> None:
+    def __init__(
+        self,
+        answers: Sequence[Answer],
+        head: Head,
+        body: ChatRequest,
+        state: ServerState,
+        calls: Calls | None = None,
+    ) -> None:
         self._events = merged(answers)
         self._body, self._state = body, state
         options = body.stream_options
@@ -62,6 +70,7 @@ class ChatStream:
         self._audio_ids = [new_id("audio_") for _ in answers]
         self._named = [False] * len(answers)
         self._sound: list[PcmChunks | None] = [None] * len(answers)
+        self._calls = None if calls is None else [Call(calls) for _ in answers]
         self._replies: dict[int, Reply] = {}
 
     async def first(self) -> Chosen | None:
@@ -83,7 +92,8 @@ class ChatStream:
         """
         async with kept:
             for index in range(len(self._named)):
-                yield self._line(index, {"role": "assistant", "content": "", "refusal": None})
+                content = "" if self._calls is None else None
+                yield self._line(index, {"role": "assistant", "content": content, "refusal": None})
             if first is not None:
                 for one in self._lines_of(*first):
                     yield one
@@ -99,6 +109,8 @@ class ChatStream:
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, TextDelta):
+            if self._calls is not None:
+                return self._call(index, self._calls[index].push(event.text))
             logprobs = None
             if event.logprobs:
                 logprobs = logprobs_object(event.logprobs, self._state.omni.tokenizer)
@@ -121,8 +133,17 @@ class ChatStream:
         if self._named[index]:
             expires = self._state.remember_said(self._audio_ids[index], reply.text)
             lines.append(self._audio(index, {"expires_at": expires}))
-        lines.append(self._line(index, {}, finish_reason=reply.finish_reason))
+        reason: str = reply.finish_reason
+        if self._calls is not None:
+            if reason == "stop":
+                reason = "tool_calls"
+            else:
+                lines += self._call(index, self._calls[index].rest())
+        lines.append(self._line(index, {}, finish_reason=reason))
         return lines
+
+    def _call(self, index: int, delta: dict[str, object] | None) -> list[bytes]:
+        return [] if delta is None else [self._line(index, {"tool_calls": [delta]})]
 
     def _data(self, index: int, pcm: bytes) -> list[bytes]:
         return [self._audio(index, {"data": base64.b64encode(pcm).decode()})] if pcm else []
