@@ -110,7 +110,7 @@ def refuse_unsupported(body: ResponseRequest) -> None:
 def format_of(body: ResponseRequest) -> TextFormat:
     """What the text is to be."""
     wanted = None if body.text is None else body.text.format
-    return TextFormat(type="text") if wanted is None else wanted
+    return TextFormat.model_validate({"type": "text"}) if wanted is None else wanted
 
 
 def grammar_of(body: ResponseRequest) -> Grammar | None:
