@@ -17,9 +17,17 @@ ASKED: Any = [{"role": "user", "content": SUM}]
 
 
 class Answer(BaseModel):
-    sum: int
+    sum: Literal[4, 5]
     sure: bool
     words: Literal["two", "five", "six"]
+
+
+class Inner(BaseModel):
+    a: bool
+
+
+class Nested(BaseModel):  # Pydantic puts the inner model under $defs
+    b: Inner
 
 
 PARAMETERS: dict[str, Any] = {
@@ -83,9 +91,11 @@ def test_a_schema_that_cannot_be_enforced_is_refused_by_name(ask: Ask, stream: b
         ask(SUM, response_format=wanted, stream=stream)
     assert (refusal.value.param, refusal.value.code) == ("response_format", "invalid_json_schema")
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "not": {}}}}
-    with pytest.raises(openai.BadRequestError, match="not") as refusal:
-        ask(SUM, tools=[tool], tool_choice="required", stream=stream)
-    assert refusal.value.param == "tools"
+    large = {**CLOCK, "function": {"name": "f", "parameters": {"properties": {"n": {"const": 2**60}}}}}
+    for wrong, said in ((tool, '"not"'), (large, "2\\*\\*53")):
+        with pytest.raises(openai.BadRequestError, match=said) as refusal:
+            ask(SUM, tools=[wrong], tool_choice="required", stream=stream)
+        assert (refusal.value.param, refusal.value.code) == ("tools", "invalid_json_schema")
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "weather"}}])
@@ -104,6 +114,13 @@ def test_a_function_is_called_whole_and_streamed(client: openai.OpenAI, choice: 
     assert final.finish_reason == "tool_calls" and streamed.function.arguments == call.function.arguments
     deltas = [event for event in events if event.type == "tool_calls.function.arguments.delta"]
     assert len(deltas) > 1 and any(event.type == "tool_calls.function.arguments.done" for event in events)
+
+
+def test_the_clients_helper_parses_the_arguments_of_a_pydantic_function(client: openai.OpenAI) -> None:
+    tool = openai.pydantic_function_tool(Nested, name="nested")
+    parsed = client.chat.completions.parse(model="demo", messages=ASKED, tools=[tool], tool_choice="required")
+    (call,) = parsed.choices[0].message.tool_calls or ()
+    assert isinstance(call.function.parsed_arguments, Nested)
 
 
 def test_one_of_several_functions_is_chosen_by_the_model(ask: Ask) -> None:

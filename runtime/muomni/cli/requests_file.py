@@ -36,8 +36,9 @@ def schema_in(path: Path) -> Grammar:
     Raises:
         InputError: it cannot be read, or is none.
     """
+    content = _content(path)
     try:
-        return Grammar.json_schema(json.loads(_content(path)))
+        return Grammar.json_schema(json.loads(content))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON schema ({error})") from error
 

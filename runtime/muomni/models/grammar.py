@@ -19,7 +19,9 @@ from muomni.errors import InputError, MissingPackageError
 
 from .tokenizer import Tokenizer
 
-CANNOT_WRITE = "grammar: the model's tokenizer cannot write what the grammar needs next; use other characters"
+CANNOT_WRITE = (
+    "grammar: the model's tokenizer cannot write what comes next (it lacks a character, or a rule has no end)"
+)
 COMPILED_KEPT = 32
 """Grammars that are kept ready; several choices and clients ask for the same."""
 # Forced text as one fixed row of ids would need an encoder that is exact to the byte, which SentencePiece is not.

@@ -74,10 +74,18 @@ class Calls:
 
     @property
     def grammar(self) -> Grammar:
+        """What binds a reply to a call.
+
+        Raises:
+            ApiError: parameters that cannot be enforced.
+        """
         rules = []
         for number, function in enumerate(self.functions):
             schema = {**(function.parameters or NO_PARAMETERS), "x-guidance": JSON_OPTIONS}
-            Grammar.json_schema(schema)  # refuses what is not exact
+            try:
+                Grammar.json_schema(schema)  # refuses what is not exact
+            except InputError as error:
+                raise _refusal(error, "tools") from error
             rules.append(f'call{number}: {json.dumps(_head(function.name))} arguments{number} "}}"')
             rules.append(f"arguments{number}: %json {json.dumps(schema)}")
         start = " | ".join(f"call{number}" for number in range(len(self.functions)))
