@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from .events import Event, Failed, Finished, SpeechDelta, TextDelta
     from .media.wav import write_wav
+    from .models.grammar import Grammar
     from .models.sampling import SamplingOptions
     from .omni import Omni
     from .replies import Reply, Speech, TokenLogprob, Usage
@@ -53,6 +54,7 @@ _HOMES = {
     "SpeechDelta": "events",
     "TextDelta": "events",
     "write_wav": "media.wav",
+    "Grammar": "models.grammar",
     "SamplingOptions": "models.sampling",
     "Omni": "omni",
     "Reply": "replies",
@@ -73,6 +75,7 @@ __all__ = [
     "ExecutionError",
     "Failed",
     "Finished",
+    "Grammar",
     "GraphError",
     "InputError",
     "Manifest",

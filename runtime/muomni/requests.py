@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .errors import InputError
+from .models.grammar import Grammar
 from .models.sampling import SamplingOptions
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Request:
         history: earlier turns, oldest first, each a request (of which text and media count) and what was replied; they
             are computed again, or taken from the prefix cache. A :class:`muomni.Conversation` keeps them instead.
         logprobs: log probabilities of the ids generated, each with so many alternatives (0 to 20); None gives none.
+        grammar: the form that the reply must have; one that is cut (``finish_reason`` ``length``, or a stop string)
+            is the beginning of it. Needs ``muomni[grammar]``.
 
     Raises:
         InputError: a value of another type or out of range.
@@ -101,6 +104,7 @@ class Request:
     speech: SpeechOptions | None = None
     logprobs: int | None = None
     history: Sequence[tuple[Request, str]] = ()
+    grammar: Grammar | None = None
 
     def __post_init__(self) -> None:
         for name, text in (("text", self.text), ("prompt", self.prompt)):
@@ -133,6 +137,8 @@ class Request:
                 raise InputError(f"history: expected pairs of a Request and a reply's text, got {turn!r}")
         if not isinstance(self.sampling, SamplingOptions):
             raise InputError(f"sampling: expected SamplingOptions, got {type(self.sampling).__name__}")
+        if self.grammar is not None and not isinstance(self.grammar, Grammar):
+            raise InputError(f"grammar: expected a muomni.Grammar, got {type(self.grammar).__name__}")
         if self.speech is not None and not isinstance(self.speech, SpeechOptions):
             raise InputError(f"speech: expected SpeechOptions, got {type(self.speech).__name__}")
 
@@ -169,6 +175,7 @@ class RequestOptions(TypedDict, total=False):
     truncate: bool
     logprobs: int | None
     history: Sequence[tuple[Request, str]]
+    grammar: Grammar | None
     speech: bool
     speech_temperature: float | None
     speech_top_k: int

@@ -40,6 +40,7 @@ ROOMS = (
 ROW_OF = {room: row for row, rooms in enumerate(ROOMS) for room in rooms}
 MODELS = {path.stem for path in (PACKAGE / "models").glob("*.py")} - {
     "__init__",
+    "grammar",
     "registry",
     "sampling",
     "vocoder_stream",

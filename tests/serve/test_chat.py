@@ -200,8 +200,18 @@ TOOL = {
 @pytest.mark.parametrize(
     ("options", "param"),
     [
-        ({"tools": [TOOL]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [TOOL]}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": "auto"}, "tool_choice"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": "required", "stop": "}"}, "stop"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "time"}}}, "tool_choice"),
+        ({"functions": [TOOL["function"]]}, "functions"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}},
+            "response_format.json_schema.name",
+        ),
         ({"logit_bias": {"5": 10}}, "logit_bias"),
         (
             {"stream": True, "modalities": ["audio", "text"], "audio": {"voice": "a", "format": "mp3"}},

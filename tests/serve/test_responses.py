@@ -89,7 +89,8 @@ def test_old_turns_are_forgotten_only_where_that_is_asked_for(client: openai.Ope
         ({"tools": [{"type": "web_search"}]}, "tools"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"background": True}, "background"),
-        ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+        ({"text": {"format": {"type": "grammar"}}}, "text.format"),
+        ({"text": {"format": {"type": "json_schema", "schema": {}}}}, "text.format.name"),
         ({"input": [{"type": "function_call_output", "call_id": "x", "output": "5"}]}, "input.0"),
     ],
 )

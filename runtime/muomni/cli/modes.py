@@ -30,6 +30,7 @@ APPLIES: Mapping[str, tuple[Mode, ...]] = {
     "video_frames": ("ask", *BATCHING),
     **dict.fromkeys(("max_new_tokens", "temperature", "top_k", "top_p"), GENERATING),
     **dict.fromkeys(("repetition_penalty", "stop", "truncate"), GENERATING),
+    "json_schema": ("ask", "chat", "batch"),
     "audio_out": (*SPEAKING, "cluster"),
     **dict.fromkeys(("play", "as_json"), SPEAKING),
     **dict.fromkeys(("speech_temperature", "speed"), (*SPEAKING, "cluster", "listen")),

@@ -58,6 +58,14 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Makes what is drawn repea
 Stop = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="Ends the reply; may be given several times.")
 ]
+JsonSchema = Annotated[
+    Path | None,
+    typer.Option(
+        "--json-schema",
+        metavar="FILE",
+        help="The reply is JSON that follows this schema; needs muomni[grammar].",
+    ),
+]
 Truncate = Annotated[
     bool, typer.Option("--truncate", help="Shorten what does not fit the context; else it is an error.")
 ]

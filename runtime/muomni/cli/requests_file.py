@@ -1,13 +1,15 @@
-"""The file that ``--batch`` names, or what comes through stdin in its place."""
+"""The files that ``--batch`` (or stdin in its place) and ``--json-schema`` name."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from muomni.errors import InputError
 from muomni.jsonl.requests import Line, read_requests
+from muomni.models.grammar import Grammar
 
 from .streams import is_stdin
 
@@ -25,8 +27,24 @@ def read_file(
     """
     if is_stdin(path) and stdin is not None:
         return read_requests(stdin, "stdin", folder or Path(), defaults)
+    return read_requests(_content(path), str(path), folder or path.parent, defaults)
+
+
+def schema_in(path: Path) -> Grammar:
+    """The JSON schema of a file.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+    """
+    content = _content(path)
     try:
-        data = path.read_bytes()
+        return Grammar.json_schema(json.loads(content))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a JSON schema ({error})") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    return read_requests(data, str(path), folder or path.parent, defaults)

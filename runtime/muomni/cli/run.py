@@ -22,6 +22,7 @@ from .options import (
     Device,
     Headphones,
     Image,
+    JsonSchema,
     Listen,
     MaxNewTokens,
     Model,
@@ -88,6 +89,7 @@ def run(
     repetition_penalty: RepetitionPenalty = 1.0,
     seed: Seed = None,
     stop: Stop = None,
+    json_schema: JsonSchema = None,
     speech_temperature: SpeechTemperature = None,
     speech_frames: SpeechFrames = None,
     speed: Speed = 1.0,
@@ -133,6 +135,10 @@ def run(
             "truncate": truncate,
             "video_frames": video_frames,
         }
+        if json_schema is not None:
+            from .requests_file import schema_in
+
+            options["grammar"] = schema_in(json_schema)
         session = Session(console, model, device, threads, as_json)
         if batch is not None and out is not None and ray is None:
             from .batch import answer_file

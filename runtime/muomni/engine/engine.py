@@ -16,6 +16,9 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from muomni import logs
 from muomni.errors import InputError, MuomniError, OutOfMemoryError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
@@ -269,7 +272,7 @@ class Engine:
         self._decoding.append(sequence)
         if sequence.speech is not None:
             self._speaks(sequence)
-        self._taken(sequence, sequence.take(logits), events)
+        self._take(sequence, logits, events)
         return sum(map(len, chunk))
 
     def _decode(self, events: Events) -> None:
@@ -295,9 +298,20 @@ class Engine:
                 self._fail(sequence, error, events)
             return
         for sequence, choice in zip(tuple(rows), chosen, strict=True):
-            delta = sequence.take_id(choice) if likeliest else sequence.take(choice)
-            self._taken(sequence, delta, events)
+            if likeliest:
+                self._taken(sequence, sequence.take_id(choice), events)
+            else:
+                self._take(sequence, choice, events)
             sequence.timings.add("decode", time.perf_counter() - start)
+
+    def _take(self, sequence: Sequence, logits: NDArray[np.float32], events: Events) -> None:
+        try:
+            delta = sequence.take(logits)
+        except MuomniError as error:  # of its grammar
+            self._leave(sequence)
+            self._fail(sequence, error, events)
+        else:
+            self._taken(sequence, delta, events)
 
     def _taken(self, sequence: Sequence, delta: TextDelta | None, events: Events) -> None:
         if sequence.text_over:

@@ -120,9 +120,12 @@ def preload(request: Request, models: Models) -> None:
 
     Raises:
         StageError: the bundle lacks one of them, said before any work is done.
+        InputError: a grammar that cannot be enforced.
     """
     models.tokenizer()
     models.thinker()
+    if request.grammar is not None:
+        models.grammars().compile(request.grammar)
     turns = [request, *(asked for asked, _ in request.history)]
     if any(turn.images or turn.video is not None for turn in turns):
         models.vision()

@@ -62,6 +62,7 @@ class Sequence:
         tokenizer = models.tokenizer()
         self._tokenizer, self._eos = tokenizer, -1 if ignore_eos else tokenizer.eos_id
         self._sampler = Sampler(request.sampling, prompt.ids)
+        self._constraint = None if request.grammar is None else models.grammars().start(request.grammar)
         self._detokenizer = Detokenizer(tokenizer, request.stop)
         self._watched = bool(request.stop) or stream_text or request.speech is not None
         self._streams = stream_text
@@ -99,14 +100,22 @@ class Sequence:
     def needs_logits(self) -> bool:
         """Whether it takes more than the likeliest id."""
         sampling = self.request.sampling
-        return not sampling.greedy or sampling.penalised or self.request.logprobs is not None
+        drawn = not sampling.greedy or sampling.penalised
+        return drawn or self.request.logprobs is not None or self._constraint is not None
 
     def take(self, logits: NDArray[np.float32]) -> TextDelta | None:
         """Choose the next id from logits (V,); the text that it settles, if any is wanted.
 
         :attr:`text_over` is True when it ends the reply; else :attr:`next_id` is to be fed.
+
+        Raises:
+            InputError: the request's grammar cannot be gone on with.
         """
-        token = self._sampler.pick(logits, self.ids)
+        if self._constraint is None:
+            token = self._sampler.pick(logits, self.ids)
+        else:
+            token = self._sampler.pick(self._constraint.masked(logits), self.ids)
+            self._constraint.take(token)
         if self.request.logprobs is not None:
             self._logprobs.append(logprob_of(token, logits, self.request.logprobs))
         return self.take_id(token)

@@ -31,6 +31,7 @@ from .tokenizer import Tokenizer
 if TYPE_CHECKING:
     from .audio_encoder import AudioEncoder
     from .codec import Codec
+    from .grammar import Grammars
     from .ocr import Ocr
     from .reference_talker import ReferenceTalker
     from .talker import Talker
@@ -160,6 +161,12 @@ class Models:
     def tokenizer(self) -> Tokenizer:
         entry = self._need("tokenizer", self.manifest.tokenizer)
         return self._once("tokenizer", lambda: Tokenizer(self.bundle.file(entry.file), entry))
+
+    def grammars(self) -> Grammars:
+        """The tokenizer's ids for grammars."""
+        from .grammar import Grammars
+
+        return self._once("grammars", lambda: Grammars(self.tokenizer()))
 
     def thinker(self) -> Thinker:
         stage = self._need("thinker", self.manifest.thinker)

@@ -38,7 +38,7 @@ class Tokenizer:
                 f"{path}: {self._model.get_piece_size()} pieces, the manifest says {entry.pieces}"
             )
         self.bos_id, self.eos_id, self.unk_id = entry.bos_id, entry.eos_id, entry.unk_id
-        self._pieces = entry.pieces
+        self.pieces = entry.pieces
         names = (f"<0x{byte:02X}>" for byte in range(0x80, 0xC0))
         ids = (int(self._model.piece_to_id(name)) for name in names)
         self._text_after: dict[int, tuple[str, int]] = {}
@@ -64,7 +64,7 @@ class Tokenizer:
 
     def is_text(self, token: int) -> bool:
         """False for bos and eos, and for ids past the tokenizer's pieces (a head can have more rows than those)."""
-        return token < self._pieces and token != self.bos_id and token != self.eos_id
+        return token < self.pieces and token != self.bos_id and token != self.eos_id
 
     def is_continuation_byte(self, token: int) -> bool:
         """Whether the id is one byte of a character in UTF-8, and not its first."""
@@ -96,8 +96,10 @@ class Tokenizer:
             >>> [omni.tokenizer.bytes_of(i) for i in omni.tokenizer.encode("Hello there")]
             [b' Hello', b' there']
         """
-        if not self.is_text(token):
+        if not self.is_text(token) or self._model.is_control(token):
             return b""
+        if self._model.is_unknown(token):
+            return str(self._model.decode([token])).encode()
         piece = str(self._model.id_to_piece(token))
         if self._model.is_byte(token):
             return bytes([int(piece[3:5], 16)])

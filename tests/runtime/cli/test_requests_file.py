@@ -11,9 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from muomni.cli.requests_file import schema_in
 from muomni.errors import InputError
 from muomni.jsonl.replies import json_line
 from muomni.jsonl.requests import Line, read_requests
+from muomni.models.grammar import Grammar
 from muomni.requests import Request, as_request
 
 ANY_TEXT = st.text()  # without halves of surrogate pairs
@@ -172,3 +174,15 @@ def test_a_digest_waits_for_no_pipe_and_no_device(tmp_path: Path) -> None:
         read(json.dumps({"audio": str(path)}))[0].digest("model") for path in (tmp_path / "pipe", "/dev/zero")
     }
     assert len(digests) == 2
+
+
+def test_a_file_that_is_no_schema_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "schema.json"
+    with pytest.raises(InputError, match=r"schema\.json: cannot be read"):
+        schema_in(path)
+    for content in ("[1]", "{", '{"const": 9007199254740993}', "[" * 100_000):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"schema\.json: not a JSON schema"):
+            schema_in(path)
+    path.write_text('{"type": "integer"}')
+    assert schema_in(path) == Grammar.json_schema({"type": "integer"})

@@ -114,7 +114,7 @@ def byte_fallback(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 def tokens(tokenizer: Tokenizer, draw: st.DrawFn) -> list[int]:
     """Any ids, with many whole characters cut into bytes, lone bytes and special ids among them."""
     character = st.sampled_from("é日🙂€").map(lambda c: byte_ids(tokenizer, c))
-    anything = st.integers(0, tokenizer._pieces + 2).map(lambda i: [i])
+    anything = st.integers(0, tokenizer.pieces + 2).map(lambda i: [i])
     parts = draw(st.lists(st.one_of(anything, character, anything), max_size=40))
     return [token for part in parts for token in part]
 

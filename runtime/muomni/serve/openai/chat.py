@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from muomni.models.grammar import Grammar
 from muomni.models.sampling import SamplingOptions
 from muomni.replies import Reply
 from muomni.requests import Request as Question
@@ -23,10 +24,11 @@ from muomni.serve.waiting import unless_gone
 
 from . import sse
 from .chat_stream import ChatStream
+from .formats import Call, Calls, calls_of, checked, json_grammar
 from .messages import asked_of
 from .objects import logprobs_object, new_id, usage_object
 from .sound_files import encoded
-from .types import ChatRequest
+from .types import ChatRequest, Message
 
 router = APIRouter(prefix="/v1/chat", tags=["chat"])
 
@@ -53,8 +55,13 @@ async def create_chat_completion(body: ChatRequest, request: Request) -> Respons
             f"n: at most {state.settings.limits.choices}, got {body.n}", param="n", code="invalid_value"
         )
     state.check_model(body.model)
-    asked = await asked_of(body.messages, state, request, frames_of(body, state))
-    question = replace(asked, **options_of(body, state))
+    calls = calls_of(body)
+    grammar = await grammar_of(body, calls, state)
+    messages = body.messages
+    if calls is not None:
+        messages = [Message(role="system", content=calls.instructions), *messages]
+    asked = await asked_of(messages, state, request, frames_of(body, state))
+    question = replace(asked, grammar=grammar, **options_of(body, state))
     head = Head(new_id("chatcmpl-"), int(time.time()), state.model_id)
     async with AsyncExitStack() as open_answers:
         answers = [
@@ -62,13 +69,13 @@ async def create_chat_completion(body: ChatRequest, request: Request) -> Respons
             for choice in choices_of(question, body.n or 1)
         ]
         if body.stream:
-            stream = ChatStream(answers, head, body, state)
+            stream = ChatStream(answers, head, body, state, calls)
             # With an error before the first event, the status can still say so.
             first = await unless_gone(request, stream.first())
             kept = open_answers.pop_all()
             return sse.stream(stream.lines(first, kept), state.bundle_folder)
         replies = await unless_gone(request, _all(answers))
-    choices = [await choice_object(index, reply, body, state) for index, reply in enumerate(replies)]
+    choices = [await choice_object(index, reply, body, state, calls) for index, reply in enumerate(replies)]
     notes = [note for reply in replies for note in reply.notes]
     whole = {**head.object("chat.completion"), "choices": choices, "usage": usage_object(replies)}
     if notes:
@@ -82,15 +89,8 @@ async def _all(answers: list[Answer]) -> list[Reply]:
 
 def refuse_unsupported(body: ChatRequest) -> None:
     """Raises ApiError for what would change the reply and is not done."""
-    for name in ("tools", "functions"):
-        if getattr(body, name):
-            raise _unsupported(name, f"{name}: not supported, the model calls none; leave it out")
-    if body.response_format is not None and body.response_format.type != "text":
-        raise _unsupported(
-            "response_format",
-            f"response_format: 'text' alone is supported, got {body.response_format.type[:40]!r}; nothing here makes "
-            "the model write JSON",
-        )
+    if body.functions:
+        raise _unsupported("functions", "functions: not supported; send tools")
     if body.logit_bias:
         raise _unsupported("logit_bias", "logit_bias: not supported; leave it out")
     if body.stream and speaks(body) and body.audio is not None and body.audio.format != "pcm16":
@@ -99,6 +99,17 @@ def refuse_unsupported(body: ChatRequest) -> None:
         )
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError("top_logprobs: expected logprobs to be true as well", param="top_logprobs")
+
+
+async def grammar_of(body: ChatRequest, calls: Calls | None, state: ServerState) -> Grammar | None:
+    """What the reply is bound to; None is nothing."""
+    if calls is not None:
+        return await checked(calls.grammar, "tools", state)
+    wanted = body.response_format
+    if wanted is None:
+        return None
+    grammar = json_grammar(wanted.type, wanted.json_schema, "response_format")
+    return await checked(grammar, "response_format", state)
 
 
 def _unsupported(param: str, message: str) -> ApiError:
@@ -147,8 +158,12 @@ def choices_of(question: Question, count: int) -> list[Question]:
     return [replace(question, sampling=replace(question.sampling, seed=one)) for one in seeds]
 
 
-async def choice_object(index: int, reply: Reply, body: ChatRequest, state: ServerState) -> dict[str, Any]:
+async def choice_object(
+    index: int, reply: Reply, body: ChatRequest, state: ServerState, calls: Calls | None = None
+) -> dict[str, Any]:
     """One of ``choices``."""
+    if calls is not None:
+        return _called(index, reply, Call(calls))
     message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None, "annotations": []}
     if reply.speech is not None:
         kind = "wav" if body.audio is None else body.audio.format
@@ -163,3 +178,14 @@ async def choice_object(index: int, reply: Reply, body: ChatRequest, state: Serv
         }
     logprobs = logprobs_object(reply.logprobs, state.omni.tokenizer) if body.logprobs else None
     return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": reply.finish_reason}
+
+
+def _called(index: int, reply: Reply, call: Call) -> dict[str, Any]:
+    """A choice that calls a function; where it was cut, its arguments are the beginning of them."""
+    whole = reply.finish_reason == "stop"
+    made = call.whole(reply.text, cut=not whole)
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
+    if made is not None:
+        message["tool_calls"] = [made]
+    reason = "tool_calls" if whole else reply.finish_reason
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}

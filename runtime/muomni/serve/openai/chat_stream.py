@@ -15,6 +15,7 @@ from muomni.serve.sound import PcmChunks
 from muomni.serve.state import Answer, ServerState
 
 from . import sse
+from .formats import Call, Calls
 from .objects import logprobs_object, new_id, usage_object
 from .types import ChatRequest
 
@@ -50,7 +51,14 @@ async def merged(answers: Sequence[Answer]) -> AsyncIterator[Chosen]:
 class ChatStream:
     """Events of the choices of one request -> lines of its stream."""
 
-    def __init__(self, answers: Sequence[Answer], head: Head, body: ChatRequest, state: ServerState) -> None:
+    def __init__(
+        self,
+        answers: Sequence[Answer],
+        head: Head,
+        body: ChatRequest,
+        state: ServerState,
+        calls: Calls | None = None,
+    ) -> None:
         self._events = merged(answers)
         self._body, self._state = body, state
         options = body.stream_options
@@ -62,6 +70,7 @@ class ChatStream:
         self._audio_ids = [new_id("audio_") for _ in answers]
         self._named = [False] * len(answers)
         self._sound: list[PcmChunks | None] = [None] * len(answers)
+        self._calls = None if calls is None else [Call(calls) for _ in answers]
         self._replies: dict[int, Reply] = {}
 
     async def first(self) -> Chosen | None:
@@ -82,7 +91,8 @@ class ChatStream:
             kept: is left when the stream ends, however it does.
         """
         async with kept:
-            roles = {"role": "assistant", "content": "", "refusal": None}
+            content = "" if self._calls is None else None
+            roles = {"role": "assistant", "content": content, "refusal": None}
             lines = [self._line(index, roles) for index in range(len(self._named))]
             chosen = first
             while chosen is not None:
@@ -104,6 +114,8 @@ class ChatStream:
 
     def _lines_of(self, index: int, event: TextDelta | SpeechDelta | Finished) -> list[bytes]:
         if isinstance(event, TextDelta):
+            if self._calls is not None:
+                return self._call(index, self._calls[index].push(event.text))
             logprobs = None
             if event.logprobs:
                 logprobs = logprobs_object(event.logprobs, self._state.omni.tokenizer)
@@ -127,7 +139,13 @@ class ChatStream:
         if self._named[index]:
             expires = self._state.remember_said(self._audio_ids[index], reply.text)
             lines.append(self._audio(index, {"expires_at": expires}))
-        lines.append(self._line(index, {}, finish_reason=reply.finish_reason))
+        reason: str = reply.finish_reason
+        if self._calls is not None:
+            if reason == "stop":
+                reason = "tool_calls"
+            else:
+                lines += self._call(index, self._calls[index].rest())
+        lines.append(self._line(index, {}, finish_reason=reason))
         return lines
 
     def _text(self, index: int, text: str) -> bytes:
@@ -136,6 +154,9 @@ class ChatStream:
             before, after = self._line(index, {"content": A_TEXT}).split(json.dumps(A_TEXT).encode())
             around = self._around_text[index] = before, after
         return json.dumps(text).encode().join(around)
+
+    def _call(self, index: int, delta: dict[str, object] | None) -> list[bytes]:
+        return [] if delta is None else [self._line(index, {"tool_calls": [delta]})]
 
     def _data(self, index: int, pcm: bytes) -> list[bytes]:
         return [self._audio(index, {"data": base64.b64encode(pcm).decode()})] if pcm else []

@@ -16,7 +16,7 @@ from muomni.serve.waiting import unless_gone
 
 from .media import MediaReader
 from .recording import is_for_ffmpeg
-from .types import ImageUrlPart, InputVideoPart, Message, RefusalPart, TextPart, VideoUrlPart
+from .types import ImageUrlPart, InputVideoPart, Message, RefusalPart, TextPart, ToolCall, VideoUrlPart
 
 
 @dataclass
@@ -87,15 +87,18 @@ def request_of(messages: list[Message], state: ServerState, video_frames: int | 
 
 def _take(message: Message, turns: list[_Turn], media: MediaReader, state: ServerState) -> None:
     last = turns[-1] if turns else None
-    if message.role in ("tool", "function") or message.tool_calls:
-        raise ApiError("tools are not supported: the model calls none", code="unsupported_value")
+    if message.role == "function":
+        raise ApiError("functions are not supported; send tools", param="role", code="unsupported_value")
+    if message.role == "tool" and not any(turn.reply for turn in turns):
+        raise ApiError("a tool's message must follow a call", code="invalid_value")
     if message.role == "assistant":
         if last is None or not last.of_user:
             raise ApiError("an assistant's message must follow one of the user", code="invalid_value")
-        said = _said(message, state)
+        said = "\n".join(filter(None, [_said(message, state), *map(_called, message.tool_calls or ())]))
         last.reply = said if last.reply is None else f"{last.reply}\n{said}"
         return
-    of_user = message.role == "user"
+    # What a function gave is told to the model as a user's text.
+    of_user = message.role in ("user", "tool")
     # What is said while the user's turn is open belongs to it, a system's text as well.
     joins = last is not None and last.reply is None and (last.of_user or not of_user)
     if not joins:
@@ -121,6 +124,11 @@ def _take(message: Message, turns: list[_Turn], media: MediaReader, state: Serve
                 # What browsers record (WebM, MP4) the media room does not read.
                 audio = state.recordings.load_now(data, RATE_HZ) if is_for_ffmpeg(data) else None
                 turn.audio.append(data if audio is None else (audio, RATE_HZ))
+
+
+def _called(call: ToolCall) -> str:
+    """A call as the model wrote it."""
+    return f'{{"name": "{call.function.name}", "arguments": {call.function.arguments}}}'
 
 
 def _said(message: Message, state: ServerState) -> str:

@@ -6,9 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from muomni.models.grammar import Grammar
 from muomni.serve.errors import ApiError
 
-from .types import Body, Encoded, ImageUrlPart, InputAudioPart, Message, Part, RefusalPart, TextPart, Url
+from .formats import json_grammar
+from .types import (
+    NAME,
+    Body,
+    Encoded,
+    ImageUrlPart,
+    InputAudioPart,
+    JsonSchema,
+    Message,
+    Part,
+    RefusalPart,
+    TextPart,
+    Url,
+)
 
 
 class InputText(Body):
@@ -47,6 +61,10 @@ class Item(Body):
 
 class TextFormat(Body):
     type: str
+    name: str | None = Field(None, pattern=NAME)
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+    description: str | None = None
 
 
 class TextOptions(Body):
@@ -83,14 +101,27 @@ def refuse_unsupported(body: ResponseRequest) -> None:
             "nothing is kept here; send the earlier messages as input",
         ),
         "background": (bool(body.background), "wait for the response, or stream it"),
-        "text.format": (
-            body.text is not None and body.text.format is not None and body.text.format.type != "text",
-            "nothing here makes the model write JSON",
-        ),
     }
     for param, (asked, why) in wanted.items():
         if asked:
             raise ApiError(f"{param}: not supported: {why}", param=param, code="unsupported_parameter")
+
+
+def format_of(body: ResponseRequest) -> TextFormat:
+    """What the text is to be."""
+    wanted = None if body.text is None else body.text.format
+    return TextFormat.model_validate({"type": "text"}) if wanted is None else wanted
+
+
+def grammar_of(body: ResponseRequest) -> Grammar | None:
+    """What the text is bound to."""
+    wanted = format_of(body)
+    if wanted.type == "json_schema" and wanted.name is None:
+        raise ApiError(
+            "text.format: expected a name", param="text.format.name", code="missing_required_parameter"
+        )
+    schema = None if wanted.name is None else JsonSchema(name=wanted.name, schema=wanted.schema_)
+    return json_grammar(wanted.type, schema, "text.format")
 
 
 def messages_of(body: ResponseRequest) -> list[Message]:

@@ -19,9 +19,10 @@ from muomni.serve.state import Answer
 from muomni.serve.waiting import unless_gone
 
 from . import sse
+from .formats import checked
 from .messages import asked_of
 from .objects import new_id
-from .response_types import ResponseRequest, messages_of, refuse_unsupported
+from .response_types import ResponseRequest, format_of, grammar_of, messages_of, refuse_unsupported
 
 router = APIRouter(prefix="/v1/responses", tags=["responses"])
 TOKENS_LEFT_FREE = 128
@@ -34,6 +35,7 @@ async def create_response(body: ResponseRequest, request: Request) -> Response:
     state = state_of(request)
     refuse_unsupported(body)
     state.check_model(body.model)
+    grammar = await checked(grammar_of(body), "text.format", state)
     asked = await asked_of(messages_of(body), state, request)
     truncate = body.truncation == "auto"
     most = state.settings.limits.tokens
@@ -44,6 +46,7 @@ async def create_response(body: ResponseRequest, request: Request) -> Response:
             temperature=body.temperature or 0.0, top_p=1.0 if body.top_p is None else body.top_p
         ),
         truncate=truncate,
+        grammar=grammar,
     )
     made = ResponseObject(body, state.model_id)
     async with AsyncExitStack() as open_answer:
@@ -85,7 +88,7 @@ class ResponseObject:
             "reasoning": {"effort": None, "summary": None},
             "store": False,
             "temperature": body.temperature or 0.0,
-            "text": {"format": {"type": "text"}},
+            "text": {"format": format_of(body).model_dump(by_alias=True, exclude_defaults=True)},
             "tool_choice": "none",
             "tools": [],
             "top_p": 1.0 if body.top_p is None else body.top_p,

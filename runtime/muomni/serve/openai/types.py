@@ -80,11 +80,25 @@ class AudioId(Body):
     id: str
 
 
+class CalledFunction(Body):
+    name: str
+    arguments: str
+
+
+class ToolCall(Body):
+    """A call that was made before."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class Message(Body):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | Parts | None = None
     audio: AudioId | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
+    tool_call_id: str | None = None
 
 
 class AudioParameters(Body):
@@ -98,8 +112,42 @@ class StreamOptions(Body):
     include_usage: bool | None = None
 
 
+NAME = r"^[a-zA-Z0-9_-]{1,64}$"
+
+
+class JsonSchema(Body):
+    """A schema; it is enforced whether or not it is called strict."""
+
+    name: str = Field(pattern=NAME)
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+    description: str | None = None
+
+
 class ResponseFormat(Body):
     type: str
+    json_schema: JsonSchema | None = None
+
+
+class Function(Body):
+    name: str = Field(pattern=NAME)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Body):
+    type: Literal["function"]
+    function: Function
+
+
+class FunctionName(Body):
+    name: str
+
+
+class FunctionChoice(Body):
+    type: Literal["function"]
+    function: FunctionName
 
 
 class ChatRequest(Body):
@@ -123,8 +171,8 @@ class ChatRequest(Body):
     video_frames: int | None = Field(None, ge=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[Any] | None = None
+    tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
     functions: list[Any] | None = None
-    tool_choice: Any = None
+    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
     logit_bias: dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
