@@ -40,9 +40,18 @@ const heard = await client.audio.transcriptions.create({
 });
 assert.equal(heard.text, "what do you see");
 
-await assert.rejects(client.chat.completions.create({ model, messages, tools: [{ type: "function" }] }), (error) => {
+const colour = { type: "string", enum: ["red", "blue"] };
+const parameters = { type: "object", properties: { colour }, required: ["colour"], additionalProperties: false };
+const tools = [{ type: "function", function: { name: "paint", parameters } }];
+const called = await client.chat.completions.create({ model, messages, tools, tool_choice: "required" });
+assert.equal(called.choices[0].finish_reason, "tool_calls");
+const call = called.choices[0].message.tool_calls[0].function;
+assert.equal(call.name, "paint");
+assert.ok(colour.enum.includes(JSON.parse(call.arguments).colour));
+
+await assert.rejects(client.chat.completions.create({ model, messages, tools }), (error) => {
   assert.ok(error instanceof OpenAI.BadRequestError);
-  assert.equal(error.param, "tools");
+  assert.equal(error.param, "tool_choice");
   assert.ok(error.requestID);
   return true;
 });
