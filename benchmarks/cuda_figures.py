@@ -157,10 +157,10 @@ def at_a_time(omni: Omni, count: int, tokens: int) -> dict[str, float]:
     for index in range(count):
         prompt = Prompt(None, [3 + (7 * index + at) % 1000 for at in range(32)])
         engine.add(Request("-", max_new_tokens=tokens), prompt=prompt, ignore_eos=True, stream_text=False)
-    while engine._waiting or engine._prefilling is not None:
+    while engine._waiting or engine._slots.prefilling is not None:
         engine.step()
     waits: list[float] = []
-    while len(engine._decoding) == count:
+    while len(engine._slots.decoding) == count:
         start = time.perf_counter()
         engine.step()
         waits.append(time.perf_counter() - start)

@@ -3,9 +3,8 @@
 One thread owns an engine. A single caller drives it inline; a server drives it from a thread of its own. Only
 :meth:`Engine.cancel` may come from elsewhere.
 
-Slots are rows of one key/value cache. A prompt is computed alone in its slot, a chunk between the steps of the
-others; then its row takes steps with theirs. Live rows are kept together at the front, so that a step binds one
-slice of the cache and copies nothing.
+Slots are rows of one key/value cache (:mod:`.slots`). A prompt is computed alone in its slot, a chunk between the steps
+of the others; then its row takes steps with theirs.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +21,6 @@ from muomni import logs
 from muomni.errors import InputError, MuomniError, OutOfMemoryError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
 from muomni.models.registry import Models
-from muomni.models.thinker import Thinker
 from muomni.ort.kv_cache import KVCache
 from muomni.replies import Speech
 from muomni.requests import Request, SpeechOptions
@@ -31,6 +28,7 @@ from muomni.requests import Request, SpeechOptions
 from .prompt import Prompt, fit, prepare
 from .segments import PREFILL_CHUNK, Segment, cut, feed
 from .sequence import Sequence
+from .slots import Slots
 from .timings import Timings
 
 if TYPE_CHECKING:
@@ -71,13 +69,10 @@ class Engine:
     ) -> None:
         check_slots(slots)
         self.models, self.slots, self.real_time = models, slots, real_time
-        self._prefixes = prefixes
+        self._slots = Slots(models, slots, prefixes)
         self._waiting: deque[Sequence] = deque()
-        self._prefilling: Sequence | None = None  # in the row behind those of _decoding
-        self._decoding: list[Sequence] = []  # in the order of their rows
         self._speakers: Speakers | None = None
         self._live: list[Sequence] = []  # all of them
-        self._cache: KVCache | None = None
 
     @property
     def idle(self) -> bool:
@@ -87,7 +82,7 @@ class Engine:
     @property
     def full(self) -> bool:
         """Another request would wait for a slot."""
-        return len(self._waiting) + len(self._decoding) + (self._prefilling is not None) >= self.slots
+        return len(self._waiting) + self._slots.taken >= self.slots
 
     @property
     def held_back(self) -> bool:
@@ -125,7 +120,7 @@ class Engine:
         timings = timings or Timings()
         if prompt is None:
             prompt = prepare(request, self.models, timings)
-        context = self._thinker.stage.context_length
+        context = self._slots.thinker.stage.context_length
         used = 0 if cache is None else int(cache.lengths[0])
         if segments is None:
             prompt = fit(prompt, context - used, request.max_new_tokens, request.truncate)
@@ -165,78 +160,30 @@ class Engine:
             if sequence.cancelled:
                 self._drop_cancelled(events)
                 break
-        if self._waiting or self._prefilling is not None:
+        if self._waiting or self._slots.prefilling is not None:
             self._compute_prompts(events)
-        if self._decoding:
+        if self._slots.decoding:
             self._decode(events)
         if self._speakers:
             self._speak(self._speakers, events)
         return events
 
-    # -- slots
-
-    @cached_property
-    def _thinker(self) -> Thinker:
-        return self.models.thinker() if self.slots == 1 else self.models.batch_thinker()
+    # -- the parts of a step
 
     def _compute_prompts(self, events: Events) -> None:
         """A chunk of positions, of one prompt or of several short ones."""
-        left = PREFILL_CHUNK
-        while left > 0 and (self._prefilling is not None or (self._waiting and self._join(events))):
-            if self._prefilling is not None:
-                left -= self._prefill(self._prefilling, events)
-
-    def _join(self, events: Events) -> bool:
-        """Give the next sequence that waits a row; False where none is free."""
-        row = len(self._decoding)
-        if row >= self.slots:
-            return False
-        sequence = self._waiting.popleft()
-        try:
-            if self.slots == 1:
-                # A lone sequence goes on in its caller's cache, or in one of its own.
-                self._cache = sequence.cache or self._thinker.start(sequence.positions + sequence.room)
-                length = int(self._cache.lengths[0])
+        left, slots = PREFILL_CHUNK, self._slots
+        while left > 0:
+            if slots.prefilling is not None:
+                left -= self._prefill(slots.prefilling, events)
+            elif self._waiting and slots.taken < slots.count:
+                sequence = self._waiting.popleft()
+                try:
+                    slots.join(sequence)
+                except MuomniError as error:
+                    self._fail(sequence, error, events)
             else:
-                if self._cache is None:
-                    self._cache = self._thinker.start(1, self.slots + self.slots % 2)
-                self._cache.lengths[row] = 0
-                if sequence.cache is not None:
-                    self._cache.copy_row(row, sequence.cache, 0)
-                length = int(self._cache.lengths[row])
-            if length == 0 and self._prefixes is not None:
-                known = self._prefixes.restore(sequence.segments, self._cache, row)
-                sequence.segments = cut(sequence.segments, known)[1]
-                sequence.cached_tokens = known
-        except MuomniError as error:
-            self._fail(sequence, error, events)
-            return True
-        self._prefilling = sequence
-        return True
-
-    def _leave(self, sequence: Sequence) -> None:
-        """Give a sequence's row back; the last live row moves into it."""
-        cache, free = self._cache, len(self._decoding)
-        if sequence is self._prefilling:
-            self._prefilling = None
-        elif sequence in self._decoding:
-            assert cache is not None
-            row, last = self._decoding.index(sequence), free - 1
-            if row != last:
-                cache.copy_row(row, cache, last)
-                self._decoding[row] = self._decoding[last]
-            self._decoding.pop()
-            if self._prefilling is not None:
-                # The row behind the live ones is the one in which a prompt is computed.
-                cache.copy_row(last, cache, free)
-            else:
-                free = last
-        else:
-            return
-        if cache is not None and self.slots > 1:
-            cache.lengths[free] = 0  # it may compute beside the others, at the first position, to no effect
-
-    # -- the parts of a step
+                return
 
     def _drop_cancelled(self, events: Events) -> None:
         for sequence in tuple(self._live):
@@ -246,7 +193,7 @@ class Engine:
             keep = sequence.keep and bool(sequence.ids)
             if keep and not sequence.text_over:
                 self._text_ends(sequence, sequence.end_text("cancelled"), events)
-            self._leave(sequence)
+            self._slots.leave(sequence)
             self._end(sequence)
             if keep:
                 spoken = None if sequence.speech is None else sequence.speech.result()
@@ -254,22 +201,20 @@ class Engine:
 
     def _prefill(self, sequence: Sequence, events: Events) -> int:
         """Compute a chunk of a prompt; with the last one, choose the first id. How many positions that were."""
-        cache, row = self._cache, len(self._decoding)
-        assert cache is not None
+        cache, row = self._slots.cache, len(self._slots.decoding)
         count = PREFILL_CHUNK - int(cache.lengths[row]) % PREFILL_CHUNK
         chunk, rest = cut(sequence.segments, count)
         with sequence.timings.measure("prefill"):
             try:
-                logits = feed(self._thinker, cache, row, chunk)
+                logits = feed(self._slots.thinker, cache, row, chunk)
             except MuomniError as error:
-                self._leave(sequence)
+                self._slots.leave(sequence)
                 self._fail(sequence, error, events)
                 return count
         sequence.segments = rest
         if rest:
             return count
-        self._prefilling = None
-        self._decoding.append(sequence)
+        self._slots.begin_decoding()
         if sequence.speech is not None:
             self._speaks(sequence)
         self._take(sequence, logits, events)
@@ -277,24 +222,21 @@ class Engine:
 
     def _decode(self, events: Events) -> None:
         """One id for every row."""
-        cache, rows = self._cache, self._decoding
-        assert cache is not None
+        thinker, cache, rows = self._slots.thinker, self._slots.cache, self._slots.decoding
         start = time.perf_counter()
         ids = [sequence.next_id for sequence in rows]
         # Where nobody needs more, the likeliest ids are found for all rows together; on a device, logits stay there.
         likeliest = not any(sequence.needs_logits for sequence in rows)
         chosen: Iterable[Any]
         try:
-            chosen = (
-                self._thinker.step_to_likeliest(cache, ids) if likeliest else self._thinker.step(cache, ids)
-            )
+            chosen = thinker.step_to_likeliest(cache, ids) if likeliest else thinker.step(cache, ids)
         except MuomniError as error:
             failed = tuple(rows)
             if isinstance(error, OutOfMemoryError):
                 # The slots must grow for the longest of them alone; the others go on with the next step.
                 failed = (rows[int(cache.lengths[: len(rows)].argmax())],)
             for sequence in failed:
-                self._leave(sequence)
+                self._slots.leave(sequence)
                 self._fail(sequence, error, events)
             return
         for sequence, choice in zip(tuple(rows), chosen, strict=True):
@@ -308,7 +250,7 @@ class Engine:
         try:
             delta = sequence.take(logits)
         except MuomniError as error:  # of its grammar
-            self._leave(sequence)
+            self._slots.leave(sequence)
             self._fail(sequence, error, events)
         else:
             self._taken(sequence, delta, events)
@@ -323,14 +265,9 @@ class Engine:
         """Give the row back, and the reply where nothing is spoken."""
         if delta is not None:
             events.append((sequence, delta))
-        if sequence in self._decoding:
-            row, cache = self._decoding.index(sequence), self._cache
-            assert cache is not None
-            if sequence.cache is not None and sequence.cache is not cache:
-                sequence.cache.copy_row(0, cache, row, int(sequence.cache.lengths[0]))
-            elif sequence.cache is None and self._prefixes is not None:
-                self._prefixes.keep(sequence.whole_prompt, cache, row)
-            self._leave(sequence)
+        if sequence in self._slots.decoding:
+            self._slots.keep(sequence)
+            self._slots.leave(sequence)
         if sequence.speech is not None and not sequence.cancelled:
             sequence.speech.finish()
         elif sequence.speech is None and not sequence.cancelled:
@@ -346,7 +283,8 @@ class Engine:
 
     def _speak(self, speakers: Speakers, events: Events) -> None:
         """A little more speech, of those whose text is far enough and who have somebody that takes it."""
-        texts = self._decoding if self._prefilling is None else [*self._decoding, self._prefilling]
+        slots = self._slots
+        texts = slots.decoding if slots.prefilling is None else [*slots.decoding, slots.prefilling]
         hold = self.real_time and any(s.speech is not None and not s.speech.started for s in texts)
         for sequence, made in speakers.step(hold):
             speech = sequence.speech

@@ -186,13 +186,12 @@ def test_the_rows_of_ended_replies_do_not_grow_on(omni: muomni.Omni) -> None:
         engine.add(Request("Tell me something about the sea.", max_new_tokens=count), ignore_eos=True)
     while not engine.idle:
         engine.step()
-    assert engine._cache is not None
-    assert engine._cache.lengths.tolist() == [0, 0, 0, 0]
+    assert engine._slots.cache.lengths.tolist() == [0, 0, 0, 0]
     grown: list[list[int]] = []
     engine.add(Request("Hello!", max_new_tokens=30), ignore_eos=True)
     while not engine.idle:
         engine.step()
-        grown.append(engine._cache.lengths.tolist())
+        grown.append(engine._slots.cache.lengths.tolist())
     assert all(lengths[1:] == [0, 0, 0] for lengths in grown)
 
 
