@@ -266,12 +266,12 @@ def test_exit_ends_a_chat_at_a_terminal(terminal: Callable[..., Terminal]) -> No
 SLOWLY = """
 import sys, time
 from muomni.cli.run import main
-from muomni.models.thinker import Thinker
-step = Thinker.step
+from muomni.engine.engine import Engine
+step = Engine.step
 def slow(*arguments):
     time.sleep(0.1)
     return step(*arguments)
-Thinker.step = slow
+Engine.step = slow
 main(sys.argv[1:])
 """
 

@@ -149,7 +149,7 @@ def test_show_a_picture_and_a_film_write_and_stop(server: Server, tmp_path: Path
         expect(page.locator("li.model > p").first).to_contain_text("big red circle")
         until(page, "muomni.playedSamples > 0")
         page.keyboard.press("Escape")
-        until(page, "muomni.state === 'ready'", 1)
+        until(page, "muomni.state === 'ready'")
         stopped = played(page)
         page.wait_for_timeout(300)
         assert played(page) == stopped  # silence is silence

@@ -64,7 +64,7 @@ def soak(running: Running, every: int) -> Iterator[Held]:
 
 def held(running: Running, requests: int) -> Held:
     gc.collect()
-    prefixes = running.state.engine._engine._prefixes
+    prefixes = running.state.engine._engine._slots._prefixes
     cache = 0 if prefixes is None else prefixes.bytes
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     traced = tracemalloc.get_traced_memory()[0]
@@ -81,7 +81,7 @@ def traced() -> Iterator[Running]:
 
 
 def test_memory_is_flat_once_the_prefix_cache_is_full(traced: Running) -> None:
-    prefixes = traced.state.engine._engine._prefixes
+    prefixes = traced.state.engine._engine._slots._prefixes
     assert prefixes is not None
     if REQUESTS < 5000:
         prefixes.most_bytes = SMALL_CACHE
