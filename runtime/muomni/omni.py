@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Unpack
 from .bundle.demo import demo_bundle
 from .bundle.folder import open_bundle
 from .bundle.manifest import Manifest
-from .engine.engine import Engine, check_slots
+from .engine.engine import Engine
+from .engine.slots import check_slots
 from .engine.stream import OnText, Stream
 from .engine.turn import LoneTurn
 from .errors import InputError, MuomniError

@@ -12,7 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from muomni.bundle.demo import demo_bundle
 from muomni.bundle.folder import open_bundle
-from muomni.engine.engine import check_slots
+from muomni.engine.slots import check_slots
 from muomni.errors import InputError, MuomniError
 from muomni.jsonl.requests import KINDS
 from muomni.omni import Omni

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muomni import logs
-from muomni.errors import InputError, MuomniError, OutOfMemoryError
+from muomni.errors import MuomniError, OutOfMemoryError
 from muomni.events import Event, Failed, Finished, SpeechDelta, TextDelta
 from muomni.models.registry import Models
 from muomni.ort.kv_cache import KVCache
@@ -28,7 +28,7 @@ from muomni.requests import Request, SpeechOptions
 from .prompt import Prompt, fit, prepare
 from .segments import PREFILL_CHUNK, Segment, cut, feed
 from .sequence import Sequence
-from .slots import Slots
+from .slots import Slots, check_slots
 from .timings import Timings
 
 if TYPE_CHECKING:
@@ -314,9 +314,3 @@ class Engine:
             self._speakers.remove(sequence)
         if sequence in self._waiting:
             self._waiting.remove(sequence)
-
-
-def check_slots(slots: int) -> None:
-    """Raises InputError unless it is a whole number of at least 1."""
-    if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
-        raise InputError(f"slots: expected a whole number of at least 1, got {slots!r}")

@@ -32,6 +32,7 @@ class Sequence:
         next_id: generated, not yet in the cache.
         cache: of the caller's, whose row 0 the prompt goes on from; None takes a row of the engine's.
         speech: None where nothing is said.
+        needs_logits: it takes more than the likeliest id.
         may_speak: False holds the speech back (nobody takes what is made); the text goes on.
         done: nothing more happens to it.
     """
@@ -63,6 +64,8 @@ class Sequence:
         self._tokenizer, self._eos = tokenizer, -1 if ignore_eos else tokenizer.eos_id
         self._sampler = Sampler(request.sampling, prompt.ids)
         self._constraint = None if request.grammar is None else models.grammars().start(request.grammar)
+        drawn = not request.sampling.greedy or request.sampling.penalised
+        self.needs_logits = drawn or request.logprobs is not None or self._constraint is not None
         self._detokenizer = Detokenizer(tokenizer, request.stop)
         self._watched = bool(request.stop) or stream_text or request.speech is not None
         self._streams = stream_text
@@ -95,13 +98,6 @@ class Sequence:
     def text(self) -> str:
         """What has been settled so far."""
         return "".join(self._text)
-
-    @property
-    def needs_logits(self) -> bool:
-        """Whether it takes more than the likeliest id."""
-        sampling = self.request.sampling
-        drawn = not sampling.greedy or sampling.penalised
-        return drawn or self.request.logprobs is not None or self._constraint is not None
 
     def take(self, logits: NDArray[np.float32]) -> TextDelta | None:
         """Choose the next id from logits (V,); the text that it settles, if any is wanted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from muomni.errors import InputError
 from muomni.models.registry import Models
 from muomni.models.thinker import Thinker
 from muomni.ort.kv_cache import KVCache
@@ -112,3 +113,9 @@ class Slots:
             self.cache.lengths[free] = (
                 0  # it may compute beside the others, at the first position, to no effect
             )
+
+
+def check_slots(slots: int) -> None:
+    """Raises InputError unless it is a whole number of at least 1."""
+    if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
+        raise InputError(f"slots: expected a whole number of at least 1, got {slots!r}")

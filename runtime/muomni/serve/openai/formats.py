@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from muomni.errors import InputError
-from muomni.models.grammar import JSON_OPTIONS, Grammar
+from muomni.models.grammar import Grammar
 from muomni.serve.errors import ApiError
 from muomni.serve.state import ServerState
 
@@ -81,13 +81,12 @@ class Calls:
         """
         rules = []
         for number, function in enumerate(self.functions):
-            schema = {**(function.parameters or NO_PARAMETERS), "x-guidance": JSON_OPTIONS}
             try:
-                Grammar.json_schema(schema)  # refuses what is not exact
+                arguments = Grammar.json_schema(function.parameters or NO_PARAMETERS).source
             except InputError as error:
                 raise _refusal(error, "tools") from error
             rules.append(f'call{number}: {json.dumps(_head(function.name))} arguments{number} "}}"')
-            rules.append(f"arguments{number}: %json {json.dumps(schema)}")
+            rules.append(f"arguments{number}: %json {arguments}")
         start = " | ".join(f"call{number}" for number in range(len(self.functions)))
         return Grammar.lark("\n".join([f"start: {start}", *rules]))
 
