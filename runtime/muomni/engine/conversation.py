@@ -18,8 +18,9 @@ from muomni.replies import Reply
 from muomni.requests import Request, RequestOptions, as_request
 
 from .engine import Engine
+from .fitting import fit, forgotten_turns
 from .memory import Memory, PastTurn, from_file, to_arrays, with_room_for
-from .prompt import Prompt, fit, forgotten_turns, prepare
+from .prompt import Prompt, prepare
 from .segments import joined
 from .sequence import Sequence
 from .stream import OnText, Stream

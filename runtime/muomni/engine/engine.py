@@ -25,7 +25,8 @@ from muomni.ort.kv_cache import KVCache
 from muomni.replies import Speech
 from muomni.requests import Request, SpeechOptions
 
-from .prompt import Prompt, fit, prepare
+from .fitting import fit
+from .prompt import Prompt, prepare
 from .segments import PREFILL_CHUNK, Segment, cut, feed
 from .sequence import Sequence
 from .slots import Slots, check_slots

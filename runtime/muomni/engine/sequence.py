@@ -16,7 +16,8 @@ from muomni.replies import FinishReason, Reply, Speech, TokenLogprob
 from muomni.requests import Request
 
 from .detokenizer import Detokenizer
-from .prompt import Prompt, context_is_full
+from .fitting import context_is_full
+from .prompt import Prompt
 from .segments import Segment
 from .timings import Timings
 

@@ -17,7 +17,8 @@ import muomni
 from muomni import Failed, Finished, Reply, Request, SpeechDelta, SpeechOptions, TextDelta
 from muomni.engine import batch
 from muomni.engine.engine import Engine
-from muomni.engine.prompt import Prompt, fit, prepare
+from muomni.engine.fitting import fit
+from muomni.engine.prompt import Prompt, prepare
 from muomni.engine.segments import PREFILL_CHUNK
 from muomni.models.sampling import SamplingOptions
 
