@@ -51,10 +51,12 @@ def to_current(value: object, where: str) -> tuple[dict[str, Any], bool]:
         cure = f'it is read with {reader[:60]}: pip install --upgrade "{reader[:60]}"'
     else:
         cure = "export the checkpoint again with muomni-export, or install the muomni that wrote the bundle"
-    raise ManifestError(
+    message = (
         f"{where}: schema version {str(version)[:60]}, this muomni reads 1 and {MAJOR}.x (it writes "
         f'"{SCHEMA_VERSION}"); {cure}'
     )
+    # JSON can spell half a surrogate pair, which no terminal can show.
+    raise ManifestError(message.encode(errors="backslashreplace").decode())
 
 
 def from_1(old: dict[str, Any]) -> dict[str, Any]:

@@ -214,6 +214,15 @@ def apply(manifest: Any, edit: tuple[Path, str, Any]) -> None:
         node[last] = value
 
 
+@pytest.mark.parametrize(
+    "change", [{"schema_version": "\ud800"}, {"schema_version": "9.0", "reads_with": "\ud800"}]
+)
+def test_half_a_surrogate_pair_is_refused_in_words_that_can_be_shown(change: dict[str, str]) -> None:
+    with pytest.raises(ManifestError, match=r"\\ud800") as refusal:
+        parse_manifest(json.dumps({**json.loads(TEXT), **change}))
+    str(refusal.value).encode()
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(EDITS, min_size=1, max_size=3), st.sampled_from([None, 1, "2.0", "2.9"]))
 def test_any_manifest_is_read_or_refused_and_one_that_is_read_has_all_contracts(
