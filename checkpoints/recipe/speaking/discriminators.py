@@ -82,7 +82,10 @@ class Discriminators(nn.Module):
         )
 
     def forward(self, samples: Tensor) -> list[Verdict]:
-        return [judge(samples) for judge in self.judges]
+        """Samples (B, n). Half precision halves the time of the convolutions over magnitudes (two thirds of a step)."""
+        with torch.autocast("cpu", torch.bfloat16):
+            verdicts = [judge(samples) for judge in self.judges]
+        return [(scores.float(), [layer.float() for layer in seen]) for scores, seen in verdicts]
 
 
 def discriminator_loss(real: list[Verdict], made: list[Verdict]) -> Tensor:

@@ -29,8 +29,8 @@ from .state import Run
 LEARNING_RATE = 1e-3
 SEGMENT_FRAMES, SEGMENTS = 64, 16
 POOL_READINGS = 4000  # three hours of speech, read at every start
-JUDGED = 8  # of a batch's segments: the judges take four times as long as the vocoder
-ALONE = 5_000
+JUDGED = 8  # of a batch's segments: the judges take three times as long as the vocoder
+ALONE = 2_500
 """Steps before the discriminators come: what the spectrum alone teaches is learned sooner without them."""
 JUDGES_RATE = 5e-4
 TAKEN_WEIGHT, ALIKE_WEIGHT = 0.15, 0.3
