@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from recipe.perception import __main__ as command_line
-from recipe.perception import continuing
+from recipe.perception import continuing, hearing
 from recipe.perception.hearing import Recordings
 from recipe.perception.model import Perception
 from recipe.perception.saving import save_checkpoints
@@ -22,6 +22,8 @@ from recipe.world.lines import Line
 from recipe.world.scene import Scene, draw_scene
 
 HEADS = ("ctc_head.", "sound_head.", "centre_head.")
+STAGES_HEADS = {"seeing": HEADS[2:], "hearing": HEADS[:2]}
+FIGURES = {"seeing": ("found", "shape"), "hearing": ("ctc", "sound")}
 
 
 class Letters:
@@ -79,7 +81,10 @@ def test_a_folder_that_lacks_a_file_is_named_before_anything_starts(
     assert "vision_tiny/vision.pt" not in message
 
 
-def test_only_heads_are_fitted_and_they_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stages", [("seeing",), ("hearing",), ("seeing", "hearing")])
+def test_only_the_heads_asked_for_are_fitted_and_they_learn(
+    stages: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(continuing, "SpeechBatches", SameRecordings)
     monkeypatch.setattr(continuing, "picture_batch", same_pictures)
     model = model_of(0)
@@ -90,10 +95,20 @@ def test_only_heads_are_fitted_and_they_learn(monkeypatch: pytest.MonkeyPatch) -
 
     def fitted(steps: int) -> dict[str, float]:
         monkeypatch.setattr(continuing, "FIT_STEPS", steps)
-        return continuing.fit_heads(model, Letters(), Pool(), Pool(), "cpu")  # type: ignore[arg-type]
+        return continuing.fit_heads(model, Letters(), Pool(), Pool(), stages, "cpu")  # type: ignore[arg-type]
 
     first, last = fitted(1), fitted(20)
+    heads = tuple(head for stage in stages for head in STAGES_HEADS[stage])
     for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name]) != name.startswith(HEADS), name
-    for figure in ("found", "shape", "ctc", "sound"):
-        assert last[figure] < first[figure], figure
+        assert torch.equal(value, before[name]) != name.startswith(heads), name
+    for stage in stages:
+        for figure in FIGURES[stage]:
+            assert last[figure] < first[figure], figure
+
+
+def test_stages_that_the_state_has_are_named(tmp_path: Path) -> None:
+    model = model_of(0)
+    torch.save({"average": hearing.trained_part(model).state_dict()}, tmp_path / "hearing.pt")
+    assert continuing.load_stages(model_of(1), tmp_path, all_of_them=False) == {"hearing"}
+    with pytest.raises(FileNotFoundError, match=r"seeing\.pt"):
+        continuing.load_stages(model, tmp_path)

@@ -113,10 +113,12 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
     if not (folder / f"{name}.pt").exists():
         if options.start_from:
             load_checkpoints(model, options.start_from)
+        without_heads = {"hearing"}
         if name == "answering":
-            load_stages(model, folder, all_of_them=not options.start_from)
-        if options.start_from:
-            print("heads:", fit_heads(model, tokenizer, pictures, speech, device), flush=True)
+            without_heads = {"seeing", "hearing"} - load_stages(model, folder, not options.start_from)
+        if options.start_from and without_heads:
+            fitted = fit_heads(model, tokenizer, pictures, speech, without_heads, device)
+            print("heads:", fitted, flush=True)
     if name == "seeing":
         see = seeing.Seeing(model, pictures, device=device)
         run = Run(name, folder, seeing.trained_part(model), plan, device)

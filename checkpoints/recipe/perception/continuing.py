@@ -6,6 +6,7 @@ takes a minute; untrained ones would pull the encoders away from what they know.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -26,17 +27,23 @@ FIT_STEPS, FIT_RATE = 150, 1e-2
 FIT_BATCH = 32
 
 
-def load_stages(model: Perception, folder: Path, all_of_them: bool = True) -> None:
+def load_stages(model: Perception, folder: Path, all_of_them: bool = True) -> set[str]:
     """The averaged weights that the first two stages left in ``folder``; a stage may be missing if not ``all_of_them``.
+
+    Returns:
+        The names of those that were there.
 
     Raises:
         FileNotFoundError: All are asked for and one is not there.
     """
+    loaded = set()
     for name, part in (("seeing", seeing.trained_part(model)), ("hearing", hearing.trained_part(model))):
         if not all_of_them and not (folder / f"{name}.pt").exists():
             continue
         saved = torch.load(folder / f"{name}.pt", map_location="cpu", weights_only=True)
         part.load_state_dict(saved["average"])
+        loaded.add(name)
+    return loaded
 
 
 def missing_files(folder: Path) -> list[str]:
@@ -66,26 +73,42 @@ def fit_heads(
     tokenizer: SentencePieceProcessor,
     pictures: PicturePool,
     speech: SpeechPool,
+    stages: Collection[str],
     device: str,
 ) -> dict[str, float]:
-    """Fit the training-only heads; nothing else changes. The last step's losses."""
-    heads = nn.ModuleList((model.ctc_head, model.sound_head, model.centre_head))
+    """Fit the training-only heads of ``stages`` (``seeing``, ``hearing``); nothing else changes.
+
+    Returns:
+        The last step's losses.
+    """
+    heads = nn.ModuleList()
+    if "seeing" in stages:
+        heads.append(model.centre_head)
+    if "hearing" in stages:
+        heads += [model.ctc_head, model.sound_head]
     optimizer = torch.optim.Adam(heads.parameters(), lr=FIT_RATE)
     recordings = SpeechBatches(speech, first=1)
     figures: dict[str, float] = {}
     for step in range(FIT_STEPS):
         rng = generator("train", pictures.seed, "fitting heads", step)
-        images, scenes = picture_batch(pictures, rng, 0, FIT_BATCH)
-        batch = recordings.draw(rng, 0, FIT_BATCH)
-        with torch.no_grad(), half_precision(device):
-            _, grid = model.see(images.to(device))
-            features = model.audio(batch.mel.to(device))
-        seen, seen_figures = centre_loss(model, grid.float(), scenes)
-        heard, heard_figures = hearing_loss(model, tokenizer, features, batch)
+        losses = []
+        if "seeing" in stages:
+            images, scenes = picture_batch(pictures, rng, 0, FIT_BATCH)
+            with torch.no_grad(), half_precision(device):
+                _, grid = model.see(images.to(device))
+            seen, seen_figures = centre_loss(model, grid.float(), scenes)
+            losses.append(seen)
+            figures |= seen_figures
+        if "hearing" in stages:
+            batch = recordings.draw(rng, 0, FIT_BATCH)
+            with torch.no_grad(), half_precision(device):
+                features = model.audio(batch.mel.to(device))
+            heard, heard_figures = hearing_loss(model, tokenizer, features, batch)
+            losses.append(heard)
+            figures |= heard_figures
         for group in optimizer.param_groups:
             group["lr"] = FIT_RATE * (1 - step / FIT_STEPS)
         optimizer.zero_grad()
-        (seen + heard).backward()
+        torch.stack(losses).sum().backward()
         optimizer.step()
-        figures = {**seen_figures, **heard_figures}
     return figures
