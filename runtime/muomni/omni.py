@@ -143,12 +143,12 @@ class Omni:
     @property
     def providers(self) -> dict[str, list[str]]:
         """What the graphs loaded so far really run on."""
-        return self._models.providers()
+        return self._models.sessions.providers()
 
     @property
     def placement(self) -> dict[str, dict[str, dict[str, int]]]:
         """Of each graph loaded so far that runs on CUDA: provider -> operator -> how many of its nodes run there."""
-        return self._models.placement()
+        return self._models.sessions.placement()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -332,7 +332,7 @@ class Omni:
                 the result.
 
         Raises:
-            InputError: nothing in the text can be spoken.
+            InputError: no text, or nothing in it can be spoken.
             StageError: the bundle has no Talker that reads text.
 
         Example:
@@ -344,23 +344,7 @@ class Omni:
 
         self._models.talker()  # refuses a Talker that cannot
         options = SpeechOptions(temperature, seed=seed, speed=speed)
-        speech = say(self._models, _pieces(text), options, on_audio)
-        if not len(speech.samples):
-            raise InputError("there is nothing in the text that can be spoken; give words or numbers")
-        return speech
+        return say(self._models, text, options, on_audio)
 
     def _stream(self, request: Request, stream_text: bool) -> Stream:
         return Stream(self.engine(1), LoneTurn(self._models, request), stream_text)
-
-
-def _pieces(text: object) -> Iterator[str]:
-    """The pieces of a text, each checked as it comes."""
-    if isinstance(text, (bytes, bytearray)) or not isinstance(text, Iterable):
-        raise InputError(f"text: expected text (str) or pieces of it, got {type(text).__name__}")
-    return map(_checked_piece, [text] if isinstance(text, str) else text)
-
-
-def _checked_piece(piece: object) -> str:
-    if not isinstance(piece, str):
-        raise InputError(f"text: expected pieces of text (str), got {type(piece).__name__}")
-    return piece

@@ -148,7 +148,7 @@ def test_the_other_graphs_take_any_batch(
         "codec": lambda n, t: random.integers(0, 32, (n, t, 2)),
         "codec_encoder": lambda n, t: random.random((n, t, 128), dtype=np.float32),
     }
-    session = exported.stages.session(graph)
+    session = exported.stages.sessions.of(graph)
     for batch, time in ((1, 1), (2, 9), (5, 100)):
         inputs = makers[graph](batch, time)
         together = session.run({wide: inputs})

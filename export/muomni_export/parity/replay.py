@@ -55,11 +55,11 @@ def run_case(stages: Models, graph: str, case: Arrays) -> Arrays:
     for stage in manifest.decoders:
         if stage.graph == graph:
             return _run_decoder(stages, stage, case)
-    return stages.session(graph).run(case)
+    return stages.sessions.of(graph).run(case)
 
 
 def _run_decoder(stages: Models, stage: DecoderStage, case: Arrays) -> Arrays:
-    decoder = Decoder(stage.graph, stages.session(stage.graph), stage)
+    decoder = Decoder(stage.graph, stages.sessions.of(stage.graph), stage)
     media = case.get("media_embeds")
     by_position = {spec.name for spec in decoder.step_inputs if spec.axes[1] == "S"}
     stepwise = {name: array for name, array in case.items() if name in by_position}

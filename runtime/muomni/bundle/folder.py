@@ -12,6 +12,9 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from muomni.errors import BundleError, ManifestError
 from muomni.urls import url_in
 
@@ -60,6 +63,21 @@ class Bundle:
                     f"the graph; copy the bundle with its files: cp -rL {shlex.quote(str(self.folder))} COPY"
                 )
         return path
+
+    def array(self, name: str, *shape: int) -> NDArray[np.float32]:
+        """The floats of a checked file of numpy's.
+
+        Raises:
+            BundleError: as :meth:`file`, or it holds something else.
+        """
+        path = self.file(name)
+        try:
+            array = np.asarray(np.load(path, allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path}: not a numpy array ({error})") from error
+        if array.shape != shape or array.dtype.kind != "f":
+            raise BundleError(f"{path}: expected floats of shape {shape}, got {array.dtype} {array.shape}")
+        return np.asarray(array, dtype=np.float32)
 
     def verify(self) -> None:
         """Check the sha256 of every file."""

@@ -170,7 +170,7 @@ class Sequence:
             seed=self._sampler.seed,
             logprobs=tuple(self._logprobs),
             timings=seconds,
-            providers=self._models.providers(graphs),
+            providers=self._models.sessions.providers(graphs),
             ocr=self.prompt.ocr,
             notes=tuple(dict.fromkeys(notes)),
         )

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from muomni import logs
-from muomni.bundle.contract import graph_contracts
 from muomni.bundle.folder import Bundle
 from muomni.bundle.manifest import GriffinLimVocoder, Manifest, SpectralVocoder, TalkerStage
 from muomni.errors import BundleError, StageError, UsageError
 from muomni.ort.device_memory import DeviceMemory
-from muomni.ort.placement import by_provider
 from muomni.ort.providers import Device
-from muomni.ort.session import GraphSession
-from muomni.ort.threads import SessionThreads, ThreadPolicy
+from muomni.ort.threads import ThreadPolicy
 
+from .sessions import Sessions
 from .thinker import Thinker
 from .tokenizer import Tokenizer
 
@@ -45,6 +39,7 @@ class Models:
     """Makes models on demand, once each; safe to share between threads.
 
     Args:
+        load_seconds: spent on the bundle so far, see :meth:`take_load_seconds`.
         memory, cuda_graphs: of the sessions, see :class:`muomni.ort.session.GraphSession`.
     """
 
@@ -58,12 +53,9 @@ class Models:
         cuda_graphs: bool = False,
     ) -> None:
         self.bundle, self.device, self.threads = bundle, device, threads
-        self._memory, self._cuda_graphs = memory, cuda_graphs
+        self.sessions = Sessions(bundle, device, threads, memory, cuda_graphs)
         self._unreported_seconds = load_seconds
-        self._contracts = graph_contracts(bundle.manifest)
         self._made: dict[str, Any] = {}
-        self._sessions: dict[str, GraphSession] = {}
-        self._batch_sessions: dict[str, GraphSession] = {}
         self._closed = False
         self._lock = threading.RLock()
 
@@ -77,19 +69,6 @@ class Models:
     def manifest(self) -> Manifest:
         return self.bundle.manifest
 
-    def providers(self, graphs: Iterable[str] | None = None) -> dict[str, list[str]]:
-        """Execution providers of graphs, as their sessions report them; None takes all loaded so far."""
-        with self._lock:
-            loaded = {**self._batch_sessions, **self._sessions}
-            wanted = sorted(loaded if graphs is None else set(graphs))
-            return {name: list(loaded[name].providers) for name in wanted if name in loaded}
-
-    def placement(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Of the graphs loaded so far that run on CUDA: by provider, how many nodes of each operator it runs."""
-        with self._lock:
-            loaded = {**self._batch_sessions, **self._sessions}
-            return {name: by_provider(session.nodes) for name, session in loaded.items() if session.nodes}
-
     def take_load_seconds(self) -> float:
         """Seconds spent loading (the bundle, models) that no call has given yet."""
         with self._lock:
@@ -101,8 +80,7 @@ class Models:
         with self._lock:
             self._closed = True
             self._made.clear()
-            self._sessions.clear()
-            self._batch_sessions.clear()
+            self.sessions.clear()
 
     def warm_up(self) -> None:
         """Load every model of the bundle.
@@ -170,30 +148,21 @@ class Models:
 
     def thinker(self) -> Thinker:
         stage = self._need("thinker", self.manifest.thinker)
-        return self._once("thinker", lambda: Thinker(self.session(stage.graph), stage))
+        return self._once("thinker", lambda: Thinker(self.sessions.of(stage.graph), stage))
 
     def batch_thinker(self) -> Thinker:
-        """A Thinker for many rows at once.
-
-        On the CPU a small one gets a session of its own with more threads: with several rows a step has work enough
-        for them, with one it has not.
-        """
+        """A Thinker for many rows at once, see :meth:`Sessions.of_many_rows`."""
         stage = self._need("thinker", self.manifest.thinker)
-        threads = self.threads.for_steps_of_many_rows()
-        if self._threads_of(stage.graph) == threads or self.session(stage.graph).memory is not None:
+        session = self.sessions.of_many_rows(stage.graph)
+        if session is self.sessions.of(stage.graph):
             return self.thinker()
-
-        def make() -> Thinker:
-            session = self._batch_sessions[stage.graph] = self._make_session(stage.graph, threads)
-            return Thinker(session, stage)
-
-        return self._once("batch thinker", make)
+        return self._once("batch thinker", lambda: Thinker(session, stage))
 
     def vision(self) -> Vision:
         from .vision import Vision
 
         stage = self._need("vision", self.manifest.vision)
-        return self._once("vision", lambda: Vision(self.session(stage.graph), stage))
+        return self._once("vision", lambda: Vision(self.sessions.of(stage.graph), stage))
 
     def audio_encoder(self) -> AudioEncoder:
         from .audio_encoder import AudioEncoder
@@ -202,7 +171,9 @@ class Models:
         shape = stage.mel.n_fft // 2 + 1, stage.mel.bins
         return self._once(
             "audio",
-            lambda: AudioEncoder(self.session(stage.graph), stage, self._array(stage.mel.filters, *shape)),
+            lambda: AudioEncoder(
+                self.sessions.of(stage.graph), stage, self.bundle.array(stage.mel.filters, *shape)
+            ),
         )
 
     def reference_talker(self) -> ReferenceTalker:
@@ -218,7 +189,7 @@ class Models:
             raise StageError(
                 f"{self.bundle.folder}: this bundle's Talker reads text and draws nothing without it"
             )
-        return self._once("reference talker", lambda: ReferenceTalker(self.session(stage.graph), stage))
+        return self._once("reference talker", lambda: ReferenceTalker(self.sessions.of(stage.graph), stage))
 
     def talker(self) -> Talker:
         """The Talker, where it reads text.
@@ -247,13 +218,13 @@ class Models:
                     f"{phonemes.size} ids, the manifest says {text.symbols} and {text.phoneme_ids}"
                 )
             return Talker(
-                self.session(stage.graph),
-                self.session(text.phonemizer_graph),
-                self.session(text.context_graph),
+                self.sessions.of(stage.graph),
+                self.sessions.of(text.phonemizer_graph),
+                self.sessions.of(text.context_graph),
                 stage,
                 text,
                 phonemes,
-                self._array(text.residual_by_base, stage.codebook_size, stage.codebook_size),
+                self.bundle.array(text.residual_by_base, stage.codebook_size, stage.codebook_size),
             )
 
         return self._once("talker", make)
@@ -263,7 +234,8 @@ class Models:
 
         stage = self._need("codec", self.manifest.codec)
         return self._once(
-            "codec", lambda: Codec(self.session(stage.graph), self.session(stage.encoder_graph), stage)
+            "codec",
+            lambda: Codec(self.sessions.of(stage.graph), self.sessions.of(stage.encoder_graph), stage),
         )
 
     def vocoder(self) -> Vocoder:
@@ -275,10 +247,12 @@ class Models:
 
         def make() -> Vocoder:
             if isinstance(stage, GriffinLimVocoder):
-                return GriffinLim(stage, self._array(stage.filters, stage.n_fft // 2 + 1, stage.mel_bins))
+                return GriffinLim(
+                    stage, self.bundle.array(stage.filters, stage.n_fft // 2 + 1, stage.mel_bins)
+                )
             if isinstance(stage, SpectralVocoder):
-                return Spectral(stage, self.session(stage.graph))
-            return Hifigan(stage, self.session(stage.graph))
+                return Spectral(stage, self.sessions.of(stage.graph))
+            return Hifigan(stage, self.sessions.of(stage.graph))
 
         return self._once("vocoder", make)
 
@@ -289,7 +263,9 @@ class Models:
 
         def make() -> Ocr:
             characters = read_characters(self.bundle.file(stage.characters), stage.vocabulary)
-            return Ocr(self.session(stage.encoder_graph), self.session(stage.graph), stage, characters)
+            return Ocr(
+                self.sessions.of(stage.encoder_graph), self.sessions.of(stage.graph), stage, characters
+            )
 
         return self._once("ocr", make)
 
@@ -320,42 +296,3 @@ class Models:
                     self._unreported_seconds += spent
                     logs.debug("loaded %s of %s in %.1f ms", name, self.bundle.folder, 1000 * spent)
         return made
-
-    def session(self, graph: str) -> GraphSession:
-        """The session of one graph, by its name in the manifest.
-
-        Raises:
-            BundleError: no such graph, or its file changed.
-        """
-        with self._lock:
-            session = self._sessions.get(graph)
-            if session is None:
-                if graph not in self._contracts:
-                    raise BundleError(f"{self.bundle.folder}: no stage of the manifest has a graph {graph!r}")
-                session = self._sessions[graph] = self._make_session(graph, self._threads_of(graph))
-            return session
-
-    def _threads_of(self, graph: str) -> SessionThreads:
-        manifest = self.manifest
-        decoders = {stage.graph for stage in manifest.decoders}
-        if (text := manifest.text_input) is not None:
-            decoders |= {text.phonemizer_graph, text.context_graph}  # a word or a phoneme at a time
-        if graph not in decoders:
-            return self.threads.for_passes()
-        return self.threads.for_steps(manifest.graphs[graph].weight_bytes)
-
-    def _make_session(self, graph: str, threads: SessionThreads) -> GraphSession:
-        # Only what is run step by step, in memory that stays where it is, can be captured.
-        captures = self._cuda_graphs and graph in {stage.graph for stage in self.manifest.decoders}
-        file, contract = self.bundle.graph_file(graph), self._contracts[graph]
-        return GraphSession(file, contract, self.device, threads, self._memory, captures)
-
-    def _array(self, name: str, *shape: int) -> NDArray[np.float32]:
-        path: Path = self.bundle.file(name)
-        try:
-            array = np.asarray(np.load(path, allow_pickle=False))
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{path}: not a numpy array ({error})") from error
-        if array.shape != shape or array.dtype.kind != "f":
-            raise BundleError(f"{path}: expected floats of shape {shape}, got {array.dtype} {array.shape}")
-        return np.asarray(array, dtype=np.float32)

@@ -277,7 +277,7 @@ def test_a_model_is_loaded_once_however_many_threads_ask_for_it(monkeypatch: pyt
     fresh = muomni.Omni.load(device="cpu", threads=1)
     models = fresh._models
     made: list[str] = []
-    make = models._make_session
+    make = models.sessions._make
     started = threading.Barrier(5, timeout=30)
 
     def slow(graph: str, threads: object) -> object:
@@ -285,11 +285,11 @@ def test_a_model_is_loaded_once_however_many_threads_ask_for_it(monkeypatch: pyt
         threading.Event().wait(0.05)
         return make(graph, threads)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(models, "_make_session", slow)
+    monkeypatch.setattr(models.sessions, "_make", slow)
 
     def load() -> None:
         started.wait()
-        models.session("thinker")
+        models.sessions.of("thinker")
         _ = fresh.vision
 
     threads = [threading.Thread(target=load) for _ in range(5)]
