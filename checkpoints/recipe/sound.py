@@ -108,6 +108,18 @@ def noise_mel(frames: int, rng: np.random.Generator) -> Array:
     return grain * (colour / colour.max()) * swell
 
 
+def cut_close(
+    mel: Array, labels: NDArray[np.uint8], below_loudest_db: float
+) -> tuple[Array, NDArray[np.uint8]]:
+    """Mel power (T, bins) and the labels of its frames from the first that is loud to the last."""
+    power = mel.sum(axis=1)
+    loud = np.flatnonzero(power > power.max() * 10 ** (-below_loudest_db / 10))
+    if not len(loud):  # silence
+        return mel, labels
+    part = slice(int(loud[0]), int(loud[-1]) + 1)
+    return mel[part], labels[part]
+
+
 def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> tuple[Array, int]:
     """An utterance as one batch sees it: (T, bins) -> (frames, bins) with noise and colour, and where it starts.
 

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 pytest.importorskip("librosa")
+pytest.importorskip("torch")
 pytest.importorskip("soxr")
 
 import librosa
 
 from recipe.cases import CaseMaker, what_is_missing
 from recipe.festival_voices import PROGRAM
+from recipe.perception.hearing import SpeechBatches
 from recipe.seeds import generator
 from recipe.sound import (
     NO_SOUND,
+    cut_close,
     disturbed,
     in_a_room,
     mel_of,
@@ -27,6 +30,7 @@ from recipe.sound import (
     stored,
     with_noise,
 )
+from recipe.speech_pool import SPEECH_SHARD
 from recipe.voices import (
     HELD_OUT_VARIANTS,
     SOUNDS,
@@ -36,6 +40,7 @@ from recipe.voices import (
     draw_reader,
     in_another_throat,
 )
+from recipe.world.lines import Line
 
 
 def has(library: str) -> bool:
@@ -70,6 +75,57 @@ def test_disturbing_keeps_the_speech_and_fills_the_frames() -> None:
         assert 0 <= start <= 120 - len(mel)
         assert out.shape == (120, 128) and out.dtype == np.float32
         assert np.isfinite(out).all() and (out >= 0).all() and out.max() > 0
+
+
+def test_cutting_close_leaves_what_is_loud_with_its_labels() -> None:
+    mel = np.full((9, 4), 1e-6, np.float32)
+    mel[3:7] = 1.0
+    mel[4] = 0.0  # a pause stays
+    labels = np.arange(9, dtype=np.uint8)
+    cut, cut_labels = cut_close(mel, labels, 30)
+    assert np.array_equal(cut, mel[3:7]) and cut_labels.tolist() == [3, 4, 5, 6]
+    silence = np.zeros((5, 4), np.float32)
+    assert cut_close(silence, labels[:5], 30)[0] is silence
+
+
+class Recorded:
+    """A pool of one shard: words of half a second between pauses of many lengths."""
+
+    seed = 0
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.mels = []
+        for _ in range(SPEECH_SHARD):
+            before, after, length = *rng.integers(2, 50, 2).tolist(), int(rng.integers(45, 55))
+            mel = np.zeros((before + length + after, 128), np.uint8)
+            mel[before : before + length] = 140
+            self.mels.append(mel)
+        self.lines = [self] * SPEECH_SHARD
+
+    def shard(self, k: int) -> Recorded:
+        return self
+
+    def lengths(self) -> np.ndarray:
+        return np.array([len(mel) for mel in self.mels])
+
+    def utterance(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.mels[i], (self.mels[i][:, 0] > 0).astype(np.uint8)
+
+    def line(self) -> Line:
+        return Line("word", "red")
+
+
+def test_some_batches_are_cut_close_and_their_labels_stay_with_the_sound() -> None:
+    batches = SpeechBatches(Recorded(), shards=1)  # type: ignore[arg-type]
+    close = 0
+    for step in range(60):
+        batch = batches.draw(generator("train", 0, "test", step), step, 16)
+        assert batch.mel.shape[0] == len(batch.lines) == 16 and batch.mel.shape[1] == batch.sounds.shape[1]
+        spoken = batch.sounds.sum(dim=1)
+        assert ((spoken >= 45) & (spoken < 55)).all()  # nothing of a word is lost
+        close += bool((spoken >= batch.mel.shape[1] - 3).all())
+    assert 5 < close < 30
 
 
 def test_sounds_are_labelled_from_where_they_start() -> None:

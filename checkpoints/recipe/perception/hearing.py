@@ -18,10 +18,11 @@ from torch.nn import functional as F
 from recipe.heard import recorded
 from recipe.scoring import error_rate, word_errors
 from recipe.seeds import generator
-from recipe.sound import NO_SOUND, disturbed, mel_of, restored
+from recipe.sound import NO_SOUND, cut_close, disturbed, mel_of, restored
 from recipe.speech_pool import MAX_FRAMES, SPEECH_SHARD, SpeechPool, as_utterance
 from recipe.teachers.shards import read_shard, shards
 from recipe.world.lines import Line, LineKind
+from recipe.world.phrasing import chance
 
 from .model import BLANK, Perception, half_precision
 
@@ -32,6 +33,9 @@ FIRST_SHARDS_IF_IT_HEARS = 8
 FIRST_SHORT_STEPS, FIRST_SHORT_FRAMES = 800, 220
 """Alignments are found sooner in short utterances, so only these are used at first."""
 
+CUT_CLOSE, CLOSE_CANDIDATES = 0.25, 3
+"""Of batches, whose recordings have neither silence at their ends nor padding; they are chosen from that many times as
+many, to be of one length. A model that has always heard silence around words hears those cut close worse."""
 CLEAN_STEPS = 1500  # until when part of the utterances is left as it is
 
 
@@ -80,23 +84,35 @@ class SpeechBatches:
         """Recordings of similar length; a part ``clean`` of them is not disturbed."""
         order, lengths = self._by_length(min(self.first + step // self.every, self.shards))
         usable = int(np.searchsorted(lengths, longest))
-        first = int(rng.integers(0, max(usable - count, 1)))
-        chosen = [int(i) for i in order[first : first + count]]
-        frames = int(lengths[first + count - 1]) + int(rng.integers(8, 110))
+        close = clean == 0.0 and chance(rng, CUT_CLOSE)
+        candidates = count * CLOSE_CANDIDATES if close else count
+        first = int(rng.integers(0, max(usable - candidates, 1)))
+        found = [self._utterance(int(i)) for i in order[first : first + candidates]]
+        if close:
+            threshold_db = rng.uniform(20, 40)
+            found = [(*cut_close(mel, labels, threshold_db), line) for mel, labels, line in found]
+            found.sort(key=lambda utterance: len(utterance[0]))
+            at = int(rng.integers(0, len(found) - count + 1))
+            found = found[at : at + count]
+        frames = max(len(mel) for mel, _, _ in found) + (0 if close else int(rng.integers(8, 110)))
         mels, lines = [], []
         sounds = np.zeros((count, frames), np.int64)
-        for i, index in enumerate(chosen):
-            shard = self.pool.shard(index // SPEECH_SHARD)
-            stored_mel, labels = shard.utterance(index % SPEECH_SHARD)
-            mel, start = restored(stored_mel), 4
+        for i, (mel, labels, line) in enumerate(found):
+            start = 4
             if rng.random() < clean:
                 mel = np.pad(mel, ((start, frames - len(mel) - start), (0, 0)))
             else:
                 mel, start = disturbed(mel, frames, rng)
             mels.append(mel)
             sounds[i, start : start + len(labels)] = labels
-            lines.append(shard.lines[index % SPEECH_SHARD].line())
+            lines.append(line)
         return Recordings(torch.from_numpy(np.stack(mels)), lines, torch.from_numpy(sounds))
+
+    def _utterance(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], Line]:
+        """Mel power (T, bins), the sound of each frame (T,), and what is said."""
+        shard = self.pool.shard(index // SPEECH_SHARD)
+        stored_mel, labels = shard.utterance(index % SPEECH_SHARD)
+        return restored(stored_mel), labels, shard.lines[index % SPEECH_SHARD].line()
 
 
 class Hearing:
