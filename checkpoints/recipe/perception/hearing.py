@@ -89,7 +89,7 @@ class SpeechBatches:
         first = int(rng.integers(0, max(usable - candidates, 1)))
         found = [self._utterance(int(i)) for i in order[first : first + candidates]]
         if close:
-            threshold_db = rng.uniform(20, 40)
+            threshold_db = rng.uniform(26, 40)  # 20 dB lose the first sound of "set"
             found = [(*cut_close(mel, labels, threshold_db), line) for mel, labels, line in found]
             found.sort(key=lambda utterance: len(utterance[0]))
             at = int(rng.integers(0, len(found) - count + 1))
