@@ -18,6 +18,7 @@ from muomni.errors import ManifestError
 
 TEXT = (demo_bundle() / MANIFEST_NAME).read_text(encoding="utf-8")
 SPECTRAL = json.loads(TEXT)["vocoder"]
+CODES = json.loads(TEXT)["talker"]["codebook_size"]
 HIFIGAN = {key: SPECTRAL[key] for key in ("graph", "sample_rate_hz", "hop_samples", "mel_bins")}
 HIFIGAN |= {"kind": "hifigan", "normalisation": "utterance_min_max"}
 GRIFFIN_LIM = {
@@ -68,9 +69,13 @@ def edited(path: str, value: Any) -> str:
         ("thinker.vocabulary", 1499, "tokenizer.pieces: expected at most thinker.vocabulary (1499)"),
         ("tokenizer.eos_id", 1500, "tokenizer.eos_id: expected an id below pieces (1500), got int 1500"),
         ("tokenizer.file", "..", "tokenizer.file: expected a plain name inside the bundle"),
-        ("talker.start_codes", [512], "expected one code for each of the 2 codebooks, got tuple of 1"),
-        ("talker.start_codes", [512, 513], "talker.start_codes[1]: expected at most 512, got int 513"),
-        ("talker.start_codes", [512, -1], "talker.start_codes[1]: expected 0 or more"),
+        ("talker.start_codes", [CODES], "expected one code for each of the 2 codebooks, got tuple of 1"),
+        (
+            "talker.start_codes",
+            [CODES, CODES + 1],
+            f"talker.start_codes[1]: expected at most {CODES}, got int {CODES + 1}",
+        ),
+        ("talker.start_codes", [CODES, -1], "talker.start_codes[1]: expected 0 or more"),
         ("talker.frame_rate_hz", 0, "talker.frame_rate_hz: expected 0.01 to"),
         ("talker.frame_rate_hz", 10**400, "talker.frame_rate_hz: expected int of 64 bits"),
         ("talker.frame_rate_hz", math.nan, "talker.frame_rate_hz: expected a finite number, got nan"),
@@ -78,7 +83,11 @@ def edited(path: str, value: Any) -> str:
         ("talker.codebook_size", 0, "talker.codebook_size: expected 1 to"),
         ("talker.text.context_phonemes", 0, "talker.text.context_phonemes: expected 1 to"),
         ("talker.text.reach", 10, "talker.text: unknown key 'reach'"),
-        ("codec.codebook_size", 256, "codec.codebook_size: expected talker.codebook_size (512), got int 256"),
+        (
+            "codec.codebook_size",
+            256,
+            f"codec.codebook_size: expected talker.codebook_size ({CODES}), got int 256",
+        ),
         ("vocoder.mel_bins", 128, "vocoder.mel_bins: expected codec.mel_bins (80), got int 128"),
         ("vocoder.kind", ..., "vocoder: missing key 'kind'"),
         ("vocoder.kind", "wavenet", "vocoder.kind: expected one of 'hifigan', 'spectral', 'griffin_lim'"),
