@@ -31,7 +31,7 @@ def test_it_is_whole_and_small(omni: muomni.Omni) -> None:
 
 def test_it_was_made_from_the_checkpoint_beside_it(omni: muomni.Omni) -> None:
     sources = omni.manifest.source.files
-    assert {"thinker", "vision", "audio", "talker", "letters", "codec", "vocoder"} <= set(sources)
+    assert {"thinker", "vision", "audio", "talker", "codec", "vocoder"} <= set(sources)
     for said in sources.values():
         name, digest = said.split()
         (file,) = CHECKPOINT.glob(f"*/{name}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import muomni
+from muomni.engine.engine import Engine
 from muomni.serve.server import Server
 from muomni.serve.settings import Settings
 
@@ -37,7 +38,13 @@ def as_spoken(omni: muomni.Omni, request: muomni.Request) -> muomni.Reply:
     """A reply as an engine in real time gives it, whose Talker speaks for several and may round otherwise."""
     engine = omni.engine(2, real_time=True)
     engine.add(request)
+    return last_reply(engine)
+
+
+def last_reply(engine: Engine) -> muomni.Reply:
+    """The reply of the only sequence of an engine."""
     while True:
         for _, event in engine.step():
+            assert not isinstance(event, muomni.Failed), event
             if isinstance(event, muomni.Finished):
                 return event.reply

@@ -15,6 +15,7 @@ import muomni
 from muomni.media.audio import load_audio
 
 from .conftest import SAMPLES, Running
+from .running import last_reply
 
 SENTENCE = "Seven green cups stand on the table."
 
@@ -22,7 +23,11 @@ SENTENCE = "Seven green cups stand on the table."
 @pytest.fixture(scope="module")
 def spoken() -> muomni.Speech:
     with muomni.Omni.load() as omni:
-        return omni.speak(SENTENCE)
+        engine = omni.engine(2, real_time=True)  # as the server's
+        engine.say(SENTENCE, muomni.SpeechOptions())
+        reply = last_reply(engine)
+    assert reply.speech is not None
+    return reply.speech
 
 
 @pytest.mark.parametrize("kind", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
