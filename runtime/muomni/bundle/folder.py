@@ -11,14 +11,16 @@ import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from muomni.errors import BundleError, ManifestError
 from muomni.urls import url_in
 
 from .manifest import MANIFEST_NAME, Manifest, parse_manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
@@ -70,6 +72,8 @@ class Bundle:
         Raises:
             BundleError: as :meth:`file`, or it holds something else.
         """
+        import numpy as np  # opening a bundle needs none of it
+
         path = self.file(name)
         try:
             array = np.asarray(np.load(path, allow_pickle=False))

@@ -52,7 +52,7 @@ class Models:
         memory: DeviceMemory | None = None,
         cuda_graphs: bool = False,
     ) -> None:
-        self.bundle, self.device, self.threads = bundle, device, threads
+        self.bundle, self.threads = bundle, threads
         self.sessions = Sessions(bundle, device, threads, memory, cuda_graphs)
         self._unreported_seconds = load_seconds
         self._made: dict[str, Any] = {}
