@@ -156,9 +156,7 @@ def record(bundle: Path, results: Sequence[Result], seed: int) -> None:
 
 
 def line(result: Result) -> str:
-    def written(value: float) -> str:
-        return f"{100 * value:.1f} %" if result.is_share else f"{value:.2f}"
-
+    written = result.written
     sign = "<=" if result.lower_is_better else ">="
     beside = "".join(f"  {name} {written(value)}" for name, value in result.beside.items())
     return (

@@ -30,6 +30,10 @@ class Result:
     def reached(self) -> bool:
         return self.value <= self.target if self.lower_is_better else self.value >= self.target
 
+    def written(self, value: float) -> str:
+        """A value of this ability's, in its unit."""
+        return f"{100 * value:.1f} %" if self.is_share else f"{value:.2f}"
+
 
 Z_95 = 1.959964  # of the normal distribution, two-sided 95 %
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from recipe import figures
 from recipe.scoring import Result
 
 
-def measured(name: str, value: float, target: float, **more: Any) -> dict[str, Any]:
-    result = Result(name, value, value - 0.02, value + 0.02, target, 100, more.pop("lower", False), **more)
-    return {**asdict(result), "reached": result.reached}
+def measured(name: str, value: float, target: float, lower: bool = False, **more: Any) -> Result:
+    return Result(name, value, value - 0.02, value + 0.02, target, 100, lower, **more)
 
 
 BEFORE = [measured("single words", 0.53, 0.9), measured("word errors", 0.24, 0.06, lower=True)]
@@ -20,6 +21,12 @@ NOW = [
     measured("word errors", 0.07, 0.06, lower=True, beside={"the teacher's": 0.01}),
     measured("DNSMOS", 3.25, 3.2, is_share=False),
 ]
+
+
+def test_what_evaluate_printed_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "now.json"
+    file.write_text(json.dumps([{**asdict(r), "reached": r.reached} for r in NOW]))
+    assert figures.read(file) == NOW
 
 
 def test_table_has_both_figures_the_target_and_what_is_reached() -> None:

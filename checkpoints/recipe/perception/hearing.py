@@ -33,7 +33,7 @@ FIRST_SHARDS_IF_IT_HEARS = 8
 FIRST_SHORT_STEPS, FIRST_SHORT_FRAMES = 800, 220
 """Alignments are found sooner in short utterances, so only these are used at first."""
 
-CUT_CLOSE, CLOSE_CANDIDATES = 0.25, 3
+CLOSE_BATCHES, CLOSE_CANDIDATES = 0.25, 3
 """Of batches, whose recordings have neither silence at their ends nor padding; they are chosen from that many times as
 many, to be of one length. A model that has always heard silence around words hears those cut close worse."""
 CLEAN_STEPS = 1500  # until when part of the utterances is left as it is
@@ -84,20 +84,21 @@ class SpeechBatches:
         """Recordings of similar length; a part ``clean`` of them is not disturbed."""
         order, lengths = self._by_length(min(self.first + step // self.every, self.shards))
         usable = int(np.searchsorted(lengths, longest))
-        close = clean == 0.0 and chance(rng, CUT_CLOSE)
+        close = clean == 0.0 and chance(rng, CLOSE_BATCHES)
         candidates = count * CLOSE_CANDIDATES if close else count
         first = int(rng.integers(0, max(usable - candidates, 1)))
-        found = [self._utterance(int(i)) for i in order[first : first + candidates]]
+        chosen = map(int, order[first : first + candidates])
+        found = [(*self._utterance(index), index) for index in chosen]
         if close:
             threshold_db = rng.uniform(26, 40)  # 20 dB lose the first sound of "set"
-            found = [(*cut_close(mel, labels, threshold_db), line) for mel, labels, line in found]
+            found = [(*cut_close(mel, labels, threshold_db), index) for mel, labels, index in found]
             found.sort(key=lambda utterance: len(utterance[0]))
             at = int(rng.integers(0, len(found) - count + 1))
             found = found[at : at + count]
         frames = max(len(mel) for mel, _, _ in found) + (0 if close else int(rng.integers(8, 110)))
         mels, lines = [], []
         sounds = np.zeros((count, frames), np.int64)
-        for i, (mel, labels, line) in enumerate(found):
+        for i, (mel, labels, index) in enumerate(found):
             start = 4
             if rng.random() < clean:
                 mel = np.pad(mel, ((start, frames - len(mel) - start), (0, 0)))
@@ -105,14 +106,13 @@ class SpeechBatches:
                 mel, start = disturbed(mel, frames, rng)
             mels.append(mel)
             sounds[i, start : start + len(labels)] = labels
-            lines.append(line)
+            lines.append(self.pool.shard(index // SPEECH_SHARD).lines[index % SPEECH_SHARD].line())
         return Recordings(torch.from_numpy(np.stack(mels)), lines, torch.from_numpy(sounds))
 
-    def _utterance(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], Line]:
-        """Mel power (T, bins), the sound of each frame (T,), and what is said."""
-        shard = self.pool.shard(index // SPEECH_SHARD)
-        stored_mel, labels = shard.utterance(index % SPEECH_SHARD)
-        return restored(stored_mel), labels, shard.lines[index % SPEECH_SHARD].line()
+    def _utterance(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Mel power (T, bins) and the sound of each frame (T,)."""
+        stored_mel, labels = self.pool.shard(index // SPEECH_SHARD).utterance(index % SPEECH_SHARD)
+        return restored(stored_mel), labels
 
 
 class Hearing:
