@@ -148,10 +148,11 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
     def go(path: Path, sittings: list[int]) -> dict[str, torch.Tensor]:
         for until in sittings:
             model = small_talker()
+            talker.drop_out(model)
             run = state.Run(path, model, 1e-3, 40, {})
             while run.step < until:
-                generator = torch.Generator().manual_seed(run.step)
-                run.update(sum(talker.losses(model, *collate(examples()), generator).values()))
+                torch.manual_seed(run.step)
+                run.update(sum(talker.losses(model, *collate(examples()), talker.MOST_NOISE).values()))
             run.save()
         return state.averaged(path)[0]
 
@@ -204,3 +205,13 @@ def test_a_run_refuses_the_checkpoint_of_another_model(tmp_path: Path) -> None:
     state.Run(tmp_path / "a.pt", small_talker(), 1e-3, 4, {"width": 32}).save()
     with pytest.raises(ValueError, match="another model"):
         state.Run(tmp_path / "a.pt", small_talker(), 1e-3, 4, {"width": 64})
+
+
+def test_what_is_dropped_in_training_is_there_when_it_speaks() -> None:
+    plain, trained = small_talker(), small_talker()
+    trained.load_state_dict(plain.state_dict())
+    talker.drop_out(trained)
+    batch = collate(examples())
+    base = talker.losses(plain, *batch)["base"]
+    assert not torch.equal(talker.losses(trained, *batch)["base"], base)
+    assert torch.equal(talker.losses(trained.eval(), *batch)["base"], base)

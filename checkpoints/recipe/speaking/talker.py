@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muomni_export.modules.decoder import DecoderSizes
@@ -20,7 +20,9 @@ from .state import Run
 
 LEARNING_RATE = 1.5e-3
 FRAMES_PER_BATCH = 2048
-MOST_NOISE = 0.3
+DROPOUT = 0.1
+"""Of what each block adds, and of what the base code says of the other, while it trains."""
+MOST_NOISE = 0.5
 """Up to this share of the previous codes a sentence is replaced by random ones, so that the Talker learns to come
 back from its own mistakes and to trust the text more than its past."""
 LOG_EVERY = 100
@@ -55,6 +57,18 @@ def pointers(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return pointer, elapsed, time_ + 1 == end
 
 
+def drop_out(talker: TextTalker) -> None:
+    """From now on, lose a share of what each block adds, whenever the Talker is in training mode."""
+
+    def drop(module: nn.Module, _: object, added: Tensor) -> Tensor:
+        return F.dropout(added, DROPOUT, module.training)
+
+    for block in talker.blocks:
+        block.attn.register_forward_hook(drop)
+        block.feed_forward.register_forward_hook(drop)
+    talker.base_to_res.register_forward_hook(drop)
+
+
 def pad_sounds(sounds: Tensor, reach: int) -> Tensor:
     return F.pad(sounds, (reach, reach), value=PADDING)
 
@@ -64,19 +78,18 @@ def losses(
     codes: Tensor,
     sounds: Tensor,
     frames: Tensor,
-    generator: torch.Generator | None = None,
+    most_noise: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Cross entropies a frame, in nats; with a generator, the previous codes are noisy."""
+    """Cross entropies a frame, in nats; up to ``most_noise`` of the codes before are others, by torch's generator."""
     text = talker.sizes.text
     assert text is not None
     pointer, elapsed, last = pointers(frames)
     vectors = talker.context(pad_sounds(sounds, text.reach))
     at_pointer = vectors.gather(1, pointer[..., None].expand(-1, -1, vectors.shape[-1]))
     before = codes[:, :-1].clamp(min=0)
-    if generator is not None:
-        share = torch.rand((len(codes), 1, 1), generator=generator) * MOST_NOISE
-        noisy = torch.rand(before.shape, generator=generator) < share
-        random = torch.randint(talker.sizes.codebook_size, before.shape, generator=generator)
+    if most_noise:
+        noisy = torch.rand(before.shape) < torch.rand(len(codes), 1, 1) * most_noise
+        random = torch.randint(talker.sizes.codebook_size, before.shape)
         before = torch.where(noisy, random, before)
     base, residual, advance = talker.predict(talker.embed_at_pointer(before, at_pointer, elapsed))
     real = codes[..., 0] >= 0
@@ -109,15 +122,16 @@ def train(folder: Path, sounds: int, codebook_size: int, steps: int, seed: int =
     talker = TextTalker(sizes(sounds, codebook_size))
     run = Run(folder / "talker.pt", talker, LEARNING_RATE, steps, asdict(talker.sizes))
     run.stop_when_asked()
+    drop_out(talker)
     corpus, dev = Corpus(folder / "corpus", "train"), Corpus(folder / "corpus", "dev")
     batches = corpus.batches(seed=seed + run.step, frames=FRAMES_PER_BATCH)
     began, heard = time.monotonic(), 0
     while run.step < steps:
         examples = [corpus[i] for i in next(batches)]
         codes, sound_ids, frames = collate(examples)
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + run.step)
+        torch.manual_seed(seed * 1_000_003 + run.step)  # noise and dropout: a resumed run has the same
         with torch.autocast("cpu", torch.bfloat16):
-            parts = losses(talker, codes, sound_ids, frames, generator)
+            parts = losses(talker, codes, sound_ids, frames, MOST_NOISE)
         run.update(parts["base"] + parts["residual"] + 2 * parts["advance"])
         heard += int((codes[..., 0] >= 0).sum())
         if run.step % LOG_EVERY == 0:
