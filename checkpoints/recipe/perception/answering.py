@@ -29,11 +29,11 @@ from .workers import count, rank, wait
 
 LENGTH_GROUPS = 3
 PARTS = ("chat", "picture", "film", "heard", "answered", "asked")
-PARTS_OF_TWO = (("picture", "asked"), ("film", "heard", "answered", "chat"))
+PARTS_OF_TWO = (("picture", "asked", "answered"), ("heard", "film", "chat"))
 """Of two workers, who take about the same time so."""
 PICTURE_SHARDS = 28
 """To begin with: the first stage has made them."""
-SPEECH_SHARDS, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY = 40, 80, 200
+SPEECH_SHARDS, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY = 40, 60, 200
 """To begin with, in the end, and steps. Ten uses of each of 20 shards were too many: 98 % of the pieces of their loose
 words were written right, and 85 % of those of new recordings."""
 SEEN_LABEL_WEIGHT, HEARD_LABEL_WEIGHT = 0.1, 0.3
@@ -53,10 +53,10 @@ LOOSE_WORDS_EVERY = 2  # steps whose recordings hold words without order, so tha
 class Mixture:
     """Samples of each kind in one step."""
 
-    chats: int = 24
-    pictures: int = 24
+    chats: int = 16
+    pictures: int = 16
     films: int = 2
-    recordings: int = 64
+    recordings: int = 96
     spoken_questions: int = 24
     spoken_questions_on_pictures: int = 28
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipe.heard import recorded
+from recipe.patchwork import patchwork, words_of
 from recipe.scoring import error_rate, word_errors
 from recipe.seeds import generator
 from recipe.sound import NO_SOUND, cut_close, disturbed, mel_of, restored
@@ -36,7 +37,13 @@ FIRST_SHORT_STEPS, FIRST_SHORT_FRAMES = 800, 220
 CLOSE_BATCHES, CLOSE_CANDIDATES = 0.25, 3
 """Of batches, whose recordings have neither silence at their ends nor padding; they are chosen from that many times as
 many, to be of one length. A model that has always heard silence around words hears those cut close worse."""
+PATCHWORKS, MOST_OTHERS = 0.75, 2
+"""Of loose words, how many are in an order that nobody read, with words of up to so many other recordings."""
 CLEAN_STEPS = 1500  # until when part of the utterances is left as it is
+
+
+Utterance = tuple[NDArray[np.float32], NDArray[np.uint8], Line]
+"""Mel power (T, bins), the sound of each frame (T,), and what is said."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +95,19 @@ class SpeechBatches:
         candidates = count * CLOSE_CANDIDATES if close else count
         first = int(rng.integers(0, max(usable - candidates, 1)))
         chosen = map(int, order[first : first + candidates])
-        found = [(*self._utterance(index), index) for index in chosen]
+        found = [self._utterance(index) for index in chosen]
+        if clean == 0.0:
+            found = with_patchworks(found, rng)
         if close:
             threshold_db = rng.uniform(26, 40)  # 20 dB lose the first sound of "set"
-            found = [(*cut_close(mel, labels, threshold_db), index) for mel, labels, index in found]
+            found = [(*cut_close(mel, labels, threshold_db), line) for mel, labels, line in found]
             found.sort(key=lambda utterance: len(utterance[0]))
             at = int(rng.integers(0, len(found) - count + 1))
             found = found[at : at + count]
         frames = max(len(mel) for mel, _, _ in found) + (0 if close else int(rng.integers(8, 110)))
-        mels, lines = [], []
+        mels = []
         sounds = np.zeros((count, frames), np.int64)
-        for i, (mel, labels, index) in enumerate(found):
+        for i, (mel, labels, _) in enumerate(found):
             start = 4
             if rng.random() < clean:
                 mel = np.pad(mel, ((start, frames - len(mel) - start), (0, 0)))
@@ -106,13 +115,28 @@ class SpeechBatches:
                 mel, start = disturbed(mel, frames, rng)
             mels.append(mel)
             sounds[i, start : start + len(labels)] = labels
-            lines.append(self.pool.shard(index // SPEECH_SHARD).lines[index % SPEECH_SHARD].line())
+        lines = [line for _, _, line in found]
         return Recordings(torch.from_numpy(np.stack(mels)), lines, torch.from_numpy(sounds))
 
-    def _utterance(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Mel power (T, bins) and the sound of each frame (T,)."""
-        stored_mel, labels = self.pool.shard(index // SPEECH_SHARD).utterance(index % SPEECH_SHARD)
-        return restored(stored_mel), labels
+    def _utterance(self, index: int) -> Utterance:
+        shard, i = self.pool.shard(index // SPEECH_SHARD), index % SPEECH_SHARD
+        stored_mel, labels = shard.utterance(i)
+        return restored(stored_mel), labels, shard.lines[i].line()
+
+
+def with_patchworks(found: list[Utterance], rng: np.random.Generator) -> list[Utterance]:
+    """Most of the loose words in an order of their own, none longer than the longest of all."""
+    longest = max(len(mel) for mel, _, _ in found)
+    known = [words_of(mel, labels, line.transcript) for mel, labels, line in found]
+    loose = [i for i, (_, _, line) in enumerate(found) if line.kind in ("words", "word") and known[i]]
+    out = list(found)
+    for i in loose:
+        if found[i][2].kind == "words" and chance(rng, PATCHWORKS):
+            others = rng.choice(loose, int(rng.integers(0, MOST_OTHERS + 1)))
+            made = patchwork([known[i], *(known[other] for other in others)], longest, rng)
+            if made:
+                out[i] = made.mel, made.labels, Line("words", made.text)
+    return out
 
 
 class Hearing:
