@@ -57,9 +57,7 @@ def patchwork(
     None where no word is short enough.
     """
     power = [float(np.mean([word.mel.sum(axis=1).mean() for word in words])) + 1e-12 for words in sources]
-    words = [
-        (word, power[0] / own) for source, own in zip(sources, power, strict=True) for word in source
-    ]
+    words = [(word, power[0] / own) for source, own in zip(sources, power, strict=True) for word in source]
     chosen: list[tuple[SpokenWord, float]] = []
     frames = 0
     for i in rng.permutation(len(words)):

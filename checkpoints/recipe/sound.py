@@ -11,7 +11,7 @@ import functools
 import librosa
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.signal import fftconvolve, lfilter
 
 from muomni.dsp.mel import MelParameters, mel_power
 
@@ -120,14 +120,38 @@ def cut_close(
     return mel[part], labels[part]
 
 
+def paced(mel: Array, labels: NDArray[np.uint8], factor: float) -> tuple[Array, NDArray[np.uint8]]:
+    """Mel power (T, bins) and its labels, said ``factor`` times as slowly at the same pitch."""
+    source = np.arange(round(len(mel) * factor)) / factor
+    low = np.clip(source.astype(int), 0, max(len(mel) - 2, 0))
+    part = np.clip(source - low, 0, 1).astype(np.float32)[:, None]
+    high = np.minimum(low + 1, len(mel) - 1)
+    return mel[low] * (1 - part) + mel[high] * part, labels[
+        np.minimum(np.round(source).astype(int), len(mel) - 1)
+    ]
+
+
+def echoing(mel: Array, rng: np.random.Generator) -> Array:
+    """Mel power (T, bins) with a tail after each sound that falls by 60 dB within 0.1 to 0.7 s, as in a room."""
+    kept = 10 ** (-6 / (rng.uniform(0.1, 0.7) * FRAMES_PER_SECOND))
+    level = 10 ** (-rng.uniform(3, 20) / 10) * (1 - kept)
+    tail = lfilter([level], [1, -kept], mel, axis=0)
+    return (mel + tail).astype(np.float32)
+
+
 def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> tuple[Array, int]:
     """An utterance as one batch sees it: (T, bins) -> (frames, bins) with noise and colour, and where it starts.
 
     The rest of the frames is silence with the same noise, which is what the ends of recordings are.
     """
     bins = mel.shape[1]
-    if chance(rng, 0.5):  # the vocal tract shorter or longer, as it is with other speakers
-        source = np.arange(bins) * rng.uniform(0.9, 1.1)
+    if chance(
+        rng, 0.7
+    ):  # the vocal tract shorter or longer, mouth and throat each by its own, as with other speakers
+        place = np.arange(bins) / bins
+        source = np.arange(bins) * (
+            rng.uniform(0.87, 1.13) + rng.uniform(-0.08, 0.08) * np.sin(np.pi * place)
+        )
         low = np.clip(source.astype(int), 0, bins - 2)
         part = np.clip(source - low, 0, 1).astype(np.float32)
         mel = mel[:, low] * (1 - part) + mel[:, low + 1] * part
@@ -141,13 +165,18 @@ def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> tuple[Array,
     out = np.zeros((frames, bins), np.float32)
     start = int(rng.integers(0, frames - len(mel) + 1))
     out[start : start + len(mel)] = mel
+    if chance(rng, 0.2):
+        out = echoing(out, rng)
+    if chance(rng, 0.12):  # a telephone
+        out[:, : int(rng.integers(0, 16))] *= np.float32(1e-3)
+        out[:, int(rng.integers(88, 110)) :] *= np.float32(1e-4)
     peak = float(mel.max())
     if chance(rng, 0.75):
         below_peak_db = rng.uniform(22, 70)  # against the loudest bin; speech is 20 dB quieter on the whole
         out += noise_mel(frames, rng) * np.float32(peak * 10 ** (-below_peak_db / 10))
-    if chance(rng, 0.3):  # hide a little: no one band or moment may be needed
+    if chance(rng, 0.5):  # hide a little: no one band or moment may be needed
         for _ in range(int(rng.integers(1, 3))):
-            width = int(rng.integers(2, 14))
+            width = int(rng.integers(2, 18))
             at = int(rng.integers(0, bins - width))
             out[:, at : at + width] *= np.float32(1e-3)
         for _ in range(int(rng.integers(0, 3))):

@@ -22,9 +22,11 @@ from recipe.sound import (
     NO_SOUND,
     cut_close,
     disturbed,
+    echoing,
     in_a_room,
     mel_of,
     noise_mel,
+    paced,
     restored,
     sound_labels,
     stored,
@@ -88,6 +90,26 @@ def test_cutting_close_leaves_what_is_loud_with_its_labels() -> None:
     assert cut_close(silence, labels[:5], 30)[0] is silence
 
 
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
+def test_at_another_pace_the_same_sounds_are_longer_or_shorter(factor: float) -> None:
+    mel = np.arange(40, dtype=np.float32)[:, None] * np.ones(4, np.float32)
+    labels = np.repeat(np.arange(4, dtype=np.uint8), 10)
+    slower, slower_labels = paced(mel, labels, factor)
+    assert len(slower) == len(slower_labels) == round(40 * factor)
+    assert np.bincount(slower_labels) == pytest.approx(10 * factor, abs=1)
+    assert np.abs(slower[:, 0] - np.arange(len(slower)) / factor).max() <= 1.01 and slower.dtype == np.float32
+
+
+def test_an_echo_follows_the_sound_and_dies_away() -> None:
+    mel = np.zeros((120, 4), np.float32)
+    mel[10:20] = 1.0
+    for i in range(10):
+        out = echoing(mel, generator("train", 0, "test", i))
+        assert out.dtype == np.float32 and (out[:10] == 0).all() and (out[10:20] >= 1).all()
+        tail = out[20:, 0]
+        assert (np.diff(tail) <= 0).all() and 0 < tail[0] < 0.6 and tail[75] < tail[0] * 1e-5
+
+
 class Recorded:
     """A pool of one shard: words of half a second between pauses of many lengths."""
 
@@ -123,8 +145,9 @@ def test_some_batches_are_cut_close_and_their_labels_stay_with_the_sound() -> No
         batch = batches.draw(generator("train", 0, "test", step), step, 16)
         assert batch.mel.shape[0] == len(batch.lines) == 16 and batch.mel.shape[1] == batch.sounds.shape[1]
         spoken = batch.sounds.sum(dim=1)
-        assert ((spoken >= 45) & (spoken < 55)).all()  # nothing of a word is lost
-        close += bool((spoken >= batch.mel.shape[1] - 3).all())
+        # Nothing of a word is lost, but it may be said at another pace: by a factor of up to exp(0.2).
+        assert ((spoken >= 45 * 0.81) & (spoken < 55 * 1.23)).all()
+        close += bool((spoken >= batch.mel.shape[1] * 0.9).all())
     assert 5 < close < 30
 
 

@@ -19,7 +19,7 @@ from recipe.heard import recorded
 from recipe.patchwork import patchwork, words_of
 from recipe.scoring import error_rate, word_errors
 from recipe.seeds import generator
-from recipe.sound import NO_SOUND, cut_close, disturbed, mel_of, restored
+from recipe.sound import NO_SOUND, cut_close, disturbed, mel_of, paced, restored
 from recipe.speech_pool import MAX_FRAMES, SPEECH_SHARD, SpeechPool, as_utterance
 from recipe.teachers.shards import read_shard, shards
 from recipe.world.lines import Line, LineKind
@@ -39,6 +39,7 @@ CLOSE_BATCHES, CLOSE_CANDIDATES = 0.25, 3
 many, to be of one length. A model that has always heard silence around words hears those cut close worse."""
 PATCHWORKS, MOST_OTHERS = 0.75, 2
 """Of loose words, how many are in an order that nobody read, with words of up to so many other recordings."""
+PACED = 0.6  # of the batches
 CLEAN_STEPS = 1500  # until when part of the utterances is left as it is
 
 
@@ -98,6 +99,7 @@ class SpeechBatches:
         found = [self._utterance(index) for index in chosen]
         if clean == 0.0:
             found = with_patchworks(found, rng)
+            found = at_another_pace(found, rng)
         if close:
             threshold_db = rng.uniform(26, 40)  # 20 dB lose the first sound of "set"
             found = [(*cut_close(mel, labels, threshold_db), line) for mel, labels, line in found]
@@ -122,6 +124,15 @@ class SpeechBatches:
         shard, i = self.pool.shard(index // SPEECH_SHARD), index % SPEECH_SHARD
         stored_mel, labels = shard.utterance(i)
         return restored(stored_mel), labels, shard.lines[i].line()
+
+
+def at_another_pace(found: list[Utterance], rng: np.random.Generator) -> list[Utterance]:
+    """In most cases all slower or all faster; together, so that they stay of one length."""
+    if not chance(rng, PACED):
+        return found
+    longest = max(len(mel) for mel, _, _ in found)
+    factor = min(float(np.exp(rng.uniform(-0.2, 0.2))), MAX_FRAMES / longest)
+    return [(*paced(mel, labels, factor), line) for mel, labels, line in found]
 
 
 def with_patchworks(found: list[Utterance], rng: np.random.Generator) -> list[Utterance]:
