@@ -16,7 +16,7 @@ from muomni.bundle.demo import demo_bundle
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "demo"
 SAMPLES = CHECKPOINT / "samples"
-MOST_BYTES = 20_000_000
+MOST_BYTES = 22_000_000
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +100,12 @@ def test_any_text_is_spoken(omni: muomni.Omni) -> None:
     speech = omni.speak("Zebras improvise 3 quixotic algorithms, don't they?")
     assert speech.cut_phonemes == 0
     assert 2 < speech.seconds < 7
+
+
+def test_the_sample_of_its_speech_is_its_speech(omni: muomni.Omni) -> None:
+    text = (
+        "Hello! I am a small model, and I say any English text. It costs $12.50 on the 21st of May, at 3:30."
+    )
+    samples, rate = soundfile.read(SAMPLES / "speech.wav")
+    assert rate == 16_000 and np.abs(samples).max() > 0.1
+    assert omni.speak(text).seconds == pytest.approx(len(samples) / rate, rel=0.05)

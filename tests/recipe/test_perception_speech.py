@@ -113,7 +113,7 @@ def test_an_echo_follows_the_sound_and_dies_away() -> None:
 class Recorded:
     """A pool of one shard: words of half a second between pauses of many lengths."""
 
-    seed = 0
+    seed, kind = 0, "word"
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)

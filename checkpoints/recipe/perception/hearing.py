@@ -22,7 +22,7 @@ from recipe.seeds import generator
 from recipe.sound import NO_SOUND, cut_close, disturbed, mel_of, paced, restored
 from recipe.speech_pool import MAX_FRAMES, SPEECH_SHARD, SpeechPool, as_utterance
 from recipe.teachers.shards import read_shard, shards
-from recipe.world.lines import Line, LineKind
+from recipe.world.lines import FOREIGN, Line, LineKind
 from recipe.world.phrasing import chance
 
 from .model import BLANK, Perception, half_precision
@@ -44,6 +44,8 @@ PACES = {False: (-0.35, 0.2), True: (-0.8, 0.1)}
 """Logarithms of how much slower: of lines, and of words said alone. The median word takes the teacher 0.77 s and joe
 0.40: a model that knew the teacher's pace alone had 33 % of joe's words wrong, 23 % when they were slowed by 1.3."""
 SHORTEST = 22  # frames of speech
+FOREIGN_TIMES = 4
+"""Three recordings in a hundred are of other languages, and one in ten of these was taken for English."""
 CLEAN_STEPS = 1500  # until when part of the utterances is left as it is
 
 
@@ -72,22 +74,29 @@ class SpeechBatches:
         kinds: Container[LineKind] | None = None,
     ) -> None:
         self.pool, self.shards, self.every, self.first, self.kinds = pool, shards, every, first, kinds
-        self._wanted: list[NDArray[np.bool_]] = []
+        self._wanted: list[NDArray[np.int64]] = []
 
-    def _usable(self, k: int) -> NDArray[np.bool_]:
-        """Utterances of shard k that are whole and of the kinds asked for."""
+    def _times(self, k: int) -> NDArray[np.int64]:
+        """How often each utterance of shard k is drawn from: those that are whole and of the kinds asked for."""
         whole = self.pool.shard(k).lengths() < MAX_FRAMES
-        if self.kinds is None:
-            return whole
-        return whole & np.array([line.kind in self.kinds for line in self.pool.shard(k).lines])
+        kinds = [line.kind for line in self.pool.shard(k).lines]
+        times = [
+            0
+            if self.kinds is not None and kind not in self.kinds
+            else FOREIGN_TIMES
+            if kind == FOREIGN
+            else 1
+            for kind in kinds
+        ]
+        return np.where(whole, times, 0)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as the training
     def _by_length(self, shards: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         while len(self._wanted) < shards:
-            self._wanted.append(self._usable(len(self._wanted)))
+            self._wanted.append(self._times(len(self._wanted)))
         lengths = np.concatenate([self.pool.shard(k).lengths() for k in range(shards)])
         order = np.argsort(lengths, kind="stable")
-        order = order[np.concatenate(self._wanted[:shards])[order]]
+        order = np.repeat(order, np.concatenate(self._wanted[:shards])[order])
         return order, lengths[order]
 
     def draw(
