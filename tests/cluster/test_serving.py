@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2 as httpx
+import numpy as np
 import openai
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -67,8 +68,10 @@ def test_a_cluster_answers_as_one_machine_does(url: str, omni: muomni.Omni) -> N
     assert len(choice.logprobs.content) in (len(reply.token_ids), len(reply.token_ids) - 1)  # without eos
     assert reply.speech is not None
     chunks = PcmChunks(reply.speech.sample_rate)
-    expected = chunks.feed(reply.speech.samples) + chunks.finish()
-    assert base64.b64decode(choice.message.audio.data) == expected
+    expected = np.frombuffer(chunks.feed(reply.speech.samples) + chunks.finish(), "<i2").astype(int)
+    heard = np.frombuffer(base64.b64decode(choice.message.audio.data), "<i2").astype(int)
+    # Another code would be heard; the last bit of a row is rounded otherwise beside a second one.
+    assert len(heard) == len(expected) and np.abs(heard - expected).max() <= 8
 
 
 def test_a_stream_comes_through_the_proxy_piece_by_piece(url: str) -> None:
