@@ -120,15 +120,19 @@ def cut_close(
     return mel[part], labels[part]
 
 
+def _between_rows(values: Array, at: Array) -> Array:
+    """Rows of values (N, M) at fractional places, in proportion to the two beside each; the last one beyond the end."""
+    low = np.clip(at.astype(int), 0, max(len(values) - 2, 0))
+    part = np.clip(at - low, 0, 1).astype(np.float32)[:, None]
+    high = np.minimum(low + 1, len(values) - 1)
+    return values[low] * (1 - part) + values[high] * part
+
+
 def paced(mel: Array, labels: NDArray[np.uint8], factor: float) -> tuple[Array, NDArray[np.uint8]]:
     """Mel power (T, bins) and its labels, said ``factor`` times as slowly at the same pitch."""
     source = np.arange(round(len(mel) * factor)) / factor
-    low = np.clip(source.astype(int), 0, max(len(mel) - 2, 0))
-    part = np.clip(source - low, 0, 1).astype(np.float32)[:, None]
-    high = np.minimum(low + 1, len(mel) - 1)
-    return mel[low] * (1 - part) + mel[high] * part, labels[
-        np.minimum(np.round(source).astype(int), len(mel) - 1)
-    ]
+    nearest = np.minimum(np.round(source).astype(int), len(mel) - 1)
+    return _between_rows(mel, source), labels[nearest]
 
 
 def echoing(mel: Array, rng: np.random.Generator) -> Array:
@@ -145,16 +149,12 @@ def disturbed(mel: Array, frames: int, rng: np.random.Generator) -> tuple[Array,
     The rest of the frames is silence with the same noise, which is what the ends of recordings are.
     """
     bins = mel.shape[1]
-    if chance(
-        rng, 0.7
-    ):  # the vocal tract shorter or longer, mouth and throat each by its own, as with other speakers
+    if chance(rng, 0.7):  # the vocal tract shorter or longer, mouth and throat each by its own
         place = np.arange(bins) / bins
         source = np.arange(bins) * (
             rng.uniform(0.87, 1.13) + rng.uniform(-0.08, 0.08) * np.sin(np.pi * place)
         )
-        low = np.clip(source.astype(int), 0, bins - 2)
-        part = np.clip(source - low, 0, 1).astype(np.float32)
-        mel = mel[:, low] * (1 - part) + mel[:, low + 1] * part
+        mel = _between_rows(mel.T, source).T
     if chance(rng, 0.5):  # microphones colour sound
         curve = sum(
             rng.normal(0, 0.6) * np.cos(np.pi * k * np.arange(bins) / bins + rng.uniform(0, 3))

@@ -16,7 +16,7 @@ from muomni.bundle.demo import demo_bundle
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "demo"
 SAMPLES = CHECKPOINT / "samples"
-MOST_BYTES = 22_000_000
+MOST_BYTES = 20_000_000
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from muomni.serve.realtime.session import HANDLERS, Session
 
 SAMPLES = Path(__file__).parents[2] / "checkpoints" / "demo" / "samples"
 PCM = AudioFormat("audio/pcm")
-LONG = "What are the months?"
+LONG = "What can you do?"
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_truncation_rolls_the_context_back_to_what_was_heard(omni: muomni.Omni) 
     answered = client.send("conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=1200)
     assert types(answered) == ["conversation.item.truncated"]
     kept = client.send("conversation.item.retrieve", item_id=item)[-1]["item"]["content"][0]["transcript"]
-    assert text.startswith(kept) and 3 < len(kept) < len(text) and not kept.endswith(" ")
+    assert text.startswith(kept) and 3 < len(kept) < len(text) / 2 and not kept.endswith(" ")
     assert client.session.context_positions < full
 
     fresh = omni.chat()

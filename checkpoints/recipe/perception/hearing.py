@@ -154,8 +154,12 @@ def at_another_pace(found: list[Utterance], rng: np.random.Generator) -> list[Ut
 def with_patchworks(found: list[Utterance], rng: np.random.Generator) -> list[Utterance]:
     """Most of the loose words in an order of their own, none longer than the longest of all."""
     longest = max(len(mel) for mel, _, _ in found)
-    known = [words_of(mel, labels, line.transcript) for mel, labels, line in found]
-    loose = [i for i, (_, _, line) in enumerate(found) if line.kind in ("words", "word") and known[i]]
+    known = {
+        i: words
+        for i, (mel, labels, line) in enumerate(found)
+        if line.kind in ("words", "word") and (words := words_of(mel, labels, line.transcript))
+    }
+    loose = list(known)
     out = list(found)
     for i in loose:
         if found[i][2].kind == "words" and chance(rng, PATCHWORKS):
