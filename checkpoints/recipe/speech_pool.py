@@ -1,8 +1,9 @@
 """Pools of speech as training hears it: mel spectrograms, what is said in them, and which sound is when.
 
-Three in four recordings are of the teacher's readings (:mod:`recipe.teachers`), which took hours to make, each in
-another throat, room and line every time it is used; the others are of espeak-ng and Flite, and of nothing to be heard.
-Shard k is a pure function of the seed, k and how many shards of readings there are to choose from.
+Three in four recordings are of the teachers' readings (:mod:`recipe.teachers`): half of them Kokoro's, which took hours
+to make, each in another throat, room and line every time it is used, half Hibari's, which are never used again; the
+others are of espeak-ng and Flite, and of nothing to be heard. Shard k is a pure function of the seed, k and how many
+shards of readings there are to choose from, but for espeak-ng's flutter.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .shards import fingerprint, stored_pair
 from .sound import mel_of, sound_labels, stored
 from .teachers.kokoro import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
 from .teachers.kokoro_phonemes import SPACE
-from .teachers.readings import is_mans
+from .teachers.readings import Stream, is_mans
 from .teachers.shards import LEAD_S, Recorded, read_shard, shard_path
 from .throat import in_another_throat as in_this_throat
 from .transmission import RATE_HZ
@@ -44,13 +45,13 @@ from .world.lines import (
 from .world.phrasing import as_heard, chance
 
 SPEECH_SHARD = 1000
-TEACHER_SHARDS_EACH, FROM_THE_TEACHER = 16, 760
-"""Shards of readings that one shard hears, and how many recordings are made of them."""
-NOTHING_SHARE, FOREIGN_SHARE, WORD_SHARE = 0.25, 0.12, 0.25
+READING_SHARDS: dict[Stream, int] = {"hearing": 8, "heart": 8}
+"""Shards of readings that one shard hears: some 780 recordings are made of them."""
+NOTHING_SHARE, FOREIGN_SHARE, WORD_SHARE = 0.22, 0.25, 0.2
 """Of the other recordings; the rest are lines of the world read by espeak-ng and Flite."""
 MAX_FRAMES = 620
 """Longest utterance kept, 6.2 s; with pauses at its ends it still fits the audio share of the context."""
-SLOWEST, FASTEST = 0.62, 1.6
+SLOWEST, FASTEST = 0.62, 1.8
 STRESSES = "',"
 PAUSES = (SPACE, *MARKS)
 
@@ -81,7 +82,8 @@ class SpeechPool:
 
     Args:
         folder: where shards are kept.
-        readings: the folder of the teacher's readings, and of which seed they are, and how many shards are used.
+        readings: the folder of the teachers' readings, of which seed they are, and how many shards of Kokoro's are
+            used, which take turns.
     """
 
     def __init__(
@@ -100,7 +102,8 @@ class SpeechPool:
         """
         if k not in self._open:
             world = fingerprint(spoken_vocabulary())  # another world, other shards
-            name = f"speech-{self.seed}-{k:04d}-of-{self.reading_shards}-{self.reading_seed}-{world}"
+            teachers = "+".join(READING_SHARDS)
+            name = f"speech-{self.seed}-{k:04d}-{teachers}-{self.reading_shards}-{self.reading_seed}-{world}"
             path = self.folder / name
             lines_file = path.with_suffix(".lines.json")
             mel, starts = stored_pair(path, lambda: self._make(k, lines_file))
@@ -134,18 +137,21 @@ class SpeechPool:
         return np.concatenate(mels), starts.astype(np.int64)
 
     def _readings_for(self, k: int) -> list[Recorded]:
-        """The teacher's readings of shard k, in an order of its own; all shards take turns."""
-        numbers = [(k * TEACHER_SHARDS_EACH + i) % self.reading_shards for i in range(TEACHER_SHARDS_EACH)]
+        """The teachers' readings of shard k, in an order of its own."""
         found = []
-        for number in numbers:
-            path = shard_path(self.readings, "hearing", "train", self.reading_seed, number)
-            if not path.exists():
-                raise FileNotFoundError(
-                    f"{path} is missing: the teacher has not read so much; run `python -m recipe.teachers generate`"
-                )
-            found += list(read_shard(path))
+        for stream, each in READING_SHARDS.items():
+            for number in range(k * each, (k + 1) * each):
+                if stream == "hearing":
+                    number %= self.reading_shards
+                path = shard_path(self.readings, stream, "train", self.reading_seed, number)
+                if not path.exists():
+                    raise FileNotFoundError(
+                        f"{path} is missing: the teachers have not read so much; run "
+                        "`python -m recipe.teachers generate`"
+                    )
+                found += list(read_shard(path))
         rng = generator("train", self.seed, "readings of a shard", k)
-        return [found[i] for i in rng.permutation(len(found))][:FROM_THE_TEACHER]
+        return [found[i] for i in rng.permutation(len(found))]
 
     def _read_by_the_teacher(self, reading: Recorded, rng: np.random.Generator) -> tuple[Utterance, Heard]:
         utterance = hesitating(as_utterance(reading, *throat_of(reading, rng)), rng)

@@ -26,6 +26,7 @@ from recipe.heard import Utterance
 from recipe.seeds import generator
 from recipe.speech_pool import Heard, SpeechPool
 from recipe.teachers import shards
+from recipe.world import foreign
 from recipe.world.foreign import HELD_OUT_SENTENCES, SENTENCES, foreign_text
 from recipe.world.lines import FOREIGN, HOMOPHONES, NOTHING, listed_words, single_word, spoken_vocabulary
 
@@ -200,20 +201,20 @@ def has_synthesizers() -> bool:
         ctypes.CDLL("libflite.so.1")
     except OSError:
         return False
-    return True
+    return all((foreign.WORD_LISTS / name).is_file() for name in foreign.DICTIONARIES.values())
 
 
-@pytest.mark.skipif(not has_synthesizers(), reason="needs libespeak-ng1 and libflite1")
+@pytest.mark.skipif(not has_synthesizers(), reason="needs libespeak-ng1, libflite1 and word lists")
 def test_a_pool_is_a_function_of_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "READINGS", 4)
     monkeypatch.setattr(speech_pool, "SPEECH_SHARD", 16)
-    monkeypatch.setattr(speech_pool, "FROM_THE_TEACHER", 6)
-    monkeypatch.setattr(speech_pool, "TEACHER_SHARDS_EACH", 2)
-    for number in range(2):
-        shards.write_shard(tmp_path / "teacher", OneReading(), "hearing", "train", 0, number)
+    monkeypatch.setattr(speech_pool, "READING_SHARDS", {"hearing": 2, "heart": 1})
+    for stream, number in (("hearing", 0), ("hearing", 1), ("heart", 1)):
+        shards.write_shard(tmp_path / "teacher", OneReading(), stream, "train", 0, number)
     first, again = (SpeechPool(tmp_path / name, 0, tmp_path / "teacher", 2).shard(1) for name in "ab")
-    assert (np.asarray(first.starts) == again.starts).all() and first.lines == again.lines
-    assert [line.kind for line in first.lines[:6]] == ["word"] * 6
+    # The phase of espeak-ng's flutter goes on from text to text, and may make a recording a frame longer.
+    assert np.abs(first.lengths() - again.lengths()).max() <= 1 and first.lines == again.lines
+    assert [line.kind for line in first.lines[:6]] == ["word"] * 12
     assert first.lengths().min() > 30
     mel, sounds = first.utterance(0)
     assert mel.shape == (len(sounds), 128) and mel.max() > 60

@@ -17,11 +17,10 @@ from muomni.speech.normalise import normalise
 from recipe.scoring import Result, error_rate, error_rate_interval, mean_interval, wilson, word_errors
 from recipe.seeds import generator
 from recipe.teachers import files
+from recipe.teachers.hibari import Hibari
 from recipe.teachers.judges import SAMPLE_RATE_HZ, Dnsmos, Whisper
 from recipe.teachers.kokoro import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
-from recipe.teachers.kokoro import Kokoro
 from recipe.teachers.kokoro_phonemes import pieces
-from recipe.teachers.readings import VOICE
 
 from .espeak import Espeak
 from .open_sentences import open_english
@@ -56,12 +55,11 @@ class Teacher:
     """The teacher in the model's own voice."""
 
     def __init__(self, folder: Path = files.DEFAULT_FOLDER) -> None:
-        self._kokoro, self._espeak = Kokoro(folder), Espeak()
-        self._style = self._kokoro.style(VOICE)
+        self._hibari, self._espeak = Hibari(folder), Espeak()
 
     def say(self, text: str) -> NDArray[np.float32]:
         """Samples at 16 kHz, without the silence before."""
-        spoken = self._kokoro.speak([p.text for p in pieces(self._espeak, normalise(text))], self._style)
+        spoken = self._hibari.speak([p.text for p in pieces(self._espeak, normalise(text))])
         samples = spoken.samples[spoken.start :]
         return np.asarray(soxr.resample(samples, TEACHER_RATE_HZ, SAMPLE_RATE_HZ, "HQ"), np.float32)
 

@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 
 from recipe import DEFAULT_STATE
+from recipe.seeds import Split
 
 from . import files
+from .readings import Stream
 
-HEARING_SHARDS, VOICE_SHARDS = 192, 120
-"""9,600 readings in many voices, about 5 hours of speech, and 6,000 in the model's own, about 5 hours."""
-DEV_SHARDS = {"hearing": 4, "voice": 2}
+HEARING_SHARDS, HEART_SHARDS, VOICE_SHARDS = 192, 480, 800
+"""9,600 readings in many voices, 24,000 in Hibari's, and 40,000 of any English in it: about 5, 15 and 33 hours."""
+DEV_SHARDS: dict[Stream, int] = {"hearing": 4, "voice": 2}
+Shard = tuple[Stream, Split, int]
 FIRST = 8
 """Shards before those of dev: there is something to try training with."""
 
@@ -27,6 +30,7 @@ def main() -> None:
     )
     make.add_argument("--seed", type=int, default=0)
     make.add_argument("--hearing-shards", type=int, default=HEARING_SHARDS, metavar="N")
+    make.add_argument("--heart-shards", type=int, default=HEART_SHARDS, metavar="N")
     make.add_argument("--voice-shards", type=int, default=VOICE_SHARDS, metavar="N")
     check = stages.add_parser("check", help="what the judges say of the teachers")
     check.add_argument("--count", type=int, default=24, help="sentences")
@@ -46,17 +50,22 @@ def main() -> None:
 
 
 def generate(options: argparse.Namespace) -> None:
-    """Shards of both streams in turn, so that either can be trained on while the rest is made."""
+    """Shards of all streams in turn, so that each can be trained on while the rest is made."""
+    from .hibari import Hibari
     from .kokoro import Kokoro
     from .shards import Reader, write_shard
 
-    reader = Reader(Kokoro(options.folder, options.threads))
+    reader = Reader(Kokoro(options.folder, options.threads), Hibari(options.folder, options.threads))
     folder: Path = options.state.expanduser() / "teacher"
-    total = {"hearing": options.hearing_shards, "voice": options.voice_shards}
+    total: dict[Stream, int] = {
+        "hearing": options.hearing_shards,
+        "heart": options.heart_shards,
+        "voice": options.voice_shards,
+    }
     # At the same part of each stream, whatever their lengths.
     order = sorted((n / count, stream, n) for stream, count in total.items() for n in range(count))
-    train = [(stream, "train", n) for _, stream, n in order]
-    dev = [(stream, "dev", n) for stream, count in DEV_SHARDS.items() for n in range(count)]
+    train: list[Shard] = [(stream, "train", n) for _, stream, n in order]
+    dev: list[Shard] = [(stream, "dev", n) for stream, count in DEV_SHARDS.items() for n in range(count)]
     for stream, split, number in [*train[:FIRST], *dev, *train[FIRST:]]:
         began = time.monotonic()
         seconds = write_shard(folder, reader, stream, split, options.seed, number)

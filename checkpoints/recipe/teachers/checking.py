@@ -17,6 +17,7 @@ from recipe.speaking.espeak import Espeak
 from recipe.speaking.judge import heard_errors
 from recipe.speaking.open_sentences import open_english
 
+from .hibari import Hibari
 from .judges import SAMPLE_RATE_HZ, Dnsmos, Whisper
 from .kokoro import SAMPLE_RATE_HZ as KOKORO_RATE_HZ
 from .kokoro import STYLES, Blend, Kokoro
@@ -39,6 +40,7 @@ def check_teachers(folder: Path, count: int, threads: int) -> None:
     """Print a line a voice."""
     whisper, dnsmos = Whisper(folder, threads), Dnsmos(folder, threads)
     espeak, kokoro, joe = Espeak(), Kokoro(folder, threads), Joe(folder, threads)
+    hibari = Hibari(folder, threads)
 
     def by_kokoro(blend: Blend) -> Say:
         style = kokoro.style(blend)
@@ -48,12 +50,16 @@ def check_teachers(folder: Path, count: int, threads: int) -> None:
 
         return say
 
+    def by_hibari(text: str) -> tuple[NDArray[np.float32], int]:
+        return hibari.speak([p.text for p in pieces(espeak, text)]).samples, KOKORO_RATE_HZ
+
     def by_espeak(text: str) -> tuple[NDArray[np.float32], int]:
         return espeak.speak(text).samples, espeak.sample_rate_hz
 
     voices: dict[str, Say] = {
         "joe": lambda text: (joe.read(espeak, text), JOE_RATE_HZ),
         "espeak-ng": by_espeak,
+        "Hibari, af_heart": by_hibari,
         **{name: by_kokoro(blend) for name, blend in BLENDS.items()},
     }
     for name, say in voices.items():

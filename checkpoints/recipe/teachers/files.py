@@ -69,6 +69,11 @@ def _whisper(member: str, sha256: str) -> TeacherFile:
     )
 
 
+ALPHABET = _kokoro(
+    "kokoro-vocabulary.json",
+    "ba536e2187cf4a12827b4e6138f29c17b795fcc3f8155386408d8d4edc229a41",
+    "vocab.json",
+)
 KOKORO = (
     TeacherFile(
         "kokoro-v1.0.int8.onnx",
@@ -83,11 +88,17 @@ KOKORO = (
         "fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15",
         "voices_ja.npz",
     ),
-    _kokoro(
-        "kokoro-vocabulary.json",
-        "ba536e2187cf4a12827b4e6138f29c17b795fcc3f8155386408d8d4edc229a41",
-        "vocab.json",
+    ALPHABET,
+)
+HIBARI = (
+    _one(
+        "hibari.onnx",
+        "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8",
+        "hibari-tts",
+        "0.2.1",
+        "hibari/assets/hibari.onnx",
     ),
+    ALPHABET,
 )
 JOE = (
     _joe(
@@ -127,7 +138,7 @@ DNSMOS = (
         "speechmos/dnsmos_models/sig_bak_ovr.onnx",
     ),
 )
-ALL = (*KOKORO, *JOE, *WHISPER, *DNSMOS)
+ALL = (*KOKORO, HIBARI[0], *JOE, *WHISPER, *DNSMOS)
 
 
 def sha256_of(path: Path) -> str:

@@ -37,6 +37,27 @@ class Spoken:
     start: int
     ends: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, samples: Array, token_ends: NDArray[np.int64], ids: Sequence[Sequence[int]]) -> Spoken:
+        """Where tokens end, the first of them a silence before all -> where pieces end."""
+        lengths = np.cumsum([len(piece) for piece in ids])
+        return cls(samples.reshape(-1).astype(np.float32), int(token_ends[0]), token_ends[lengths])
+
+
+def token_ids(vocabulary: Mapping[str, int], pieces: Sequence[str]) -> list[list[int]]:
+    """The numbers of each piece's letters.
+
+    Raises:
+        ValueError: A letter is not in the alphabet, or there are more than :data:`MOST_TOKENS`.
+    """
+    unknown = {letter for piece in pieces for letter in piece} - vocabulary.keys()
+    if unknown:
+        raise ValueError(f"Kokoro's alphabet has no {', '.join(sorted(unknown))}")
+    ids = [[vocabulary[letter] for letter in piece] for piece in pieces]
+    if not 0 < (count := sum(map(len, ids))) <= MOST_TOKENS:
+        raise ValueError(f"1 to {MOST_TOKENS} letters are said at once, not {count}")
+    return ids
+
 
 class Kokoro:
     """Speaks pieces of Kokoro's alphabet.
@@ -73,13 +94,8 @@ class Kokoro:
         Raises:
             ValueError: A letter is not in the alphabet, or there are more than :data:`MOST_TOKENS`.
         """
-        unknown = {letter for piece in pieces for letter in piece} - self._ids.keys()
-        if unknown:
-            raise ValueError(f"Kokoro has no {', '.join(sorted(unknown))}")
-        ids = [[self._ids[letter] for letter in piece] for piece in pieces]
+        ids = token_ids(self._ids, pieces)
         flat = [i for piece in ids for i in piece]
-        if not 0 < len(flat) <= MOST_TOKENS:
-            raise ValueError(f"Kokoro says 1 to {MOST_TOKENS} letters at once, not {len(flat)}")
         samples, durations = self._session.run(
             ["audio", DURATIONS],
             {
@@ -89,5 +105,4 @@ class Kokoro:
             },
         )
         ends = np.cumsum(durations.reshape(-1).astype(np.int64)) * SAMPLES_PER_DURATION
-        lengths = np.cumsum([len(piece) for piece in ids])
-        return Spoken(samples.reshape(-1).astype(np.float32), int(ends[0]), ends[lengths])
+        return Spoken.of(samples, ends, ids)

@@ -1,4 +1,4 @@
-"""The teacher's readings on disk: a FLAC of samples at 24 kHz and a JSON beside it, a shard at a time.
+"""The teachers' readings on disk: a FLAC of samples at 24 kHz and a JSON beside it, a shard at a time.
 
 Making them takes hours, so it may be stopped and killed at any moment: a shard is there when its JSON is, and the same
 command goes on with the first one missing. Everything about a shard follows from stream, split, seed and number.
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from recipe.seeds import Split
 from recipe.speaking.espeak import Espeak, MismatchError, Voice
 
+from .hibari import Hibari
 from .kokoro import SAMPLE_RATE_HZ, Blend, Kokoro
 from .kokoro_phonemes import Piece, pieces
-from .readings import Stream, reading
+from .readings import VOICE, Stream, reading
 
 READINGS = 50
 """A shard: two minutes of speech, which a kill may lose."""
@@ -52,10 +53,10 @@ class Recorded:
 
 
 class Reader:
-    """The teacher and espeak-ng, which says what is to be pronounced."""
+    """The teachers, and espeak-ng, which says what is to be pronounced."""
 
-    def __init__(self, kokoro: Kokoro) -> None:
-        self.kokoro, self.espeak = kokoro, Espeak()
+    def __init__(self, kokoro: Kokoro, hibari: Hibari) -> None:
+        self.kokoro, self.hibari, self.espeak = kokoro, hibari, Espeak()
 
     def read(self, stream: Stream, split: Split, seed: int, index: int) -> Recorded:
         """Reading ``index``.
@@ -66,8 +67,11 @@ class Reader:
         wanted = reading(stream, split, seed, index)
         self.espeak.use(BRITISH if wanted.british else AMERICAN)
         found = pieces(self.espeak, wanted.text, british=wanted.british)
-        style = self.kokoro.style(wanted.timbre, wanted.manner)
-        spoken = self.kokoro.speak([p.text for p in found], style, wanted.speed)
+        texts = [p.text for p in found]
+        if wanted.timbre == VOICE:
+            spoken = self.hibari.speak(texts, wanted.speed, index)
+        else:
+            spoken = self.kokoro.speak(texts, self.kokoro.style(wanted.timbre, wanted.manner), wanted.speed)
         first = max(spoken.start - round(BEFORE_S * SAMPLE_RATE_HZ), 0)
         last = int(spoken.ends[-1]) + round(AFTER_S * SAMPLE_RATE_HZ)
         return Recorded(
