@@ -212,9 +212,9 @@ def test_a_pool_is_a_function_of_its_number(tmp_path: Path, monkeypatch: pytest.
     for stream, number in (("hearing", 0), ("hearing", 1), ("heart", 1)):
         shards.write_shard(tmp_path / "teacher", OneReading(), stream, "train", 0, number)
     first, again = (SpeechPool(tmp_path / name, 0, tmp_path / "teacher", 2).shard(1) for name in "ab")
-    # The phase of espeak-ng's flutter goes on from text to text, and may make a recording a frame longer.
-    assert np.abs(first.lengths() - again.lengths()).max() <= 1 and first.lines == again.lines
-    assert [line.kind for line in first.lines[:6]] == ["word"] * 12
+    # The phase of espeak-ng's flutter goes on from text to text, and may make a recording 40 ms longer.
+    assert np.abs(first.lengths() - again.lengths()).max() <= 4 and first.lines == again.lines
+    assert [line.kind for line in first.lines[:12]] == ["word"] * 12
     assert first.lengths().min() > 30
     mel, sounds = first.utterance(0)
     assert mel.shape == (len(sounds), 128) and mel.max() > 60
