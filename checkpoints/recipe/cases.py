@@ -24,12 +24,13 @@ from .voices import SAMPLE_RATE_HZ, Readers, draw_reader, foreign_reader
 from .world.dialogue import conversation
 from .world.film import draw_film, film_turn
 from .world.foreign import foreign_text
-from .world.lines import FOREIGN, NOTHING, NOTHING_REPLIES, Line, single_word, spoken_line
+from .world.lines import FOREIGN, NOTHING, NOTHING_REPLIES, Line, listed_words, single_word, spoken_line
 from .world.picture_talk import picture_turn
 from .world.scene import NO_SCENE, Scene, draw_scene
 from .world.spoken_prompts import answer_prompt, transcribe_prompt
 
 VIDEO_FRAMES = 4
+SILENCE_S = 0.2
 
 
 Draw = Callable[[Scene, np.random.Generator], Image.Image]
@@ -121,6 +122,20 @@ class CaseMaker:
         rng = generator(self.split, self.seed, name, index)
         line = Line("word", single_word(rng))
         audio = self._held_out_reading(line.text, voice, telephone, rng)
+        return replace(self._transcription(name, line, audio, rng), measure="exact")
+
+    def listed_word(self, index: int, telephone: bool) -> Case:
+        """A number, day or month said by joe with nothing beside it, each in turn."""
+        name = f"listed words, joe{', by telephone' if telephone else ''}"
+        rng = generator(self.split, self.seed, name, index)
+        words = listed_words()
+        line = Line("word", words[index % len(words)])
+        self._held_out = self._held_out or HeldOutVoices()
+        audio = self._held_out.read(line.text, "joe", rng)
+        if telephone:
+            audio = by_telephone(audio, rng)
+        around = np.zeros(round(SILENCE_S * SAMPLE_RATE_HZ), np.float32)
+        audio = np.concatenate((around, audio, around))
         return replace(self._transcription(name, line, audio, rng), measure="exact")
 
     def spoken_question_by(self, index: int, voice: Voice) -> Case:
@@ -231,6 +246,8 @@ ABILITIES: dict[str, tuple[Make, float]] = {
     "single words, joe": (lambda maker, i: maker.single_word(i, "joe", False), 0.90),
     "single words, joe, by telephone": (lambda maker, i: maker.single_word(i, "joe", True), 0.90),
     "single words, held-out blends": (lambda maker, i: maker.single_word(i, "held-out blends", False), 0.90),
+    "listed words, joe": (lambda maker, i: maker.listed_word(i, False), 33 / 47),
+    "listed words, joe, by telephone": (lambda maker, i: maker.listed_word(i, True), 26 / 47),
     "spoken question, joe": (lambda maker, i: maker.spoken_question_by(i, "joe"), 0.90),
     "spoken question, held-out blends": (
         lambda maker, i: maker.spoken_question_by(i, "held-out blends"),
@@ -241,7 +258,8 @@ ABILITIES: dict[str, tuple[Make, float]] = {
     "nothing seen": (lambda maker, i: maker.nothing_seen(i, photographs=False), 0.98),
     "nothing seen, photographs": (lambda maker, i: maker.nothing_seen(i, photographs=True), 0.90),
 }
-"""Ability -> (how to make a case, target). Targets of hearing are word error rates: lower is better."""
+"""Ability -> (how to make a case, target). Targets of hearing are word error rates: lower is better. Those of
+listed words are what a person's recordings of the same 47 are to reach."""
 
 
 SPEAKING = "speaking"
