@@ -2,8 +2,8 @@
 
 Three in four recordings are of the teachers' readings (:mod:`recipe.teachers`): half of them Kokoro's, which took hours
 to make, each in another throat, room and line every time it is used, half Hibari's, which are never used again; the
-others are of espeak-ng and Flite, and of nothing to be heard. Shard k is a pure function of the seed, k and how many
-shards of readings there are to choose from, but for espeak-ng's flutter.
+others are of espeak-ng, Flite and Pico, and of nothing to be heard. Shard k is a pure function of the seed, k and how
+many shards of readings there are to choose from, but for espeak-ng's flutter.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from muomni.speech.normalise import MARKS
 
 from .heard import Utterance, hesitating, nothing, recorded, throat_for
+from .pico import ENGLISH_VOICES, FOREIGN_VOICES
 from .seeds import generator
 from .shards import fingerprint, stored_pair
 from .sound import mel_of, sound_labels, stored
@@ -29,7 +30,7 @@ from .teachers.readings import Stream, is_mans
 from .teachers.shards import LEAD_S, Recorded, read_shard, shard_path
 from .throat import in_another_throat as in_this_throat
 from .transmission import RATE_HZ
-from .voices import Readers, draw_reader, foreign_reader, in_another_throat
+from .voices import Readers, draw_reader, foreign_reader, in_another_throat, pico_reader
 from .world.foreign import foreign_text
 from .world.lines import (
     FOREIGN,
@@ -42,13 +43,14 @@ from .world.lines import (
     spoken_line,
     spoken_vocabulary,
 )
-from .world.phrasing import as_heard, chance
+from .world.phrasing import as_heard, chance, pick
 
 SPEECH_SHARD = 1000
-READING_SHARDS: dict[Stream, int] = {"hearing": 8, "heart": 8}
-"""Shards of readings that one shard hears: some 780 recordings are made of them."""
-NOTHING_SHARE, FOREIGN_SHARE, WORD_SHARE = 0.22, 0.25, 0.2
-"""Of the other recordings; the rest are lines of the world read by espeak-ng and Flite."""
+READING_SHARDS: dict[Stream, int] = {"hearing": 8, "heart": 7}
+"""Shards of readings that one shard hears: some 740 recordings are made of them."""
+NOTHING_SHARE, FOREIGN_SHARE, WORD_SHARE, PICO_SHARE = 0.2, 0.2, 0.2, 0.35
+"""Of the other recordings; the rest are lines of the world. Pico reads its share, espeak-ng and
+Flite the others."""
 MAX_FRAMES = 620
 """Longest utterance kept, 6.2 s; with pauses at its ends it still fits the audio share of the context."""
 SLOWEST, FASTEST = 0.62, 1.8
@@ -166,10 +168,15 @@ class SpeechPool:
             return Utterance(nothing(rng), ""), Heard(NOTHING, "")
         if share < NOTHING_SHARE + FOREIGN_SHARE:
             language, text = foreign_text(rng, "train")
-            return Utterance(self._synthesizers.read(text, foreign_reader(language, rng)), ""), Heard(
-                FOREIGN, ""
-            )
-        reader = in_another_throat(draw_reader(rng, unseen=False), rng)
+            if language in FOREIGN_VOICES and chance(rng, 0.5):
+                reader = pico_reader(FOREIGN_VOICES[language], rng)
+            else:
+                reader = foreign_reader(language, rng)
+            return Utterance(self._synthesizers.read(text, reader), ""), Heard(FOREIGN, "")
+        if chance(rng, PICO_SHARE):
+            reader = pico_reader(pick(rng, ENGLISH_VOICES), rng)
+        else:
+            reader = in_another_throat(draw_reader(rng, unseen=False), rng)
         if chance(rng, WORD_SHARE):
             line, source = Line("word", single_word(rng)), None
         else:

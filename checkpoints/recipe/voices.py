@@ -1,7 +1,7 @@
-"""Who reads aloud: espeak-ng in its accents and variants, and Flite's voices; some are never trained on.
+"""Who reads aloud: espeak-ng in its accents and variants, Flite's voices and Pico's; some are never trained on.
 
-Two synthesizers, because a model that knows one alone learns its artefacts. Both are plain C libraries (Debian:
-``libespeak-ng1``, ``libflite1``) that speak hundreds of times faster than real time.
+Three synthesizers, because a model that knows one alone learns its artefacts. The first two are plain C libraries
+(Debian: ``libespeak-ng1``, ``libflite1``); all speak a hundred times faster than real time or more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from . import pico
+from .pico import Pico
 from .seeds import Split
 from .speaking.espeak import PHONEME, UTF8, Espeak, Voice
 from .world.lexicon import words
@@ -53,14 +55,15 @@ HELD_OUT_VARIANTS = (
 FLITE_VOICES = ("kal", "kal16", "awb", "rms")
 HELD_OUT_FLITE_VOICES = ("slt",)
 FLITE_SHARE = 0.2
+PICOS_WORDS_PER_MINUTE = 160
 
 
 @dataclass(frozen=True)
 class Reader:
     """A voice and a manner: ``speed`` resamples (pitch, formants and pace together), 1 leaves them.
 
-    ``pitch_factor`` is for Flite (whose voice rms ignores it); ``pitch``, ``pitch_range`` and ``word_gap`` are for
-    espeak-ng.
+    ``pitch_factor`` is for Pico and Flite (whose voice rms ignores it); ``pitch``, ``pitch_range`` and ``word_gap`` are
+    for espeak-ng.
     """
 
     synthesizer: str
@@ -108,6 +111,13 @@ def in_another_throat(reader: Reader, rng: np.random.Generator) -> Reader:
         speed=reader.speed * size,
         pitch_factor=float(rng.uniform(0.8, 2.0)) / size,
     )
+
+
+def pico_reader(voice: str, rng: np.random.Generator) -> Reader:
+    """Pico, for training alone."""
+    words_per_minute = int(np.clip(rng.normal(165, 35), 100, 280))
+    speed = float(np.clip(rng.normal(1, 0.06), 0.85, 1.18))
+    return in_another_throat(Reader("pico", voice, words_per_minute, 50, 50, 0, speed), rng)
 
 
 def foreign_reader(language: str, rng: np.random.Generator) -> Reader:
@@ -211,6 +221,7 @@ class Readers:
     def __init__(self) -> None:
         self._espeak = _PlainEspeak()
         self._flite = Flite()
+        self._pico: Pico | None = None
         self._seed_noise = ctypes.CDLL(None).srand
 
     def read(self, text: str, reader: Reader) -> NDArray[np.float32]:
@@ -226,10 +237,14 @@ class Readers:
             samples, rate = self._flite.samples(
                 text, reader.voice, 160 / reader.words_per_minute, reader.pitch_factor
             )
+        elif reader.synthesizer == "pico":
+            self._pico = self._pico or Pico()
+            pace = reader.words_per_minute / PICOS_WORDS_PER_MINUTE
+            samples, rate = self._pico.samples(text, reader.voice, pace, reader.pitch_factor), pico.RATE_HZ
         else:
             samples, rate = self._espeak.samples(text, reader), self._espeak.sample_rate_hz
         heard_rate = rate * reader.speed
         out: NDArray[np.float32] = soxr.resample(samples, heard_rate, SAMPLE_RATE_HZ, "LQ")
-        if reader.synthesizer == "flite":
+        if reader.synthesizer != "espeak":
             return out, None
         return out, [(sample / heard_rate, name) for sample, name in self._espeak.sounds()]

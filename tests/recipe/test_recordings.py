@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from recipe import heard, noises, speech_pool, throat, transmission
 from recipe.cases import Case
 from recipe.evaluate import is_right_in
 from recipe.heard import Utterance
+from recipe.pico import Pico
 from recipe.seeds import generator
 from recipe.speech_pool import Heard, SpeechPool
 from recipe.teachers import shards
@@ -201,10 +203,12 @@ def has_synthesizers() -> bool:
         ctypes.CDLL("libflite.so.1")
     except OSError:
         return False
+    if importlib.util.find_spec("py_nanotts") is None:
+        return False
     return all((foreign.WORD_LISTS / name).is_file() for name in foreign.DICTIONARIES.values())
 
 
-@pytest.mark.skipif(not has_synthesizers(), reason="needs libespeak-ng1, libflite1 and word lists")
+@pytest.mark.skipif(not has_synthesizers(), reason="needs libespeak-ng1, libflite1, Pico, word lists")
 def test_a_pool_is_a_function_of_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "READINGS", 4)
     monkeypatch.setattr(speech_pool, "SPEECH_SHARD", 16)
@@ -249,3 +253,24 @@ def test_the_logarithm_alone_takes_each_frame_by_itself() -> None:
     whole = compress_mel(mel, "log")
     assert torch.equal(whole[:, 10:12], compress_mel(mel[:, 10:12], "log"))
     assert whole.min() > -3.1 and whole.max() < 3.5
+
+
+@pytest.mark.skipif(not has_synthesizers(), reason="needs libespeak-ng1, libflite1, Pico, word lists")
+def test_pico_reads_at_the_pace_and_pitch_asked_for() -> None:
+    pico = Pico()
+    plain, fast = (pico.samples("one two three four", "en-US", speed) for speed in (1.0, 1.6))
+    assert 0.5 < len(fast) / len(plain) < 0.8 and 0.1 < np.abs(plain).max() <= 1.0
+    again = pico.samples("one two three four", "en-US")
+    assert np.abs(again - plain).max() < 0.01  # breath is noise that goes on
+
+
+def test_other_languages_have_more_words_than_can_be_learned_by_heart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign, "WORD_LISTS", tmp_path)
+    foreign._dictionary.cache_clear()
+    with pytest.raises(FileNotFoundError, match="apt install wngerman"):
+        foreign._dictionary("de")
+    (tmp_path / "ngerman").write_text("Haus Fluss O'Brien x Donaudampfschifffahrt\n", encoding="utf-8")
+    assert foreign._dictionary("de") == ("Haus", "Fluss")
+    foreign._dictionary.cache_clear()
