@@ -12,8 +12,8 @@ from recipe.seeds import Split
 from . import files
 from .readings import Stream
 
-HEARING_SHARDS, HEART_SHARDS, VOICE_SHARDS = 192, 480, 800
-"""9,600 readings in many voices, 24,000 in Hibari's, and 40,000 of any English in it: about 5, 15 and 33 hours."""
+HEARING_SHARDS, HEART_SHARDS, VOICE_SHARDS = 192, 420, 600
+"""9,600 readings in many voices, 21,000 in Hibari's, and 30,000 of any English in it: about 5, 10 and 22 hours."""
 DEV_SHARDS: dict[Stream, int] = {"hearing": 4, "voice": 2}
 Shard = tuple[Stream, Split, int]
 FIRST = 8
