@@ -22,7 +22,9 @@ def unknown_picture(rng: np.random.Generator, held_out: bool = False) -> tuple[I
         return _blank(width, height, rng), kind
     if kind == "noise":
         return _noise(width, height, rng), kind
-    draw = _still_life if held_out else pick(rng, (_landscape, _clouds, _town, _crowd))
+    draw = (
+        _still_life if held_out else pick(rng, (_landscape, _clouds, _town, _crowd, _pattern, _page, _night))
+    )
     return _as_taken(draw(width, height, rng), rng), kind
 
 
@@ -134,6 +136,53 @@ def _crowd(width: int, height: int, rng: np.random.Generator) -> Image.Image:
             fill=tuple(int(np.clip(v, 0, 255)) for v in colour),
         )
     return image
+
+
+def _pattern(width: int, height: int, rng: np.random.Generator) -> Image.Image:
+    """A chessboard, stripes or dots, turned and worn: cloth, tiles, fences."""
+    angle, cells = rng.uniform(0, math.pi) if chance(rng, 0.6) else 0.0, rng.uniform(5, 16)
+    ys, xs = np.mgrid[0:height, 0:width] / min(width, height) * cells
+    u, v = xs * math.cos(angle) + ys * math.sin(angle), ys * math.cos(angle) - xs * math.sin(angle)
+    kind = pick(rng, ("board", "stripes", "dots"))
+    if kind == "board":
+        marked = (np.floor(u) + np.floor(v)) % 2 == 1
+    elif kind == "stripes":
+        marked = u % 1 < rng.uniform(0.2, 0.8)
+    else:
+        marked = (u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < rng.uniform(0.03, 0.15)
+    colours = [_textured(width, height, rng.uniform(0, 255, 3), rng) for _ in range(2)]
+    return _image(np.where(marked[..., None], *colours))
+
+
+def _page(width: int, height: int, rng: np.random.Generator) -> Image.Image:
+    """Lines of small marks, as writing has."""
+    image = _image(_textured(width, height, rng.uniform(180, 255, 3), rng))
+    draw = ImageDraw.Draw(image)
+    ink = tuple(int(v) for v in rng.uniform(0, 110, 3))
+    line, indent = rng.uniform(0.04, 0.12) * height, rng.uniform(0, 0.15) * width
+    for y in np.arange(line, height - line, line):
+        x, end = indent, rng.uniform(0.6, 1) * width
+        while x < end:
+            wide = line * rng.uniform(0.15, 0.5)
+            if not chance(rng, 0.18):
+                top, bottom = y + line * rng.uniform(0, 0.3), y + line * rng.uniform(0.5, 0.7)
+                draw.line(
+                    (x, bottom, x + wide * rng.uniform(0, 1), top), fill=ink, width=max(1, int(line / 8))
+                )
+            x += wide
+    return image
+
+
+def _night(width: int, height: int, rng: np.random.Generator) -> Image.Image:
+    """Lights in the dark, near and far: stars, windows, lamps out of focus."""
+    canvas = _textured(width, height, rng.uniform(0, 45, 3), rng) * rng.uniform(0.3, 1)
+    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    for _ in range(int(rng.integers(15, 120))):
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        radius = rng.uniform(0.003, 0.03) * height
+        glow = np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * radius**2))
+        canvas += glow[..., None] * (255 - rng.uniform(0, 140, 3)) * rng.uniform(0.3, 1.2)
+    return _image(canvas)
 
 
 def _still_life(width: int, height: int, rng: np.random.Generator) -> Image.Image:
