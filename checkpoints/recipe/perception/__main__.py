@@ -22,7 +22,7 @@ from recipe.cases import ABILITIES, CaseMaker, what_is_missing
 from recipe.evaluate import measure
 from recipe.shards import PicturePool
 from recipe.speech_pool import SpeechPool
-from recipe.teachers.__main__ import HEARING_SHARDS
+from recipe.teachers.readings import SHARDS
 from recipe.tokenizer import load_tokenizer
 
 from . import hearing, seeing, workers
@@ -67,9 +67,9 @@ def main() -> None:
     parser.add_argument(
         "--reading-shards",
         type=int,
-        default=HEARING_SHARDS,
+        default=max(SHARDS.values()),
         metavar="N",
-        help="shards of the teacher's readings to hear; all by default",
+        help="at most so many shards of each stream of the teachers' readings; all by default",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
@@ -108,7 +108,8 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
         workers.wait()
     tokenizer = load_tokenizer(tokenizer_file)
     pictures = PicturePool(state / "pools", seed, model.sizes.vision.image_size)
-    speech = SpeechPool(state / "pools", seed, state / "teacher", options.reading_shards)
+    readings = {stream: min(count, options.reading_shards) for stream, count in SHARDS.items()}
+    speech = SpeechPool(state / "pools", seed, state / "teacher", readings)
     folder = state / "perception"
     if not (folder / f"{name}.pt").exists():
         if options.start_from:

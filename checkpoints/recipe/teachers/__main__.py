@@ -10,10 +10,8 @@ from recipe import DEFAULT_STATE
 from recipe.seeds import Split
 
 from . import files
-from .readings import Stream
+from .readings import SHARDS, Stream
 
-HEARING_SHARDS, HEART_SHARDS, VOICE_SHARDS = 192, 420, 600
-"""9,600 readings in many voices, 21,000 in Hibari's, and 30,000 of any English in it: about 5, 10 and 22 hours."""
 DEV_SHARDS: dict[Stream, int] = {"hearing": 4, "voice": 2}
 Shard = tuple[Stream, Split, int]
 FIRST = 8
@@ -29,9 +27,8 @@ def main() -> None:
         "--state", type=Path, default=DEFAULT_STATE, help="its folder teacher/ gets the readings"
     )
     make.add_argument("--seed", type=int, default=0)
-    make.add_argument("--hearing-shards", type=int, default=HEARING_SHARDS, metavar="N")
-    make.add_argument("--heart-shards", type=int, default=HEART_SHARDS, metavar="N")
-    make.add_argument("--voice-shards", type=int, default=VOICE_SHARDS, metavar="N")
+    for stream, count in SHARDS.items():
+        make.add_argument(f"--{stream}-shards", type=int, default=count, metavar="N")
     check = stages.add_parser("check", help="what the judges say of the teachers")
     check.add_argument("--count", type=int, default=24, help="sentences")
     for stage in (fetch, make, check):
@@ -57,11 +54,7 @@ def generate(options: argparse.Namespace) -> None:
 
     reader = Reader(Kokoro(options.folder, options.threads), Hibari(options.folder, options.threads))
     folder: Path = options.state.expanduser() / "teacher"
-    total: dict[Stream, int] = {
-        "hearing": options.hearing_shards,
-        "heart": options.heart_shards,
-        "voice": options.voice_shards,
-    }
+    total = {stream: getattr(options, f"{stream}_shards") for stream in SHARDS}
     # At the same part of each stream, whatever their lengths.
     order = sorted((n / count, stream, n) for stream, count in total.items() for n in range(count))
     train: list[Shard] = [(stream, "train", n) for _, stream, n in order]

