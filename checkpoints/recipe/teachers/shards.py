@@ -68,7 +68,7 @@ class Reader:
         self.espeak.use(BRITISH if wanted.british else AMERICAN)
         found = pieces(self.espeak, wanted.text, british=wanted.british)
         texts = [p.text for p in found]
-        if wanted.timbre == VOICE:
+        if wanted.timbre == wanted.manner == VOICE and not wanted.british:
             spoken = self.hibari.speak(texts, wanted.speed, index)
         else:
             spoken = self.kokoro.speak(texts, self.kokoro.style(wanted.timbre, wanted.manner), wanted.speed)
