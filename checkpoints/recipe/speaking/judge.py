@@ -22,6 +22,7 @@ from recipe.teachers.judges import SAMPLE_RATE_HZ, Dnsmos, Whisper
 from recipe.teachers.kokoro import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
 from recipe.teachers.kokoro_phonemes import pieces
 
+from .alignment import FIRST_HEARD_S
 from .espeak import Espeak
 from .open_sentences import open_english
 
@@ -58,9 +59,9 @@ class Teacher:
         self._hibari, self._espeak = Hibari(folder), Espeak()
 
     def say(self, text: str) -> NDArray[np.float32]:
-        """Samples at 16 kHz, without the silence before."""
+        """Samples at 16 kHz from where speech is heard: a little before what the durations call its start."""
         spoken = self._hibari.speak([p.text for p in pieces(self._espeak, normalise(text))])
-        samples = spoken.samples[spoken.start :]
+        samples = spoken.samples[max(spoken.start - round(FIRST_HEARD_S * TEACHER_RATE_HZ), 0) :]
         return np.asarray(soxr.resample(samples, TEACHER_RATE_HZ, SAMPLE_RATE_HZ, "HQ"), np.float32)
 
 
