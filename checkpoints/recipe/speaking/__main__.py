@@ -40,7 +40,7 @@ from .state import averaged, load, save
 CODEC_READINGS = 1200  # an hour of speech: two hundred frames for each code
 PHONEME_SENTENCES = 6000
 PHONEMES_FILE = "phonemes.json"
-STEPS = {"letters": 6_000, "talker": 9_000, "vocoder": 7_000}
+STEPS = {"letters": 6_000, "talker": 12_000, "vocoder": 7_000}
 Vocode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
