@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 
 from . import files
-from .kokoro import SAMPLES_PER_DURATION, Spoken, token_ids
+from .kokoro import SAMPLES_PER_DURATION, Spoken, session_with, token_ids
 
 DURATIONS = "/Round_output_0"
 """An inner tensor of the graph: how many times 600 samples each token lasts."""
@@ -30,14 +28,7 @@ class Hibari:
         from hibari import dsp
 
         model, vocabulary = files.checked(folder, files.HIBARI)
-        graph = onnx.load(model)
-        graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(DURATIONS))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = session_with(model, DURATIONS, threads)
         self._ids: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]
         self._synthesize = dsp.synth
 

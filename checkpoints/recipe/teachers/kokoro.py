@@ -74,6 +74,18 @@ def token_ids(vocabulary: Mapping[str, int], pieces: Sequence[str]) -> list[list
     return ids
 
 
+def session_with(model: Path, inner: str, threads: int) -> onnxruntime.InferenceSession:
+    """A graph with one of its inner tensors as its last output."""
+    graph = onnx.load(model)
+    graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(inner))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
 class Kokoro:
     """Speaks pieces of Kokoro's alphabet.
 
@@ -83,14 +95,7 @@ class Kokoro:
 
     def __init__(self, folder: Path = files.DEFAULT_FOLDER, threads: int = 1) -> None:
         model, styles, vocabulary = files.checked(folder, files.KOKORO)
-        graph = onnx.load(model)
-        graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(DURATIONS))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = session_with(model, DURATIONS, threads)
         self._ids: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]
         self._styles = _read_styles(styles)
 

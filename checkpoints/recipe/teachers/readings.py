@@ -31,7 +31,7 @@ HELD_OUT_STYLE, HELD_OUT_WEIGHT = "jf_gongitsune", 0.35
 MENS_SHARE = 0.45
 BRITISH_SHARE = 0.2
 SINGLE_WORDS, LOOSE_WORDS = 0.35, 0.15
-"""Shares of the readings of ``hearing`` and ``heart``; the others are lines of the world."""
+"""Shares of the readings for hearing; the others are lines of the world."""
 VOICE: Blend = {"af_heart": 1.0}
 """Hibari's, and the model's own; see MEASURED.md of the speaking part for how it was chosen."""
 HEARTS_FIRST, ENGLISH_FIRST = 1_000_000, 2_000_000
