@@ -130,12 +130,10 @@ class CaseMaker:
         rng = generator(self.split, self.seed, name, index)
         words = listed_words()
         line = Line("word", words[index % len(words)])
-        self._held_out = self._held_out or HeldOutVoices()
-        audio = self._held_out.read(line.text, "joe", rng)
+        audio = self._held_out_voices().read(line.text, "joe", rng)
         if telephone:
             audio = by_telephone(audio, rng)
-        around = np.zeros(round(SILENCE_S * SAMPLE_RATE_HZ), np.float32)
-        audio = np.concatenate((around, audio, around))
+        audio = np.pad(audio, round(SILENCE_S * SAMPLE_RATE_HZ))
         return replace(self._transcription(name, line, audio, rng), measure="exact")
 
     def spoken_question_by(self, index: int, voice: Voice) -> Case:
@@ -180,8 +178,7 @@ class CaseMaker:
     def _held_out_reading(
         self, text: str, voice: Voice, telephone: bool, rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        self._held_out = self._held_out or HeldOutVoices()
-        audio = with_noise(in_a_room(self._held_out.read(text, voice, rng), rng), rng)
+        audio = with_noise(in_a_room(self._held_out_voices().read(text, voice, rng), rng), rng)
         return at_some_level(by_telephone(audio, rng) if telephone else audio, rng)
 
     def _transcription(
@@ -217,6 +214,10 @@ class CaseMaker:
     def _read(self, text: str, rng: np.random.Generator, unseen: bool) -> NDArray[np.float32]:
         reader = draw_reader(rng, unseen)
         return with_noise(in_a_room(self._synthesizers().read(text, reader), rng), rng)
+
+    def _held_out_voices(self) -> HeldOutVoices:
+        self._held_out = self._held_out or HeldOutVoices()
+        return self._held_out
 
     def _synthesizers(self) -> Readers:
         self._readers = self._readers or Readers()

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import zlib
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from muomni.speech.normalise import normalise
 from muomni.speech.numbers import integer
 from recipe.seeds import Split, generator, is_training
+from recipe.word_lists import word_list
 from recipe.world import lexicon
 from recipe.world.dialogue import conversation
 from recipe.world.picture_talk import picture_turn
 from recipe.world.scene import draw_scene
 
-DICTIONARY = Path("/usr/share/dict/american-english")  # Debian: wamerican
 HELD_OUT_SHARE = 50
 LONGEST_WORD = 16
 SHARD_SENTENCES = 2000  # of the Talker's corpus, two to three hours of speech
@@ -112,11 +111,7 @@ def vocabulary() -> tuple[str, ...]:
 @cache
 def dictionary(held_out: bool) -> tuple[str, ...]:
     """Lower-case English words: those of training, or the one in fifty kept from it."""
-    if not DICTIONARY.is_file():
-        raise FileNotFoundError(
-            f"{DICTIONARY} not found: install a word list (Debian: apt install wamerican)"
-        )
-    words = {normalise(w) for w in DICTIONARY.read_text(encoding="utf-8").split()}
+    words = {normalise(w) for w in word_list("american-english", "wamerican")}
     keep = {w for w in words if 1 < len(w) <= LONGEST_WORD and w.replace("'", "").isalpha()}
     keep -= set(FUNCTION_WORDS) | set(vocabulary())
     keep = {w for w in keep if not w.endswith("'s") or zlib.crc32(w.encode()) % GENITIVE_SHARE == 0}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from recipe.seeds import Split, is_training
+from recipe.word_lists import word_list
 
 from .phrasing import pick
 
@@ -49,7 +49,6 @@ HELD_OUT_SENTENCES = {
            "watoto wanacheza bustanini", "leo kuna joto sana"),
 }  # fmt: skip
 FEWEST_WORDS, MOST_WORDS = 2, 9
-WORD_LISTS = Path("/usr/share/dict")
 DICTIONARIES = {"de": "ngerman", "fr": "french", "es": "spanish", "it": "italian", "da": "danish"}
 """Debian: wngerman, wfrench, wspanish, witalian, wdanish. Languages of training alone."""
 DICTIONARY_SHARE, LONGEST_WORD = 0.6, 9
@@ -76,9 +75,7 @@ def foreign_text(rng: np.random.Generator, split: Split) -> tuple[str, str]:
 @cache
 def _dictionary(language: str) -> tuple[str, ...]:
     """Its shorter words: they are what people say."""
-    path = WORD_LISTS / DICTIONARIES[language]
-    if not path.is_file():
-        package = f"w{path.name}"
-        raise FileNotFoundError(f"{path} not found: install a word list (Debian: apt install {package})")
-    words = path.read_text(encoding="utf-8").split()
-    return tuple(word for word in words if 1 < len(word) <= LONGEST_WORD and word.isalpha())
+    name = DICTIONARIES[language]
+    return tuple(
+        word for word in word_list(name, f"w{name}") if 1 < len(word) <= LONGEST_WORD and word.isalpha()
+    )
