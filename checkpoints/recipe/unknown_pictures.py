@@ -22,10 +22,10 @@ def unknown_picture(rng: np.random.Generator, held_out: bool = False) -> tuple[I
         return _blank(width, height, rng), kind
     if kind == "noise":
         return _noise(width, height, rng), kind
-    draw = (
-        _still_life if held_out else pick(rng, (_landscape, _clouds, _town, _crowd, _pattern, _page, _night))
-    )
-    return _as_taken(draw(width, height, rng), rng), kind
+    image = _still_life(width, height, rng) if held_out else pick(rng, TRAINED)(width, height, rng)
+    if not held_out and chance(rng, 0.3):
+        image = _cropped(image, rng)
+    return _as_taken(image, rng), kind
 
 
 def _image(values: Array | NDArray[np.float64]) -> Image.Image:
@@ -183,6 +183,79 @@ def _night(width: int, height: int, rng: np.random.Generator) -> Image.Image:
         glow = np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * radius**2))
         canvas += glow[..., None] * (255 - rng.uniform(0, 140, 3)) * rng.uniform(0.3, 1.2)
     return _image(canvas)
+
+
+def _room(width: int, height: int, rng: np.random.Generator) -> Image.Image:
+    """Walls, floor and furniture: flat things, each of which gets darker to one side and has a shadow."""
+    canvas = _textured(width, height, rng.uniform(60, 230, 3), rng)
+    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    floor = ys > height * rng.uniform(0.5, 0.85) + (xs - width / 2) * rng.uniform(-0.3, 0.3)
+    canvas[floor] = _textured(width, height, rng.uniform(20, 180, 3), rng)[floor]
+    for _ in range(int(rng.integers(3, 12))):
+        x, y = rng.uniform(-0.2, 1, 2) * (width, height)
+        wide, tall, lean = (
+            rng.uniform(0.05, 0.6) * width,
+            rng.uniform(0.05, 0.6) * height,
+            rng.normal(0, 0.25),
+        )
+        u, v = (xs - x - lean * (ys - y)) / wide, (ys - y - lean * 0.5 * (xs - x)) / tall
+        shadow = (u > 0.1) & (u < 1.25) & (v > 0.1) & (v < 1.1)
+        canvas[shadow] *= rng.uniform(0.5, 0.95)
+        inside = (u > 0) & (u < 1) & (v > 0) & (v < 1)
+        slope = 1 + rng.uniform(-0.5, 0.5) * (u - 0.5) + rng.uniform(-0.5, 0.5) * (v - 0.5)
+        canvas[inside] = (rng.uniform(10, 255, 3) * slope[..., None])[inside]
+    return _image(canvas)
+
+
+def _outlines(width: int, height: int, rng: np.random.Generator) -> Image.Image:
+    """Things of no shape that has a name, of one colour each or lit from one side: animals, plants, signs."""
+    plain = chance(rng, 0.5)
+    ground = rng.choice((255.0, 0.0)) * np.ones(3) if plain and chance(rng, 0.5) else rng.uniform(0, 255, 3)
+    canvas = np.broadcast_to(ground, (height, width, 3)).astype(np.float32).copy()
+    if not plain:
+        canvas = _textured(width, height, ground, rng)
+    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    for _ in range(int(rng.integers(1, 6))):
+        x, y = rng.uniform(0.15, 0.85, 2) * (width, height)
+        angle = np.arctan2(ys - y, xs - x)
+        reach = np.ones_like(angle)
+        for wave in range(1, 8):
+            reach += rng.normal(0, 0.75 / wave**0.7) * np.cos(wave * angle + rng.uniform(0, 2 * math.pi))
+        size = rng.uniform(0.08, 0.3) * min(width, height)
+        inside = np.hypot(xs - x, ys - y) < size * np.abs(reach)
+        colour = rng.uniform(0, 255, 3) * np.ones((height, width, 1))
+        if not plain:
+            colour = colour * (1 + 0.4 * np.cos(angle + rng.uniform(0, 2 * math.pi)))[..., None]
+            colour = colour + 15 * fractal(width, height, rng, 1.2)[..., None]
+        canvas[inside] = colour[inside]
+    return _image(canvas)
+
+
+def _strokes(width: int, height: int, rng: np.random.Generator) -> Image.Image:
+    """Lines that bend, of a pen, of branches, of wires."""
+    image = _image(_textured(width, height, rng.uniform(0, 255, 3), rng))
+    draw = ImageDraw.Draw(image)
+    for _ in range(int(rng.integers(3, 30))):
+        steps = int(rng.integers(5, 40))
+        heading = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0, rng.uniform(0.05, 0.8), steps))
+        stride = rng.uniform(0.01, 0.05) * min(width, height)
+        x = rng.uniform(0, width) + np.cumsum(np.cos(heading)) * stride
+        y = rng.uniform(0, height) + np.cumsum(np.sin(heading)) * stride
+        ink = tuple(int(v) for v in rng.uniform(0, 255, 3))
+        draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=ink, width=int(rng.integers(1, 6)))
+    return image
+
+
+def _cropped(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A part of it, larger, as seen from near."""
+    width, height = image.size
+    share = rng.uniform(0.25, 0.7)
+    left, top = rng.uniform(0, 1 - share, 2) * (width, height)
+    box = (int(left), int(top), int(left + share * width), int(top + share * height))
+    return image.crop(box).resize(image.size, Image.Resampling.BICUBIC)
+
+
+TRAINED = (_landscape, _clouds, _town, _crowd, _pattern, _page, _night, _room, _outlines, _strokes)
 
 
 def _still_life(width: int, height: int, rng: np.random.Generator) -> Image.Image:

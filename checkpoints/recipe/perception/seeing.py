@@ -18,7 +18,7 @@ from .model import Perception, half_precision
 
 NEW_SHARD_EVERY = 120  # steps; a picture is seen about twice while few exist, less when many do
 MAX_SHARDS = 40
-UNKNOWN_ONE_IN = 12  # pictures of a batch hold nothing of the world
+UNKNOWN_ONE_IN = 8  # pictures of a batch hold nothing of the world
 INSIDE = 0.7  # of a thing's radius: patches with their middle nearer its centre are part of it
 
 
