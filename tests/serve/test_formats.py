@@ -155,10 +155,8 @@ def test_what_a_function_gave_is_answered(ask: Ask) -> None:
     turns = [
         *ASKED,
         call.to_dict(),
-        {"role": "tool", "tool_call_id": call.tool_calls[0].id, "content": "My name is Ada."},
+        {"role": "tool", "tool_call_id": call.tool_calls[0].id, "content": "5"},
     ]
-    answer = ask(
-        [*turns, {"role": "user", "content": "What is my name?"}], tools=[WEATHER], tool_choice="none"
-    )
-    assert answer.choices[0].message.content and answer.choices[0].message.tool_calls is None
+    message = ask([*turns, *ASKED], tools=[WEATHER], tool_choice="none").choices[0].message
+    assert (message.content, message.tool_calls) == ("Two plus three is five.", None)
     assert ask(turns).usage.prompt_tokens > ask(SUM).usage.prompt_tokens

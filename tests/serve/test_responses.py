@@ -80,7 +80,15 @@ def test_old_turns_are_forgotten_only_where_that_is_asked_for(client: openai.Ope
     with pytest.raises(openai.BadRequestError) as refusal:
         client.responses.create(model="demo", input=turns)
     assert refusal.value.code == "context_length_exceeded"
-    assert client.responses.create(model="demo", input=turns, truncation="auto").output_text
+    alone, pair, response = (
+        client.responses.create(model="demo", input=given, truncation="auto")
+        for given in (turns[-1:], turns[-3:], turns)
+    )
+    assert alone.usage is not None and pair.usage is not None and response.usage is not None
+    one_turn = pair.usage.input_tokens - alone.usage.input_tokens
+    assert one_turn > 0 and (response.usage.input_tokens - alone.usage.input_tokens) % one_turn == 0
+    assert 10 * one_turn < response.usage.input_tokens < 384  # positions of the demo's context
+    assert response.status == "completed"
 
 
 @pytest.mark.parametrize(
