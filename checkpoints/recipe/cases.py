@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -61,8 +62,6 @@ class CaseMaker:
 
     def __init__(self, split: Split, seed: int) -> None:
         self.split, self.seed = split, seed
-        self._readers: Readers | None = None
-        self._held_out: HeldOutVoices | None = None
 
     def chat(self, index: int) -> Case:
         turns = conversation(self.split, self.seed, index)
@@ -130,7 +129,7 @@ class CaseMaker:
         rng = generator(self.split, self.seed, name, index)
         words = listed_words()
         line = Line("word", words[index % len(words)])
-        audio = self._held_out_voices().read(line.text, "joe", rng)
+        audio = self._held_out_voices.read(line.text, "joe", rng)
         if telephone:
             audio = by_telephone(audio, rng)
         audio = np.pad(audio, round(SILENCE_S * SAMPLE_RATE_HZ))
@@ -148,7 +147,7 @@ class CaseMaker:
         if index % 4 == 3:
             language, text = foreign_text(rng, self.split)
             reader = foreign_reader(language, rng)
-            audio, kind = with_noise(in_a_room(self._synthesizers().read(text, reader), rng), rng), FOREIGN
+            audio, kind = with_noise(in_a_room(self._synthesizers.read(text, reader), rng), rng), FOREIGN
         else:
             audio, kind = nothing(rng, held_out=True), NOTHING
         prompt = (transcribe_prompt if index % 2 else answer_prompt)(rng, self.split)
@@ -178,7 +177,7 @@ class CaseMaker:
     def _held_out_reading(
         self, text: str, voice: Voice, telephone: bool, rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        audio = with_noise(in_a_room(self._held_out_voices().read(text, voice, rng), rng), rng)
+        audio = with_noise(in_a_room(self._held_out_voices.read(text, voice, rng), rng), rng)
         return at_some_level(by_telephone(audio, rng) if telephone else audio, rng)
 
     def _transcription(
@@ -213,15 +212,15 @@ class CaseMaker:
 
     def _read(self, text: str, rng: np.random.Generator, unseen: bool) -> NDArray[np.float32]:
         reader = draw_reader(rng, unseen)
-        return with_noise(in_a_room(self._synthesizers().read(text, reader), rng), rng)
+        return with_noise(in_a_room(self._synthesizers.read(text, reader), rng), rng)
 
+    @cached_property
     def _held_out_voices(self) -> HeldOutVoices:
-        self._held_out = self._held_out or HeldOutVoices()
-        return self._held_out
+        return HeldOutVoices()
 
+    @cached_property
     def _synthesizers(self) -> Readers:
-        self._readers = self._readers or Readers()
-        return self._readers
+        return Readers()
 
 
 Make = Callable[[CaseMaker, int], Case]

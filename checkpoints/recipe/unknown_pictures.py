@@ -22,9 +22,12 @@ def unknown_picture(rng: np.random.Generator, held_out: bool = False) -> tuple[I
         return _blank(width, height, rng), kind
     if kind == "noise":
         return _noise(width, height, rng), kind
-    image = _still_life(width, height, rng) if held_out else pick(rng, TRAINED)(width, height, rng)
-    if not held_out and chance(rng, 0.3):
-        image = _cropped(image, rng)
+    if held_out:
+        image = _still_life(width, height, rng)
+    else:
+        image = pick(rng, TRAINED)(width, height, rng)
+        if chance(rng, 0.3):
+            image = _cropped(image, rng)
     return _as_taken(image, rng), kind
 
 
@@ -32,9 +35,19 @@ def _image(values: Array | NDArray[np.float64]) -> Image.Image:
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
+def _plain_colour(rng: np.random.Generator, black_or_white: float) -> NDArray[np.float64]:
+    """Any colour, in that share of the cases black or white."""
+    return np.full(3, rng.choice((0.0, 255.0))) if chance(rng, black_or_white) else rng.uniform(0, 255, 3)
+
+
+def _places(width: int, height: int) -> Array:
+    """Rows and columns of all pixels, (2, height, width)."""
+    return np.mgrid[0:height, 0:width].astype(np.float32)
+
+
 def _blank(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     """One colour, or one that goes over into another, with the grain that cameras and JPEG add."""
-    colour = rng.choice((0.0, 255.0)) * np.ones(3) if chance(rng, 0.3) else rng.uniform(0, 255, 3)
+    colour = _plain_colour(rng, 0.3)
     other = rng.uniform(0, 255, 3) if chance(rng, 0.3) else colour
     slope = np.linspace(0, 1, height)[:, None, None]
     canvas = np.broadcast_to(colour * (1 - slope) + other * slope, (height, width, 3)).copy()
@@ -176,7 +189,7 @@ def _page(width: int, height: int, rng: np.random.Generator) -> Image.Image:
 def _night(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     """Lights in the dark, near and far: stars, windows, lamps out of focus."""
     canvas = _textured(width, height, rng.uniform(0, 45, 3), rng) * rng.uniform(0.3, 1)
-    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    ys, xs = _places(width, height)
     for _ in range(int(rng.integers(15, 120))):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         radius = rng.uniform(0.003, 0.03) * height
@@ -188,16 +201,13 @@ def _night(width: int, height: int, rng: np.random.Generator) -> Image.Image:
 def _room(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     """Walls, floor and furniture: flat things, each of which gets darker to one side and has a shadow."""
     canvas = _textured(width, height, rng.uniform(60, 230, 3), rng)
-    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    ys, xs = _places(width, height)
     floor = ys > height * rng.uniform(0.5, 0.85) + (xs - width / 2) * rng.uniform(-0.3, 0.3)
     canvas[floor] = _textured(width, height, rng.uniform(20, 180, 3), rng)[floor]
     for _ in range(int(rng.integers(3, 12))):
         x, y = rng.uniform(-0.2, 1, 2) * (width, height)
-        wide, tall, lean = (
-            rng.uniform(0.05, 0.6) * width,
-            rng.uniform(0.05, 0.6) * height,
-            rng.normal(0, 0.25),
-        )
+        wide, tall = rng.uniform(0.05, 0.6, 2) * (width, height)
+        lean = rng.normal(0, 0.25)
         u, v = (xs - x - lean * (ys - y)) / wide, (ys - y - lean * 0.5 * (xs - x)) / tall
         shadow = (u > 0.1) & (u < 1.25) & (v > 0.1) & (v < 1.1)
         canvas[shadow] *= rng.uniform(0.5, 0.95)
@@ -210,11 +220,11 @@ def _room(width: int, height: int, rng: np.random.Generator) -> Image.Image:
 def _outlines(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     """Things of no shape that has a name, of one colour each or lit from one side: animals, plants, signs."""
     plain = chance(rng, 0.5)
-    ground = rng.choice((255.0, 0.0)) * np.ones(3) if plain and chance(rng, 0.5) else rng.uniform(0, 255, 3)
-    canvas = np.broadcast_to(ground, (height, width, 3)).astype(np.float32).copy()
-    if not plain:
-        canvas = _textured(width, height, ground, rng)
-    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    if plain:
+        canvas = np.full((height, width, 3), _plain_colour(rng, 0.5), np.float32)
+    else:
+        canvas = _textured(width, height, rng.uniform(0, 255, 3), rng)
+    ys, xs = _places(width, height)
     for _ in range(int(rng.integers(1, 6))):
         x, y = rng.uniform(0.15, 0.85, 2) * (width, height)
         angle = np.arctan2(ys - y, xs - x)
@@ -223,7 +233,7 @@ def _outlines(width: int, height: int, rng: np.random.Generator) -> Image.Image:
             reach += rng.normal(0, 0.75 / wave**0.7) * np.cos(wave * angle + rng.uniform(0, 2 * math.pi))
         size = rng.uniform(0.08, 0.3) * min(width, height)
         inside = np.hypot(xs - x, ys - y) < size * np.abs(reach)
-        colour = rng.uniform(0, 255, 3) * np.ones((height, width, 1))
+        colour = np.full(canvas.shape, rng.uniform(0, 255, 3))
         if not plain:
             colour = colour * (1 + 0.4 * np.cos(angle + rng.uniform(0, 2 * math.pi)))[..., None]
             colour = colour + 15 * fractal(width, height, rng, 1.2)[..., None]
@@ -255,13 +265,14 @@ def _cropped(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image.crop(box).resize(image.size, Image.Resampling.BICUBIC)
 
 
+# What photographs of training are; evaluation's are still lifes.
 TRAINED = (_landscape, _clouds, _town, _crowd, _pattern, _page, _night, _room, _outlines, _strokes)
 
 
 def _still_life(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     """Round bodies lit from one side on a table, out of focus: for evaluation alone."""
     canvas = _textured(width, height, rng.uniform(40, 200, 3), rng)
-    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    ys, xs = _places(width, height)
     edge = height * rng.uniform(0.4, 0.7)
     canvas[ys > edge] = _textured(width, height, rng.uniform(40, 160, 3), rng)[ys > edge]
     for _ in range(int(rng.integers(6, 14))):
