@@ -20,15 +20,17 @@ from .seeds import Split, generator
 from .sound import in_a_room, with_noise
 from .teachers import files
 from .transmission import by_telephone
-from .unknown_pictures import unknown_picture
+from .unknown_pictures import drawn, unknown_picture
 from .voices import SAMPLE_RATE_HZ, Readers, draw_reader, foreign_reader
 from .world.dialogue import conversation
 from .world.film import draw_film, film_turn
 from .world.foreign import foreign_text
 from .world.lines import FOREIGN, NOTHING, NOTHING_REPLIES, Line, listed_words, single_word, spoken_line
+from .world.phrasing import chance
 from .world.picture_talk import picture_turn
 from .world.scene import NO_SCENE, Scene, draw_scene
 from .world.spoken_prompts import answer_prompt, transcribe_prompt
+from .world.talks import TalkTurn, draw_talk
 
 VIDEO_FRAMES = 4
 SILENCE_S = 0.2
@@ -43,7 +45,8 @@ class Case:
 
     ``turns`` are the user's texts in order, in one conversation; media belong to the first. Only the reply to the
     last is scored, against ``expected``: exactly (but for capitals and punctuation), by its word errors, or as
-    ``said``: right is any reply but those of :data:`NOTHING_REPLIES`. ``also`` has other right replies.
+    ``said``: right is any reply but those of :data:`NOTHING_REPLIES`. ``also`` has other right replies. ``before`` are
+    cases of the same conversation that came before, whose replies are not scored.
     """
 
     ability: str
@@ -55,6 +58,7 @@ class Case:
     video: tuple[Image.Image, ...] | None = None
     measure: Literal["exact", "words", "said"] = "exact"
     also: tuple[str, ...] = ()
+    before: tuple[Case, ...] = ()
 
 
 class CaseMaker:
@@ -174,6 +178,37 @@ class CaseMaker:
         turn = picture_turn(NO_SCENE, rng, self.split, description=True)
         return Case(name, kind, (turn.question,), turn.reply, image=image)
 
+    def in_a_long_chat(self, index: int) -> Case:
+        """A typed question after two to nine others with their follow-ups."""
+        name = "conversation, typed"
+        rng = generator(self.split, self.seed, name, index)
+        turns = draw_talk(rng, self.split, chats=int(rng.integers(3, 11)))
+        return Case(name, turns[-1].kind, tuple(t.question for t in turns), turns[-1].reply)
+
+    def in_a_talk(self, index: int) -> Case:
+        """A question after others, typed ones, ones that joe says, and ones on pictures, with a film now and then."""
+        name = "conversation, pictures and joe"
+        rng = generator(self.split, self.seed, name, index)
+        numbers = [int(rng.integers(2**40)) for _ in range(int(rng.integers(1, 3)))]
+        lines = [spoken_line(self.split, self.seed + 1, number, loose_words=0.0) for number in numbers]
+        media = {"pictures": int(rng.integers(1, 3)), "films": int(chance(rng, 0.1))}
+        turns = draw_talk(
+            rng, self.split, chats=int(rng.integers(1, 4)), lines=list(enumerate(lines)), **media
+        )
+        *before, last = [self._in_talk(name, turn, lines, rng) for turn in turns]
+        return replace(last, before=tuple(before))
+
+    def _in_talk(self, name: str, turn: TalkTurn, lines: list[Line], rng: np.random.Generator) -> Case:
+        case = Case(name, turn.kind, (turn.question,), turn.reply)
+        if turn.recording is not None:
+            text = lines[turn.recording].text
+            case = replace(case, audio=self._held_out_reading(text, "joe", False, rng))
+        if turn.film:
+            case = replace(case, video=tuple(film_frames(turn.film.frames, rng)))
+        if turn.scene:
+            case = replace(case, image=drawn(turn.scene, rng))
+        return case
+
     def _held_out_reading(
         self, text: str, voice: Voice, telephone: bool, rng: np.random.Generator
     ) -> NDArray[np.float32]:
@@ -227,6 +262,7 @@ Make = Callable[[CaseMaker, int], Case]
 
 ABILITIES: dict[str, tuple[Make, float]] = {
     "chat": (CaseMaker.chat, 0.95),
+    "conversation, typed": (CaseMaker.in_a_long_chat, 0.95),
     "picture description": (CaseMaker.description, 0.90),
     "picture question": (CaseMaker.picture_question, 0.95),
     "picture description, SVG": (CaseMaker.svg_description, 0.90),
@@ -253,6 +289,7 @@ ABILITIES: dict[str, tuple[Make, float]] = {
         lambda maker, i: maker.spoken_question_by(i, "held-out blends"),
         0.90,
     ),
+    "conversation, pictures and joe": (CaseMaker.in_a_talk, 0.90),
     "nothing heard": (CaseMaker.nothing_heard, 0.98),
     "speech taken for something": (CaseMaker.speech_heard, 0.99),
     "nothing seen": (lambda maker, i: maker.nothing_seen(i, photographs=False), 0.98),

@@ -20,7 +20,7 @@ from .scoring import Result, error_rate, error_rate_interval, is_right, wilson, 
 from .world.lines import NOTHING_REPLIES
 
 if TYPE_CHECKING:
-    from muomni import Omni
+    from muomni import Conversation, Omni
 
 Reply = Callable[[Case], str]
 """Answers a case; the model in training and an exported bundle are measured the same way."""
@@ -69,6 +69,11 @@ class BundleReplier:
 
     def __call__(self, case: Case) -> str:
         conversation = self.omni.chat()
+        for earlier in case.before:
+            self._say(conversation, earlier)
+        return self._say(conversation, case)
+
+    def _say(self, conversation: Conversation, case: Case) -> str:
         text = ""
         for i, turn in enumerate(case.turns):
             media = {}

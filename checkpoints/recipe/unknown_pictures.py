@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from .pictures import picture
 from .world.phrasing import chance, pick
+from .world.scene import Scene
 
 Array = NDArray[np.float32]
 SIDES_PX = (80, 96, 112, 128, 160, 224)
@@ -29,6 +31,11 @@ def unknown_picture(rng: np.random.Generator, held_out: bool = False) -> tuple[I
         if chance(rng, 0.3):
             image = _cropped(image, rng)
     return _as_taken(image, rng), kind
+
+
+def drawn(scene: Scene, rng: np.random.Generator) -> Image.Image:
+    """A scene's picture; of one without things, one of training's pictures of nothing known."""
+    return picture(scene, rng) if scene.things else unknown_picture(rng)[0]
 
 
 def _image(values: Array | NDArray[np.float64]) -> Image.Image:

@@ -60,6 +60,9 @@ def main() -> None:
         metavar="CHECKPOINTS",
         help="folder of a saved model that hearing or answering goes on from; stages that the state has come first",
     )
+    parser.add_argument(
+        "--freeze-encoders", action="store_true", help="answering leaves seeing and hearing as they are"
+    )
     parser.add_argument("--until-step", type=int, help="stop there; the plan stays the same")
     parser.add_argument(
         "--dev-samples", type=int, default=40, help="an ability, when the last stage is evaluated"
@@ -109,7 +112,7 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
     tokenizer = load_tokenizer(tokenizer_file)
     pictures = PicturePool(state / "pools", seed, model.sizes.vision.image_size)
     readings = {stream: min(count, options.reading_shards) for stream, count in SHARDS.items()}
-    speech = SpeechPool(state / "pools", seed, state / "teacher", readings)
+    speech = SpeechPool(state / "pools", seed, state / "teacher", readings, seed)
     folder = state / "perception"
     if not (folder / f"{name}.pt").exists():
         if options.start_from:
@@ -117,7 +120,7 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
         without_heads = {"hearing"}
         if name == "answering":
             without_heads = {"seeing", "hearing"} - load_stages(model, folder, not options.start_from)
-        if options.start_from and without_heads:
+        if options.start_from and without_heads and not options.freeze_encoders:
             fitted = fit_heads(model, tokenizer, pictures, speech, without_heads, device)
             print("heads:", fitted, flush=True)
     if name == "seeing":
@@ -130,7 +133,10 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
         run = Run(name, folder, hearing.trained_part(model), plan, device)
         run.train(hear.loss, hear.evaluate, evaluate_every=500, until_step=until_step)
     else:
-        answer = Answering(model, tokenizer, pictures, speech, device=device)
+        learn = not options.freeze_encoders
+        for part in (model.vision, model.audio, model.ctc_head, model.sound_head, model.centre_head):
+            part.requires_grad_(learn)
+        answer = Answering(model, tokenizer, pictures, speech, device=device, encoders_learn=learn)
         run = Run(name, folder, model, plan, device)
         replier = Replier(model, tokenizer, device)
 

@@ -20,16 +20,18 @@ from recipe.world.phrasing import chance
 from recipe.world.picture_talk import picture_turn
 from recipe.world.scene import Scene
 from recipe.world.spoken_prompts import answer_prompt, transcribe_prompt
+from recipe.world.talks import draw_talk
 
 from .hearing import SpeechBatches, hearing_loss
 from .model import VIDEO_FRAMES, Perception, half_precision
 from .prompts import Exchange, reply_loss, tokens_of, with_slips
 from .seeing import UNKNOWN_ONE_IN, centre_loss, picture_batch
+from .talks import see_and_place, talk_loss
 from .workers import count, rank, wait
 
 LENGTH_GROUPS = 3
-PARTS = ("chat", "picture", "film", "heard", "answered", "asked")
-PARTS_OF_TWO = (("picture", "asked", "answered"), ("heard", "film", "chat"))
+PARTS = ("chat", "picture", "film", "heard", "answered", "asked", "talk")
+PARTS_OF_TWO = (("picture", "asked", "answered", "film", "chat"), ("heard", "talk"))
 """Of two workers, who take about the same time so."""
 PICTURE_SHARDS = 28
 """To begin with: the first stage has made them."""
@@ -42,10 +44,11 @@ SLIPS = 0.1  # of a transcript's pieces
 QUESTIONS_ON_A_PICTURE = (7, 11)
 HARD_QUESTIONS = 0.5  # of them: places, relations and numbers take longest
 VISION_LEARNS_EVERY = 2  # steps: its gradient is a third of the time of pictures
-PICTURE_WEIGHT, SPOKEN_WEIGHT, CHAT_WEIGHT = 16.0, 5.0, 2.0
-"""Of the losses of replies to typed questions on pictures, to spoken questions, and to chats. One piece in
+PICTURE_WEIGHT, SPOKEN_WEIGHT, CHAT_WEIGHT, TALK_WEIGHT = 16.0, 5.0, 2.0, 16.0
+"""Of the losses of replies to typed questions on pictures, to spoken questions, to chats, and in talks. One piece in
 six of a reply about a picture is not plain from the question, and updates of one size (Muon's, Adam's) follow the
 largest gradient: unweighted, that of pictures had a twelfth of the norm of hearing's."""
+TYPED_TALKS_ONE_IN, TYPED_CHATS, FILM_IN_TALK = 3, (4, 20), 0.12
 LOOSE_WORDS_EVERY = 2  # steps whose recordings hold words without order, so that hearing does not guess
 
 
@@ -54,11 +57,13 @@ class Mixture:
     """Samples of each kind in one step."""
 
     chats: int = 16
+    talks: int = 16
+    talks_recordings: int = 24
     pictures: int = 16
     films: int = 2
     recordings: int = 96
-    spoken_questions: int = 24
-    spoken_questions_on_pictures: int = 28
+    spoken_questions: int = 16
+    spoken_questions_on_pictures: int = 20
 
 
 class Answering:
@@ -72,12 +77,20 @@ class Answering:
         speech: SpeechPool,
         mixture: Mixture = Mixture(),
         device: str = "cpu",
+        encoders_learn: bool = True,
     ) -> None:
+        self.encoders_learn = encoders_learn
         self.model, self.tokenizer, self.pictures, self.mixture = model, tokenizer, pictures, mixture
         self.device, self.seed = device, pictures.seed
-        self.recordings, self.loose_words, self.questions, self.on_pictures = (
+        self.recordings, self.loose_words, self.questions, self.on_pictures, self.in_talks = (
             SpeechBatches(speech, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY, SPEECH_SHARDS, kinds)
-            for kinds in (None, ("words", "word"), ("chat", NOTHING, FOREIGN), ("picture",))
+            for kinds in (
+                None,
+                ("words", "word"),
+                ("chat", NOTHING, FOREIGN),
+                ("picture",),
+                ("chat", "picture", "sentence", NOTHING),
+            )
         )
 
     def make_first_recordings(self) -> None:
@@ -96,6 +109,7 @@ class Answering:
             "heard": self._recordings,
             "answered": self._spoken_questions,
             "asked": self._spoken_questions_on_pictures,
+            "talk": self._talks,
         }
         losses, figures = [], {}
         for name in shared:
@@ -138,10 +152,14 @@ class Answering:
         images, scenes = picture_batch(
             self.pictures, rng, step, count, PICTURE_SHARDS, unknown=count // UNKNOWN_ONE_IN
         )
-        media, grid = self.model.see(images.to(self.device), learn=step % VISION_LEARNS_EVERY == 0)
+        media, grid = self.model.see(
+            images.to(self.device), learn=self.encoders_learn and step % VISION_LEARNS_EVERY == 0
+        )
         loss, right = self._reply_loss(media, [questions_on(scene, rng) for scene in scenes])
-        labels, _ = centre_loss(self.model, grid.float(), scenes)
-        return PICTURE_WEIGHT * loss + SEEN_LABEL_WEIGHT * labels, right
+        loss = PICTURE_WEIGHT * loss
+        if self.encoders_learn:
+            loss = loss + SEEN_LABEL_WEIGHT * centre_loss(self.model, grid.float(), scenes)[0]
+        return loss, right
 
     def _films(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         side = self.model.sizes.vision.image_size
@@ -159,15 +177,16 @@ class Answering:
     def _recordings(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         source = self.loose_words if step % LOOSE_WORDS_EVERY == 0 else self.recordings
         batch = source.draw(rng, step, self.mixture.recordings)
-        media, features = self.model.hear(batch.mel.to(self.device))
+        media, features = self.model.hear(batch.mel.to(self.device), self.encoders_learn)
         talks = [exchanges_on(line, rng) for line in batch.lines]
         loss, right = self._reply_loss(media, talks, rng)
-        labels, _ = hearing_loss(self.model, self.tokenizer, features, batch)
-        return loss + HEARD_LABEL_WEIGHT * labels, right
+        if self.encoders_learn:
+            loss = loss + HEARD_LABEL_WEIGHT * hearing_loss(self.model, self.tokenizer, features, batch)[0]
+        return loss, right
 
     def _spoken_questions(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         batch = self.questions.draw(rng, step, self.mixture.spoken_questions)
-        media, _ = self.model.hear(batch.mel.to(self.device))
+        media, _ = self.model.hear(batch.mel.to(self.device), self.encoders_learn)
         loss, right = self._reply_loss(media, [[answered(line, rng)] for line in batch.lines])
         return SPOKEN_WEIGHT * loss, right
 
@@ -178,12 +197,34 @@ class Answering:
         side = self.model.sizes.vision.image_size
         drawn = [pixels(picture(line.scene, rng), side) for line in lines if line.scene]
         seen, _ = self.model.see(torch.from_numpy(np.stack(drawn)).to(self.device), learn=False)
-        heard, _ = self.model.hear(batch.mel.to(self.device))
+        heard, _ = self.model.hear(batch.mel.to(self.device), self.encoders_learn)
         talks: list[list[Exchange]] = [
             [written(line, rng) if chance(rng, 0.15) else answered(line, rng)] for line in lines
         ]
         loss, right = self._reply_loss(torch.cat((seen, heard), dim=1), talks)
         return SPOKEN_WEIGHT * loss, right
+
+    def _talks(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
+        """Many turns of all kinds: one in three typed alone, the others with what is shown and said between."""
+        batch = self.in_talks.draw(rng, step, self.mixture.talks_recordings)
+        heard, _ = self.model.hear(batch.mel.to(self.device), learn=False)
+        typed = self.mixture.talks // TYPED_TALKS_ONE_IN
+        others = self.mixture.talks - typed
+        talks = [draw_talk(rng, "train", chats=int(rng.integers(*TYPED_CHATS))) for _ in range(typed)]
+        for i in range(others):
+            films = int(chance(rng, FILM_IN_TALK))
+            talks.append(
+                draw_talk(
+                    rng,
+                    "train",
+                    chats=int(rng.integers(1, 5)),
+                    pictures=int(rng.integers(0, 3 - films)),
+                    films=films,
+                    lines=list(enumerate(batch.lines))[i::others],
+                )
+            )
+        loss, right = talk_loss(self.model, see_and_place(self.model, self.tokenizer, talks, heard, rng))
+        return TALK_WEIGHT * loss, right
 
 
 def questions_on(scene: Scene, rng: np.random.Generator) -> list[Exchange]:

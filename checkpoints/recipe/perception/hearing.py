@@ -196,10 +196,12 @@ class Hearing:
     @torch.no_grad()
     def evaluate(self, samples: int = 100) -> dict[str, float]:
         """Word error rate of the greedy CTC transcript in held-out blends, and single words right; by line, too."""
-        out = {}
+        out, pool = {}, self.batches.pool
         for name, telephone in (("", False), ("_telephone", True)):
             lines, words = [], []
-            for mel, kind, transcript in held_out_recordings(self.batches.pool.readings, samples, telephone):
+            for mel, kind, transcript in held_out_recordings(
+                pool.readings, pool.reading_seed, samples, telephone
+            ):
                 features = self.model.audio(torch.from_numpy(mel)[None].to(self.device))
                 best = self.model.ctc_head(features)[0].argmax(-1).unique_consecutive().tolist()
                 text = self.tokenizer.decode([i for i in best if i != BLANK])
@@ -241,11 +243,11 @@ def ctc_loss(logits: Tensor, targets: list[list[int]]) -> Tensor:
 
 @functools.cache
 def held_out_recordings(
-    readings: Path, samples: int, telephone: bool
+    readings: Path, seed: int, samples: int, telephone: bool
 ) -> list[tuple[NDArray[np.float32], str, str]]:
     """Mel power, kind and transcript of the teacher's readings in voices that training never hears."""
     out = []
-    dev = (reading for path in shards(readings, "hearing", "dev", 0) for reading in read_shard(path))
+    dev = (reading for path in shards(readings, "hearing", "dev", seed) for reading in read_shard(path))
     for index, reading in enumerate(itertools.islice(dev, samples)):
         utterance = as_utterance(reading)
         rng = generator("dev", 0, "recording", index)

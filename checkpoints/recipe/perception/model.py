@@ -130,9 +130,10 @@ class Perception(nn.Module):
             cls, grid = self.vision(pixels)
         return self.proj_v(image_features(cls, grid, self.sizes.image_pool)), grid
 
-    def hear(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Mel power (B, T, M) -> what the Thinker reads (B, E, D), audio features (B, E, d)."""
-        features = self.audio(mel)
+    def hear(self, mel: Tensor, learn: bool = True) -> tuple[Tensor, Tensor]:
+        """Mel power (B, T, M) -> what the Thinker reads (B, E, D), audio features (B, E, d); ``learn`` as in seeing."""
+        with torch.set_grad_enabled(learn and torch.is_grad_enabled()):
+            features = self.audio(mel)
         return self.proj_a(features), features
 
 

@@ -48,14 +48,19 @@ def tokens_of(
             mask += [False] * len(asked) + [True] * len(said)
         rows.append(ids[:limit])
         learned.append(mask[:limit])
+    return padded(rows, learned, limit)
+
+
+def padded(rows: Sequence[Sequence[int]], learned: Sequence[Sequence[bool]], limit: int) -> Tokens:
+    """Rows of one length, at most ``limit``; only what is marked as ``learned`` is to be predicted."""
     longest = min(-(-max(len(r) for r in rows) // LENGTH_STEP) * LENGTH_STEP, limit)
-    padded = torch.full((len(rows), longest), EOS)
+    ids_of = torch.full((len(rows), longest), EOS)
     targets = torch.full((len(rows), longest), IGNORED)
     for i, (ids, mask) in enumerate(zip(rows, learned, strict=True)):
         row = torch.tensor(ids)
-        padded[i, : len(ids)] = row
+        ids_of[i, : len(ids)] = row
         targets[i, : len(ids) - 1] = torch.where(torch.tensor(mask[1:]), row[1:], IGNORED)
-    return Tokens(padded, targets)
+    return Tokens(ids_of, targets)
 
 
 def with_slips(tokens: Tokens, share: float, vocabulary: int, rng: np.random.Generator) -> Tokens:
@@ -73,11 +78,16 @@ def with_slips(tokens: Tokens, share: float, vocabulary: int, rng: np.random.Gen
 
 def reply_loss(model: Perception, media: Tensor | None, tokens: Tokens) -> tuple[Tensor, float]:
     """Mean cross-entropy of the pieces of the replies, and the part of replies' pieces predicted right."""
-    ids, targets = tokens.ids.to(model.proj_v.weight.device), tokens.targets.to(model.proj_v.weight.device)
+    ids = tokens.ids.to(model.proj_v.weight.device)
     x = model.thinker.tok_emb(ids)
     if media is not None:
         x = torch.cat((media.to(x.dtype), x), dim=1)
-    hidden = model.thinker.hidden(x)[:, x.shape[1] - ids.shape[1] :]
+    return prediction_loss(model, model.thinker.hidden(x)[:, x.shape[1] - ids.shape[1] :], tokens.targets)
+
+
+def prediction_loss(model: Perception, hidden: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+    """Of what the Thinker's last layer (B, T, D) says of the targets (B, T)."""
+    targets = targets.to(hidden.device)
     wanted = targets != IGNORED
     logits = model.thinker.lm_head(hidden[wanted]).float()
     right = float((logits.detach().argmax(-1) == targets[wanted]).float().mean())

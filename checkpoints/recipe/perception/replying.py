@@ -28,11 +28,12 @@ class Replier:
     def __call__(self, case: Case) -> str:
         """The reply to the last turn."""
         attend = CachedAttend()
-        media = self._media(case)
         text = ""
-        for turn in case.turns:
-            text = self._turn(media, turn, attend)
-            media = None
+        for part in (*case.before, case):
+            media = self._media(part)
+            for turn in part.turns:
+                text = self._turn(media, turn, attend)
+                media = None
         return text
 
     def _media(self, case: Case) -> Tensor | None:

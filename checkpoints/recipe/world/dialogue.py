@@ -25,6 +25,8 @@ class Turn:
     needs_history: bool = False
 
 
+NAME_REPLY = "Nice to meet you, {}."
+
 Maker = Callable[[np.random.Generator, Split, bool], list[Turn]]
 """(generator, split, spoken) -> turns. ``spoken`` questions hold words only."""
 
@@ -134,25 +136,35 @@ def _social(rng: np.random.Generator, split: Split, spoken: bool) -> list[Turn]:
     if chance(rng, 0.8):
         return [_turn(SOCIAL[int(rng.integers(len(SOCIAL)))], rng, split)]
     name = talk.a_name(rng, split)
-    tell = Ask("name", f"Nice to meet you, {name}.",
+    tell = Ask("name", NAME_REPLY.format(name),
                (f"My name is {name}.", f"I am {name}.", f"Hello, I am {name}.", f"Hi, my name is {name}.",
                 f"Call me {name}.", f"I am called {name}.", f"You can call me {name}.", f"Hey, I am {name}.",
                 f"Good morning, my name is {name}.", f"Hello muomni, I am {name}.", f"Please call me {name}.",
                 f"Hello there, my name is {name}.", f"People call me {name}."), (), (f"Hello, my name is {name}.",
                 f"Hi, I am {name}."))  # fmt: skip
     turns = [_turn(tell, rng, split)]
-    recall = Ask("name recall", f"Your name is {name}.",
-                 ("What is my name?", "Who am I?", "Do you know my name?", "What am I called?", "And who am I?",
-                  "Say my name.", "What did I say my name is?", "Do you remember who I am?",
-                  "Can you remember my name?",
-                  "So what is my name?", "And do you know my name?", "Please say my name.", "My name is what?"),
-                 ("my name", "who I am"),
-                 ("Do you remember my name?", "And what is my name?"))  # fmt: skip
     if chance(rng, 0.3):
         turns.extend(_single(rng, split, spoken))
     if chance(rng, 0.7):
-        turns.append(_turn(recall, rng, split, needs_history=True))
+        turns.append(_turn(ask_name_recall(name), rng, split, needs_history=True))
     return turns
+
+
+def ask_name_recall(name: str) -> Ask:
+    """A name that was told before."""
+    return Ask("name recall", f"Your name is {name}.",
+               ("What is my name?", "Who am I?", "Do you know my name?", "What am I called?", "And who am I?",
+                "Say my name.", "What did I say my name is?", "Do you remember who I am?",
+                "Can you remember my name?",
+                "So what is my name?", "And do you know my name?", "Please say my name.", "My name is what?"),
+               ("my name", "who I am"),
+               ("Do you remember my name?", "And what is my name?"))  # fmt: skip
+
+
+def name_told(turn: Turn) -> str:
+    """The name that a turn tells; empty where it tells none."""
+    before, after = NAME_REPLY.split("{}")
+    return turn.reply.removeprefix(before).removesuffix(after) if turn.kind == "name" else ""
 
 
 def _unknown(rng: np.random.Generator, split: Split, spoken: bool) -> list[Turn]:
