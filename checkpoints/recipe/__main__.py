@@ -3,6 +3,8 @@
 It runs the commands below: the teacher reads, then one process learns to speak while another learns to see, hear and
 answer, then the checkpoints are written. Each command keeps its state and does nothing where it is done, so this may be
 stopped (Ctrl-C: state is saved) and started again at any time. On one core the two learn one after the other.
+``--trial`` runs all of it with next to no data and steps: in some twenty minutes it is known whether a machine has all
+that it takes. What comes out can be exported and knows nothing.
 """
 
 from __future__ import annotations
@@ -22,19 +24,32 @@ SPEAKING = ("prepare", "corpus", "letters", "talker", "vocoder")
 PERCEPTION = ("seeing", "hearing", "answering")
 ONEDNN_KERNELS = "20000"  # kept compiled; with its default of 1,024 shapes are compiled again and again
 
+TRIAL_SHARDS = {"hearing": 1, "english": 1, "heart": 1, "voice": 4}
+"""Of readings."""
+TRIAL_STEPS = {"letters": 50, "talker": 50, "vocoder": 10, "seeing": 10, "hearing": 10, "answering": 4}
+
 Command = list[str]
 """Arguments of ``python -m``."""
 
 
-def phases(state: Path, out: Path, cores: int) -> list[list[list[Command]]]:
+def phases(state: Path, out: Path, cores: int, trial: bool = False) -> list[list[list[Command]]]:
     """Phases that follow each other; the chains of commands in one run beside each other where there are cores."""
     at = ["--state", str(state)]
+    shards, few = [], []
+    if trial:
+        shards = [f"--{stream}-shards={count}" for stream, count in TRIAL_SHARDS.items()]
+        few = ["--reading-shards", "1", "--recording-shards", "1", "--dev-samples", "1"]
+
+    def steps(stage: str) -> list[str]:
+        return ["--steps", str(TRIAL_STEPS[stage])] if trial and stage in TRIAL_STEPS else []
+
     chains = [
-        [["recipe.speaking", *at, stage] for stage in SPEAKING],
-        [["recipe.perception", *at, "--stage", stage] for stage in PERCEPTION],
+        [["recipe.speaking", *at, stage, *steps(stage)] for stage in SPEAKING],
+        [["recipe.perception", *at, "--stage", stage, *few, *steps(stage)] for stage in PERCEPTION],
     ]
+    generate = ["recipe.teachers", "generate", *at, "--threads", str(cores), *shards]
     return [
-        [[["recipe.teachers", "prepare"], ["recipe.teachers", "generate", *at, "--threads", str(cores)]]],
+        [[["recipe.teachers", "prepare"], generate]],
         chains if cores > 1 else [list(chain(*chains))],
         [
             [
@@ -74,8 +89,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m recipe", description=__doc__)
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
     parser.add_argument("--out", type=Path, required=True, help="folder that gets the checkpoints")
+    parser.add_argument("--trial", action="store_true", help="all of it, with next to no data and steps")
     options = parser.parse_args()
-    for chains in phases(options.state.expanduser(), options.out, os.cpu_count() or 1):
+    state = options.state.expanduser()
+    if options.trial:
+        state /= "trial"
+    for chains in phases(state, options.out, os.cpu_count() or 1, options.trial):
         if status := run_phase(chains):
             raise SystemExit(status)
 

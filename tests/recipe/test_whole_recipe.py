@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from recipe.__main__ import phases, run_phase
+pytest.importorskip("torch")
+
+from recipe.__main__ import TRIAL_SHARDS, TRIAL_STEPS, phases, run_phase
+from recipe.perception.__main__ import PLANS
+from recipe.speaking.__main__ import STEPS
+from recipe.teachers.readings import SHARDS
 
 CHILD = """
 import pathlib, signal, sys, time
@@ -46,6 +51,16 @@ def test_speaking_and_perception_are_learned_side_by_side_where_there_are_two_co
     assert len(writing) == 1
     (one_after_the_other,) = phases(Path("state"), Path("out"), 1)[1]
     assert one_after_the_other == learning[0] + learning[1]
+
+
+def test_a_trial_is_the_whole_recipe_with_less_of_everything() -> None:
+    assert TRIAL_SHARDS.keys() == SHARDS.keys()
+    assert TRIAL_STEPS.keys() == PLANS.keys() | STEPS.keys()
+    whole, trial = (phases(Path("state"), Path("out"), 2, trial) for trial in (False, True))
+    for chains, small in zip(whole, trial, strict=True):
+        for chain, small_chain in zip(chains, small, strict=True):
+            for command, smaller in zip(chain, small_chain, strict=True):
+                assert smaller[: len(command)] == command
 
 
 def test_a_chain_ends_at_its_first_failure_and_the_other_goes_on(

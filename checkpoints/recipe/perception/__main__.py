@@ -26,7 +26,7 @@ from recipe.teachers.readings import SHARDS
 from recipe.tokenizer import load_tokenizer
 
 from . import hearing, seeing, workers
-from .answering import Answering
+from .answering import MAX_SPEECH_SHARDS, Answering
 from .continuing import fit_heads, load_checkpoints, load_stages, missing_files
 from .loop import Plan, Run
 from .model import Perception
@@ -73,6 +73,13 @@ def main() -> None:
         default=max(SHARDS.values()),
         metavar="N",
         help="at most so many shards of each stream of the teachers' readings; all by default",
+    )
+    parser.add_argument(
+        "--recording-shards",
+        type=int,
+        default=MAX_SPEECH_SHARDS,
+        metavar="N",
+        help="at most so many shards of recordings, which are made of the readings, when it answers",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
@@ -136,7 +143,15 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
         learn = not options.freeze_encoders
         for part in (model.vision, model.audio, model.ctc_head, model.sound_head, model.centre_head):
             part.requires_grad_(learn)
-        answer = Answering(model, tokenizer, pictures, speech, device=device, encoders_learn=learn)
+        answer = Answering(
+            model,
+            tokenizer,
+            pictures,
+            speech,
+            device=device,
+            encoders_learn=learn,
+            shards=options.recording_shards,
+        )
         run = Run(name, folder, model, plan, device)
         replier = Replier(model, tokenizer, device)
 

@@ -78,12 +78,13 @@ class Answering:
         mixture: Mixture = Mixture(),
         device: str = "cpu",
         encoders_learn: bool = True,
+        shards: int = MAX_SPEECH_SHARDS,
     ) -> None:
-        self.encoders_learn = encoders_learn
+        self.encoders_learn, self.first_shards = encoders_learn, min(SPEECH_SHARDS, shards)
         self.model, self.tokenizer, self.pictures, self.mixture = model, tokenizer, pictures, mixture
         self.device, self.seed = device, pictures.seed
         self.recordings, self.loose_words, self.questions, self.on_pictures, self.in_talks = (
-            SpeechBatches(speech, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY, SPEECH_SHARDS, kinds)
+            SpeechBatches(speech, shards, NEW_SPEECH_SHARD_EVERY, self.first_shards, kinds)
             for kinds in (
                 None,
                 ("words", "word"),
@@ -95,7 +96,7 @@ class Answering:
 
     def make_first_recordings(self) -> None:
         """The shards of speech that a first step draws from, where they are missing; the workers take turns."""
-        for k in range(rank(), SPEECH_SHARDS, count()):
+        for k in range(rank(), self.first_shards, count()):
             self.recordings.pool.shard(k)
         wait()
 
