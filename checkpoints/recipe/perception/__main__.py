@@ -42,6 +42,8 @@ PLANS = {
 ``--steps`` shortens the last stage; MEASURED.md has what the model could do after 4,250 and after 11,000.
 """
 
+FROM_STAGE = {"vision": "seeing", "audio": "hearing"}
+
 ONLY_FOR_THE_END = ("joe", "SVG", "another synthesizer", "speech taken")
 """Abilities whose voices and pictures are not looked at while it trains."""
 
@@ -61,7 +63,11 @@ def main() -> None:
         help="folder of a saved model that hearing or answering goes on from; stages that the state has come first",
     )
     parser.add_argument(
-        "--freeze-encoders", action="store_true", help="answering leaves seeing and hearing as they are"
+        "--freeze",
+        nargs="+",
+        choices=("vision", "audio"),
+        default=(),
+        help="answering leaves these encoders as they are",
     )
     parser.add_argument("--until-step", type=int, help="stop there; the plan stays the same")
     parser.add_argument(
@@ -127,7 +133,8 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
         without_heads = {"hearing"}
         if name == "answering":
             without_heads = {"seeing", "hearing"} - load_stages(model, folder, not options.start_from)
-        if options.start_from and without_heads and not options.freeze_encoders:
+        without_heads -= {FROM_STAGE[part] for part in options.freeze}
+        if options.start_from and without_heads:
             fitted = fit_heads(model, tokenizer, pictures, speech, without_heads, device)
             print("heads:", fitted, flush=True)
     if name == "seeing":
@@ -140,16 +147,13 @@ def train_stage(name: str, state: Path, plan: Plan, options: argparse.Namespace)
         run = Run(name, folder, hearing.trained_part(model), plan, device)
         run.train(hear.loss, hear.evaluate, evaluate_every=500, until_step=until_step)
     else:
-        learn = not options.freeze_encoders
-        for part in (model.vision, model.audio, model.ctc_head, model.sound_head, model.centre_head):
-            part.requires_grad_(learn)
         answer = Answering(
             model,
             tokenizer,
             pictures,
             speech,
             device=device,
-            encoders_learn=learn,
+            frozen=options.freeze,
             shards=options.recording_shards,
         )
         run = Run(name, folder, model, plan, device)

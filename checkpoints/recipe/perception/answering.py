@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ LENGTH_GROUPS = 3
 PARTS = ("chat", "picture", "film", "heard", "answered", "asked", "talk")
 PARTS_OF_TWO = (("picture", "asked", "answered", "film", "chat"), ("heard", "talk"))
 """Of two workers, who take about the same time so."""
+HEADS = {"vision": ("centre_head",), "audio": ("ctc_head", "sound_head")}
+"""Of an encoder: what labels it in training alone."""
 PICTURE_SHARDS = 28
 """To begin with: the first stage has made them."""
 SPEECH_SHARDS, MAX_SPEECH_SHARDS, NEW_SPEECH_SHARD_EVERY = 40, 60, 200
@@ -67,7 +70,7 @@ class Mixture:
 
 
 class Answering:
-    """Batches and loss of the stage."""
+    """Batches and loss of the stage; encoders that are ``frozen`` (``vision``, ``audio``) do not learn."""
 
     def __init__(
         self,
@@ -77,10 +80,14 @@ class Answering:
         speech: SpeechPool,
         mixture: Mixture = Mixture(),
         device: str = "cpu",
-        encoders_learn: bool = True,
+        frozen: Container[str] = (),
         shards: int = MAX_SPEECH_SHARDS,
     ) -> None:
-        self.encoders_learn, self.first_shards = encoders_learn, min(SPEECH_SHARDS, shards)
+        for part in frozen:
+            for name in (part, *HEADS[part]):
+                getattr(model, name).requires_grad_(False)
+        self.sees_to_learn, self.hears_to_learn = "vision" not in frozen, "audio" not in frozen
+        self.first_shards = min(SPEECH_SHARDS, shards)
         self.model, self.tokenizer, self.pictures, self.mixture = model, tokenizer, pictures, mixture
         self.device, self.seed = device, pictures.seed
         self.recordings, self.loose_words, self.questions, self.on_pictures, self.in_talks = (
@@ -154,11 +161,11 @@ class Answering:
             self.pictures, rng, step, count, PICTURE_SHARDS, unknown=count // UNKNOWN_ONE_IN
         )
         media, grid = self.model.see(
-            images.to(self.device), learn=self.encoders_learn and step % VISION_LEARNS_EVERY == 0
+            images.to(self.device), learn=self.sees_to_learn and step % VISION_LEARNS_EVERY == 0
         )
         loss, right = self._reply_loss(media, [questions_on(scene, rng) for scene in scenes])
         loss = PICTURE_WEIGHT * loss
-        if self.encoders_learn:
+        if self.sees_to_learn:
             loss = loss + SEEN_LABEL_WEIGHT * centre_loss(self.model, grid.float(), scenes)[0]
         return loss, right
 
@@ -178,16 +185,16 @@ class Answering:
     def _recordings(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         source = self.loose_words if step % LOOSE_WORDS_EVERY == 0 else self.recordings
         batch = source.draw(rng, step, self.mixture.recordings)
-        media, features = self.model.hear(batch.mel.to(self.device), self.encoders_learn)
+        media, features = self.model.hear(batch.mel.to(self.device), self.hears_to_learn)
         talks = [exchanges_on(line, rng) for line in batch.lines]
         loss, right = self._reply_loss(media, talks, rng)
-        if self.encoders_learn:
+        if self.hears_to_learn:
             loss = loss + HEARD_LABEL_WEIGHT * hearing_loss(self.model, self.tokenizer, features, batch)[0]
         return loss, right
 
     def _spoken_questions(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         batch = self.questions.draw(rng, step, self.mixture.spoken_questions)
-        media, _ = self.model.hear(batch.mel.to(self.device), self.encoders_learn)
+        media, _ = self.model.hear(batch.mel.to(self.device), self.hears_to_learn)
         loss, right = self._reply_loss(media, [[answered(line, rng)] for line in batch.lines])
         return SPOKEN_WEIGHT * loss, right
 
@@ -198,7 +205,7 @@ class Answering:
         side = self.model.sizes.vision.image_size
         drawn = [pixels(picture(line.scene, rng), side) for line in lines if line.scene]
         seen, _ = self.model.see(torch.from_numpy(np.stack(drawn)).to(self.device), learn=False)
-        heard, _ = self.model.hear(batch.mel.to(self.device), self.encoders_learn)
+        heard, _ = self.model.hear(batch.mel.to(self.device), self.hears_to_learn)
         talks: list[list[Exchange]] = [
             [written(line, rng) if chance(rng, 0.15) else answered(line, rng)] for line in lines
         ]
