@@ -73,6 +73,24 @@ def test_a_conversation_remembers(omni: muomni.Omni) -> None:
     assert "eleven" in chat.say("And plus four?").text
 
 
+def test_a_conversation_of_many_turns(omni: muomni.Omni) -> None:
+    """Whatever was shown, said or asked before, the question is answered, and what was before is still known."""
+    chat = omni.chat()
+    turns: list[tuple[str, dict[str, object], str]] = [
+        ("My name is Ada.", {}, "Nice to meet you, Ada."),
+        ("What do you see?", {"images": [SAMPLES / "shapes.png"]}, "A big red circle"),
+        ("What is two plus three?", {}, "Two plus three is five."),
+        ("Where is the star?", {}, "at the bottom"),
+        ("Answer the question.", {"audio": SAMPLES / "days.wav"}, "Tuesday comes after Monday."),
+        ("What is the opposite of hot?", {}, "The opposite of hot is cold."),
+        ("How many shapes are there?", {}, "There are three shapes."),
+        ("What is my name?", {}, "Your name is Ada."),
+        ("Thank you!", {}, "You are welcome."),
+    ]
+    for question, media, answer in turns:
+        assert answer in chat.say(question, **media).text  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
