@@ -38,7 +38,7 @@ PLANS = {
     "hearing": Plan(steps=6_000, rate=1e-3),
     "answering": Plan(steps=14_000, rate=8e-4),
 }
-"""On two cores a step takes about 0.5 and 0.4 seconds in one process and, answering, 2.0 in two: nine hours in all.
+"""On two cores a step takes about 0.5 and 0.4 seconds in one process and, answering, 2.5 in two: eleven hours in all.
 ``--steps`` shortens the last stage; MEASURED.md has what the model could do after 4,250 and after 11,000.
 """
 
