@@ -7,6 +7,8 @@ from typing import Any
 import openai
 import pytest
 
+import muomni
+
 from .conftest import data_url
 
 SUM = "What is two plus three?"
@@ -46,10 +48,12 @@ def test_messages_pictures_and_instructions_are_read(client: openai.OpenAI) -> N
     content = [{"type": "input_text", "text": "What do you see?"}, picture]
     seen = client.responses.create(model="demo", input=[{"role": "user", "content": content}])  # type: ignore[list-item]
     assert seen.usage is not None and seen.usage.input_tokens > 36
-    named = client.responses.create(
-        model="demo", instructions="Your name is Bob. You speak with Ada.", input="What is your name?"
-    )
-    assert "Bob" in named.output_text
+    text, question = "Your name is Bob. You speak with Ada.", "What is your name?"
+    with muomni.Omni.load(device="cpu") as omni:
+        read = omni.generate(muomni.Request(question, history=[(muomni.Request(text), "")]))
+    named = client.responses.create(model="demo", instructions=text, input=question)
+    assert named.output_text == read.text
+    assert named.usage is not None and named.usage.input_tokens == read.usage.prompt_tokens
     turns: list[Any] = [
         {"role": "user", "content": "My name is Ada."},
         {
