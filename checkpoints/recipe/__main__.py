@@ -3,8 +3,7 @@
 It runs the commands below: the teacher reads, then one process learns to speak while another learns to see, hear and
 answer, then the checkpoints are written. Each command keeps its state and does nothing where it is done, so this may be
 stopped (Ctrl-C: state is saved) and started again at any time. On one core the two learn one after the other.
-``--trial`` runs all of it with next to no data and steps: in some twenty minutes it is known whether a machine has all
-that it takes. What comes out can be exported and knows nothing.
+``--trial`` runs all of it with next to no data and steps, to see whether a machine has all that it takes.
 """
 
 from __future__ import annotations
