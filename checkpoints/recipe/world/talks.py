@@ -23,7 +23,7 @@ from .picture_talk import picture_turn
 from .scene import NO_SCENE, Scene, draw_scene
 from .spoken_prompts import answer_prompt, transcribe_prompt
 
-FILM_FRAMES = 4
+FILM_FRAMES = 4  # as many as the model takes
 RECALL_SHARE = 0.25  # of the chats after a name was told
 INTERRUPTIONS = 0.4  # of the questions on a picture that is still there: something else is asked before
 UNKNOWN_PICTURES = 0.125
