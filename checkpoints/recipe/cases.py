@@ -25,6 +25,7 @@ from .voices import SAMPLE_RATE_HZ, Readers, draw_reader, foreign_reader
 from .world.dialogue import conversation
 from .world.film import draw_film, film_turn
 from .world.foreign import foreign_text
+from .world.instructions import draw_instructions
 from .world.lines import FOREIGN, NOTHING, NOTHING_REPLIES, Line, listed_words, single_word, spoken_line
 from .world.phrasing import chance
 from .world.picture_talk import picture_turn
@@ -46,7 +47,7 @@ class Case:
     ``turns`` are the user's texts in order, in one conversation; media belong to the first. Only the reply to the
     last is scored, against ``expected``: exactly (but for capitals and punctuation), by its word errors, or as
     ``said``: right is any reply but those of :data:`NOTHING_REPLIES`. ``also`` has other right replies. ``before`` are
-    cases of the same conversation that came before, whose replies are not scored.
+    cases of the same conversation that came before, whose replies are not scored. ``system`` is a system's text.
     """
 
     ability: str
@@ -59,6 +60,7 @@ class Case:
     measure: Literal["exact", "words", "said"] = "exact"
     also: tuple[str, ...] = ()
     before: tuple[Case, ...] = ()
+    system: str = ""
 
 
 class CaseMaker:
@@ -185,6 +187,17 @@ class CaseMaker:
         turns = draw_talk(rng, self.split, chats=int(rng.integers(3, 11)))
         return Case(name, turns[-1].kind, tuple(t.question for t in turns), turns[-1].reply)
 
+    def after_a_systems_text(self, index: int) -> Case:
+        """A name that a system's text tells is asked for; every other case asks anything, which may not change."""
+        name = "after a system's text"
+        rng = generator(self.split, self.seed, name, index)
+        turns: list[TalkTurn] = []
+        while not turns:
+            instructions = draw_instructions(rng, self.split)
+            _, *turns = draw_talk(rng, self.split, chats=index % 2, instructions=instructions)
+        questions = tuple(turn.question for turn in turns)
+        return Case(name, turns[-1].kind, questions, turns[-1].reply, system=instructions.text)
+
     def in_a_talk(self, index: int) -> Case:
         """A question after others, typed ones, ones that joe says, and ones on pictures, with a film now and then."""
         name = "conversation, pictures and joe"
@@ -263,6 +276,7 @@ Make = Callable[[CaseMaker, int], Case]
 ABILITIES: dict[str, tuple[Make, float]] = {
     "chat": (CaseMaker.chat, 0.95),
     "conversation, typed": (CaseMaker.in_a_long_chat, 0.95),
+    "after a system's text": (CaseMaker.after_a_systems_text, 0.90),
     "picture description": (CaseMaker.description, 0.90),
     "picture question": (CaseMaker.picture_question, 0.95),
     "picture description, SVG": (CaseMaker.svg_description, 0.90),

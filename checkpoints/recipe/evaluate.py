@@ -74,11 +74,14 @@ class BundleReplier:
         return self._say(conversation, case)
 
     def _say(self, conversation: Conversation, case: Case) -> str:
+        from muomni import Request
+
         text = ""
         for i, turn in enumerate(case.turns):
             media = {}
             if i == 0:
                 media = {
+                    "history": [(Request(case.system), "")] if case.system else [],
                     "images": [case.image] if case.image is not None else [],
                     "audio": (case.audio, AUDIO_RATE_HZ) if case.audio is not None else None,
                     "video": list(case.video) if case.video is not None else None,

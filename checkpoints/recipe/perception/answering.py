@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from recipe.shards import PicturePool
 from recipe.speech_pool import SpeechPool
 from recipe.world.dialogue import conversation
 from recipe.world.film import draw_film, film_turn
+from recipe.world.instructions import draw_instructions
 from recipe.world.lines import FOREIGN, NOTHING, Line
 from recipe.world.phrasing import chance
 from recipe.world.picture_talk import picture_turn
@@ -51,7 +53,7 @@ PICTURE_WEIGHT, SPOKEN_WEIGHT, CHAT_WEIGHT, TALK_WEIGHT = 16.0, 5.0, 2.0, 16.0
 """Of the losses of replies to typed questions on pictures, to spoken questions, to chats, and in talks. One piece in
 six of a reply about a picture is not plain from the question, and updates of one size (Muon's, Adam's) follow the
 largest gradient: unweighted, that of pictures had a twelfth of the norm of hearing's."""
-TYPED_TALKS_ONE_IN, TYPED_CHATS, FILM_IN_TALK = 3, (4, 20), 0.12
+TYPED_TALKS_ONE_IN, TYPED_CHATS, FILM_IN_TALK, SYSTEMS_TEXT_IN_TALK = 3, (4, 20), 0.12, 0.35
 LOOSE_WORDS_EVERY = 2  # steps whose recordings hold words without order, so that hearing does not guess
 
 
@@ -213,18 +215,25 @@ class Answering:
         return SPOKEN_WEIGHT * loss, right
 
     def _talks(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
-        """Many turns of all kinds: one in three typed alone, the others with what is shown and said between."""
+        """Many turns of all kinds: one in three typed alone, the others with what is shown and said between.
+
+        Some come after a system's text.
+        """
         batch = self.in_talks.draw(rng, step, self.mixture.talks_recordings)
         heard, _ = self.model.hear(batch.mel.to(self.device), learn=False)
         typed = self.mixture.talks // TYPED_TALKS_ONE_IN
         others = self.mixture.talks - typed
-        talks = [draw_talk(rng, "train", chats=int(rng.integers(*TYPED_CHATS))) for _ in range(typed)]
+        talk = partial(draw_talk, rng, "train")
+        told = [
+            draw_instructions(rng, "train") if chance(rng, SYSTEMS_TEXT_IN_TALK) else None
+            for _ in range(self.mixture.talks)
+        ]
+        talks = [talk(chats=int(rng.integers(*TYPED_CHATS)), instructions=told[i]) for i in range(typed)]
         for i in range(others):
             films = int(chance(rng, FILM_IN_TALK))
             talks.append(
-                draw_talk(
-                    rng,
-                    "train",
+                talk(
+                    instructions=told[typed + i],
                     chats=int(rng.integers(1, 5)),
                     pictures=int(rng.integers(0, 3 - films)),
                     films=films,

@@ -29,6 +29,8 @@ class Replier:
         """The reply to the last turn."""
         attend = CachedAttend()
         text = ""
+        if case.system:
+            self._add([BOS, *self.tokenizer.encode(case.system), EOS], attend)
         for part in (*case.before, case):
             media = self._media(part)
             for turn in part.turns:
@@ -59,10 +61,13 @@ class Replier:
         while len(reply) < MAX_REPLY_TOKENS:
             token = int(thinker.lm_head(thinker.hidden(x, attend)[0, -1]).argmax())
             if token == EOS:
-                x = thinker.tok_emb(torch.tensor([[EOS]], device=self.device))
-                thinker.hidden(x, attend)  # the end is part of what later turns see
+                self._add([EOS], attend)  # the end is part of what later turns see
                 break
             reply.append(token)
             x = thinker.tok_emb(torch.tensor([[token]], device=self.device))
         decoded: str = self.tokenizer.decode(reply)
         return decoded
+
+    def _add(self, ids: list[int], attend: CachedAttend) -> None:
+        """Tokens that nothing is predicted from."""
+        self.model.thinker.hidden(self.model.thinker.tok_emb(torch.tensor([ids], device=self.device)), attend)

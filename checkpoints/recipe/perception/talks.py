@@ -85,8 +85,9 @@ def placed(
             asked, said = [BOS, *tokenizer.encode(turn.question)], [*tokenizer.encode(turn.reply), EOS]
             if len(ids) + before + len(asked) + len(said) > limit:
                 break
+            is_replied = bool(turn.reply)  # a system's text is not, and ends where a reply would
             ids += [EOS] * before + asked + said  # what stands in the place of media is replaced
-            replied += [False] * (before + len(asked)) + [True] * len(said)
+            replied += [False] * (before + len(asked)) + [is_replied] * len(said)
             filled += [True] * before + [False] * (len(asked) + len(said))
             kept += embeddings
         rows.append(ids)

@@ -17,6 +17,7 @@ from recipe.seeds import Split
 
 from .dialogue import Turn, ask_name_recall, conversation, name_told
 from .film import Film, draw_film, film_turn
+from .instructions import Instructions, ask_own_name
 from .lines import Line
 from .phrasing import chance, phrase
 from .picture_talk import picture_turn
@@ -24,7 +25,7 @@ from .scene import NO_SCENE, Scene, draw_scene
 from .spoken_prompts import answer_prompt, transcribe_prompt
 
 FILM_FRAMES = 4  # as many as the model takes
-RECALL_SHARE = 0.25  # of the chats after a name was told
+RECALL_SHARE = 0.25  # of the chats after a name was told, the person's or the model's
 INTERRUPTIONS = 0.4  # of the questions on a picture that is still there: something else is asked before
 UNKNOWN_PICTURES = 0.125
 DESCRIPTIONS = 0.25
@@ -34,7 +35,10 @@ LATER_SHARE = 0.5  # of spoken questions on a picture, which was shown some turn
 
 @dataclass(frozen=True)
 class TalkTurn:
-    """What is asked and replied; with it a picture may be shown, a film, or a recording heard (by its number)."""
+    """What is asked and replied; with it a picture may be shown, a film, or a recording heard (by its number).
+
+    A system's text has no reply.
+    """
 
     question: str
     reply: str
@@ -52,6 +56,14 @@ class Talk:
     split: Split
     turns: list[TalkTurn] = field(default_factory=list)
     name: str = ""
+    own_name: str = ""
+
+    def system(self, instructions: Instructions) -> None:
+        """What a system's text tells; it belongs before everything else."""
+        self.name, self.own_name = instructions.users_name, instructions.own_name
+        self.turns.append(TalkTurn(instructions.text, "", "instructions"))
+        if chance(self.rng, 0.5):
+            self._ask_a_name()
 
     def chat(self) -> None:
         """A typed conversation, and sometimes the name that was told turns ago."""
@@ -60,13 +72,21 @@ class Talk:
                 return
             self.name = name_told(turn) or self.name
             self.turns.append(TalkTurn(turn.question, turn.reply, turn.kind))
-        if self.name and chance(self.rng, RECALL_SHARE):
-            ask = ask_name_recall(self.name)
+        if (self.name or self.own_name) and chance(self.rng, RECALL_SHARE):
+            self._ask_a_name()
+
+    def _ask_a_name(self) -> None:
+        """Of the names that were told; nothing where none was."""
+        told = ((ask_name_recall, self.name), (ask_own_name, self.own_name))
+        asks = [ask(name) for ask, name in told if name]
+        if asks:
+            ask = asks[int(self.rng.integers(len(asks)))]
             self.turns.append(TalkTurn(phrase(ask, self.rng, self.split), ask.reply, ask.kind))
 
     def _has_become_wrong(self, turn: Turn) -> bool:
         return (
             (turn.kind == "unknown name" and self.name != "")
+            or (turn.kind == "identity" and self.own_name != "")
             or (turn.kind == "no picture" and any(t.scene or t.film for t in self.turns))
             or (turn.kind == "no sound" and any(t.recording is not None for t in self.turns))
         )
@@ -116,8 +136,11 @@ def draw_talk(
     pictures: int = 0,
     films: int = 0,
     lines: Sequence[tuple[int, Line]] = (),
+    instructions: Instructions | None = None,
 ) -> list[TalkTurn]:
     """So many of each in any order; ``lines`` are what is said in recordings, with their numbers.
+
+    A system's text comes before them all.
 
     Example:
         >>> turns = draw_talk(np.random.default_rng(0), "train", chats=2, pictures=1)
@@ -131,6 +154,8 @@ def draw_talk(
         *(partial(Talk.recording, number=number, line=line) for number, line in lines),
     ]
     talk = Talk(rng, split)
+    if instructions:
+        talk.system(instructions)
     for i in rng.permutation(len(parts)):
         parts[i](talk)
     return talk.turns
