@@ -23,7 +23,7 @@ from .transmission import by_telephone
 from .unknown_pictures import drawn, unknown_picture
 from .voices import SAMPLE_RATE_HZ, Readers, draw_reader, foreign_reader
 from .world.dialogue import conversation
-from .world.film import draw_film, film_turn
+from .world.film import FILM_FRAMES, draw_film, film_turn
 from .world.foreign import foreign_text
 from .world.instructions import draw_instructions
 from .world.lines import FOREIGN, NOTHING, NOTHING_REPLIES, Line, listed_words, single_word, spoken_line
@@ -33,7 +33,6 @@ from .world.scene import NO_SCENE, Scene, draw_scene
 from .world.spoken_prompts import answer_prompt, transcribe_prompt
 from .world.talks import TalkTurn, draw_talk
 
-VIDEO_FRAMES = 4
 SILENCE_S = 0.2
 
 
@@ -95,7 +94,7 @@ class CaseMaker:
 
     def film(self, index: int) -> Case:
         rng = generator(self.split, self.seed, "film", index)
-        film = draw_film(rng, VIDEO_FRAMES)
+        film = draw_film(rng, FILM_FRAMES)
         turn = film_turn(film, rng, self.split)
         return Case(
             "video", turn.kind, (turn.question,), turn.reply, video=tuple(film_frames(film.frames, rng))

@@ -16,7 +16,7 @@ from recipe.seeds import generator
 from recipe.shards import PicturePool
 from recipe.speech_pool import SpeechPool
 from recipe.world.dialogue import conversation
-from recipe.world.film import draw_film, film_turn
+from recipe.world.film import FILM_FRAMES, draw_film, film_turn
 from recipe.world.instructions import draw_instructions
 from recipe.world.lines import FOREIGN, NOTHING, Line
 from recipe.world.phrasing import chance
@@ -26,7 +26,7 @@ from recipe.world.spoken_prompts import answer_prompt, transcribe_prompt
 from recipe.world.talks import draw_talk
 
 from .hearing import SpeechBatches, hearing_loss
-from .model import VIDEO_FRAMES, Perception, half_precision
+from .model import Perception, half_precision
 from .prompts import Exchange, reply_loss, tokens_of, with_slips
 from .seeing import UNKNOWN_ONE_IN, centre_loss, picture_batch
 from .talks import see_and_place, talk_loss
@@ -176,13 +176,13 @@ class Answering:
         frames, talks = [], []
         for index in range(step * self.mixture.films, (step + 1) * self.mixture.films):
             rng = generator("train", self.seed, "film", index)  # a film is the same in any batch
-            film = draw_film(rng, VIDEO_FRAMES)
+            film = draw_film(rng, FILM_FRAMES)
             frames += [pixels(image, side) for image in film_frames(film.frames, rng)]
             turns = [film_turn(film, rng, "train") for _ in range(int(rng.integers(1, 6)))]
             talks.append([(t.question, t.reply) for t in turns])
         # The vision encoder learns from pictures; its gradient would be half of this part's time.
         media, _ = self.model.see(torch.from_numpy(np.stack(frames)).to(self.device), learn=False)
-        return self._reply_loss(media.unflatten(0, (-1, VIDEO_FRAMES)).flatten(1, 2), talks)
+        return self._reply_loss(media.unflatten(0, (-1, FILM_FRAMES)).flatten(1, 2), talks)
 
     def _recordings(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         source = self.loose_words if step % LOOSE_WORDS_EVERY == 0 else self.recordings

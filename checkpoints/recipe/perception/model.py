@@ -19,7 +19,6 @@ from recipe.world.lexicon import COLOURS, SHAPES
 
 from .attention import HalfAttention
 
-VIDEO_FRAMES = 4
 BLANK = 0  # of CTC: the tokenizer's "unknown", which no transcript holds
 
 

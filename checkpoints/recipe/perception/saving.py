@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from recipe import DEFAULT_STATE
+from recipe.world.film import FILM_FRAMES
 
-from .model import VIDEO_FRAMES, Perception
+from .model import Perception
 
 TALKER = "talker_tiny"
 SPOKEN_QUESTION = "Answer the question."
@@ -77,7 +78,7 @@ def configs(model: Perception) -> dict[str, dict[str, Any]]:
         "ctx_len": sizes.thinker.context_length,
         "thinker": thinker,
         "image_embeddings": {"source": "grid", "pool": sizes.image_pool},
-        "video_frames": VIDEO_FRAMES,
+        "video_frames": FILM_FRAMES,
         "spoken_question": SPOKEN_QUESTION,
         "save_dir": "omni_sft_tiny",
     }

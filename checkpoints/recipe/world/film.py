@@ -12,6 +12,7 @@ from .dialogue import Turn
 from .phrasing import Ask, chance, phrase, pick
 from .scene import Scene, Thing, draw_scene, touches
 
+FILM_FRAMES = 4  # as many as the model takes
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 MIN_TRAVEL, MAX_TRAVEL = 0.22, 0.6  # of the picture's side, from the first to the last frame
 SIDEWAYS = 0.15  # drift across the main direction, as a part of the travel

@@ -16,7 +16,7 @@ import numpy as np
 from recipe.seeds import Split
 
 from .dialogue import Turn, ask_name_recall, conversation, name_told
-from .film import Film, draw_film, film_turn
+from .film import FILM_FRAMES, Film, draw_film, film_turn
 from .instructions import Instructions, ask_own_name
 from .lines import Line
 from .phrasing import chance, phrase
@@ -24,7 +24,6 @@ from .picture_talk import picture_turn
 from .scene import NO_SCENE, Scene, draw_scene
 from .spoken_prompts import answer_prompt, transcribe_prompt
 
-FILM_FRAMES = 4  # as many as the model takes
 RECALL_SHARE = 0.25  # of the chats after a name was told, the person's or the model's
 INTERRUPTIONS = 0.4  # of the questions on a picture that is still there: something else is asked before
 UNKNOWN_PICTURES = 0.125
