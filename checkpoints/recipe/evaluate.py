@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cases import ABILITIES, AUDIO_RATE_HZ, SPEAKING, Case, CaseMaker, what_is_missing
+from .abilities import ABILITIES, SPEAKING, what_is_missing
+from .cases import AUDIO_RATE_HZ, Case, CaseMaker
 from .scoring import Result, error_rate, error_rate_interval, is_right, wilson, word_errors
 from .world.lines import NOTHING_REPLIES
 

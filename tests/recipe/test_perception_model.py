@@ -16,6 +16,7 @@ import torch
 from muomni_export.modules.audio_encoder import AudioEncoder, compress_mel
 from muomni_export.modules.thinker import Thinker
 from muomni_export.modules.vision import VisionEncoder
+from recipe.abilities import ABILITIES
 from recipe.cases import Case
 from recipe.evaluate import measure
 from recipe.perception.hearing import Recordings, ctc_loss, hearing_loss
@@ -125,15 +126,13 @@ def test_measuring_counts_what_is_right() -> None:
     class Maker:
         pass
 
-    from recipe import cases
-
     always = {"toy": (lambda maker, i: Case("toy", "k", ("q",), "yes." if i % 4 else "no."), 0.5)}
-    original = dict(cases.ABILITIES)
-    cases.ABILITIES.update(always)  # type: ignore[arg-type]
+    original = dict(ABILITIES)
+    ABILITIES.update(always)  # type: ignore[arg-type]
     try:
         result = measure(lambda case: "Yes", Maker(), "toy", 40)  # type: ignore[arg-type]
     finally:
-        cases.ABILITIES.clear()
-        cases.ABILITIES.update(original)
+        ABILITIES.clear()
+        ABILITIES.update(original)
     assert result.value == 0.75 and result.low < 0.75 < result.high and result.reached
     assert result.wrong_by_kind == {"k": 10}

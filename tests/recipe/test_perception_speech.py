@@ -14,7 +14,8 @@ pytest.importorskip("soxr")
 
 import librosa
 
-from recipe.cases import CaseMaker, what_is_missing
+from recipe.abilities import what_is_missing
+from recipe.cases import CaseMaker
 from recipe.festival_voices import PROGRAM
 from recipe.perception.hearing import SpeechBatches
 from recipe.seeds import generator

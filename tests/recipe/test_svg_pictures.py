@@ -7,7 +7,7 @@ import pytest
 from PIL import ImageColor
 
 from recipe import svg_pictures
-from recipe.cases import what_is_missing
+from recipe.abilities import what_is_missing
 from recipe.seeds import generator
 from recipe.world.lexicon import COLOURS, SHAPES
 from recipe.world.scene import Scene, Thing, draw_scene

@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 
 from recipe import DEFAULT_STATE
-from recipe.cases import ABILITIES, CaseMaker, what_is_missing
+from recipe.abilities import ABILITIES, what_is_missing
+from recipe.cases import CaseMaker
 from recipe.evaluate import measure
 from recipe.shards import PicturePool
 from recipe.speech_pool import SpeechPool

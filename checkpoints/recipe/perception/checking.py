@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from recipe import DEFAULT_STATE
-from recipe.cases import ABILITIES, CaseMaker, what_is_missing
+from recipe.abilities import ABILITIES, what_is_missing
+from recipe.cases import CaseMaker
 from recipe.evaluate import line, measure
 from recipe.tokenizer import load_tokenizer
 
