@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -82,7 +82,7 @@ class Answering:
         speech: SpeechPool,
         mixture: Mixture = Mixture(),
         device: str = "cpu",
-        frozen: Container[str] = (),
+        frozen: Collection[str] = (),
         shards: int = MAX_SPEECH_SHARDS,
     ) -> None:
         for part in frozen:
@@ -121,7 +121,8 @@ class Answering:
             "asked": self._spoken_questions_on_pictures,
             "talk": self._talks,
         }
-        losses, figures = [], {}
+        losses = []
+        figures: dict[str, float] = {}
         for name in shared:
             rng = generator("train", self.seed, f"answering {name}", step)
             # One by one: a weight's half, made where nothing is learned, would be used where it is.
