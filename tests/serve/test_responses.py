@@ -52,7 +52,7 @@ def test_messages_pictures_and_instructions_are_read(client: openai.OpenAI) -> N
     with muomni.Omni.load(device="cpu") as omni:
         read = omni.generate(muomni.Request(question, history=[(muomni.Request(text), "")]))
     named = client.responses.create(model="demo", instructions=text, input=question)
-    assert named.output_text == read.text
+    assert named.output_text == read.text and "Bob" in read.text
     assert named.usage is not None and named.usage.input_tokens == read.usage.prompt_tokens
     turns: list[Any] = [
         {"role": "user", "content": "My name is Ada."},
