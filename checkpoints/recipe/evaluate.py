@@ -21,7 +21,7 @@ from .scoring import Result, error_rate, error_rate_interval, is_right, wilson, 
 from .world.lines import NOTHING_REPLIES
 
 if TYPE_CHECKING:
-    from muomni import Conversation, Omni
+    from muomni import Conversation, Omni, Request
 
 Reply = Callable[[Case], str]
 """Answers a case; the model in training and an exported bundle are measured the same way."""
@@ -69,20 +69,22 @@ class BundleReplier:
         self.omni = omni
 
     def __call__(self, case: Case) -> str:
-        conversation = self.omni.chat()
-        for earlier in case.before:
-            self._say(conversation, earlier)
-        return self._say(conversation, case)
-
-    def _say(self, conversation: Conversation, case: Case) -> str:
         from muomni import Request
 
+        conversation = self.omni.chat()
+        text, history = "", [(Request(case.system), "")] if case.system else []
+        for part in (*case.before, case):
+            text = self._say(conversation, part, history)
+            history = []
+        return text
+
+    def _say(self, conversation: Conversation, case: Case, history: list[tuple[Request, str]]) -> str:
         text = ""
         for i, turn in enumerate(case.turns):
             media = {}
             if i == 0:
                 media = {
-                    "history": [(Request(case.system), "")] if case.system else [],
+                    "history": history,
                     "images": [case.image] if case.image is not None else [],
                     "audio": (case.audio, AUDIO_RATE_HZ) if case.audio is not None else None,
                     "video": list(case.video) if case.video is not None else None,

@@ -99,6 +99,10 @@ def test_both_who_answer_cases_read_it_as_a_turn_without_a_reply() -> None:
     with muomni.Omni.load(device="cpu") as omni:
         wanted = omni.generate(case.turns[0], history=[(muomni.Request(case.system), "")])
         assert BundleReplier(omni)(case) == wanted.text
+        later = Case(
+            "", "", ("What is your name?",), "", system=case.system, before=(Case("", "", ("Hello.",), ""),)
+        )
+        assert "Bob" in BundleReplier(omni)(later)
     model = Perception()
     read: list[int] = []
     model.thinker.tok_emb.register_forward_pre_hook(lambda _, given: read.extend(given[0].flatten().tolist()))
