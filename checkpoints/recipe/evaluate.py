@@ -72,13 +72,16 @@ class BundleReplier:
         from muomni import Request
 
         conversation = self.omni.chat()
-        text, history = "", [(Request(case.system), "")] if case.system else []
-        for part in (*case.before, case):
-            text = self._say(conversation, part, history)
-            history = []
+        history = [(Request(case.system), "")] if case.system else []
+        first, *rest = (*case.before, case)
+        text = self._say(conversation, first, history)
+        for part in rest:
+            text = self._say(conversation, part)
         return text
 
-    def _say(self, conversation: Conversation, case: Case, history: list[tuple[Request, str]]) -> str:
+    def _say(
+        self, conversation: Conversation, case: Case, history: Sequence[tuple[Request, str]] = ()
+    ) -> str:
         text = ""
         for i, turn in enumerate(case.turns):
             media = {}

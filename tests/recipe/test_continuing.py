@@ -21,16 +21,11 @@ from recipe.seeds import generator
 from recipe.world.lines import Line
 from recipe.world.scene import Scene, draw_scene
 
+from .letters import Letters
+
 HEADS = ("ctc_head.", "sound_head.", "centre_head.")
 STAGES_HEADS = {"seeing": HEADS[2:], "hearing": HEADS[:2]}
 FIGURES = {"seeing": ("found", "shape"), "hearing": ("ctc", "sound")}
-
-
-class Letters:
-    """A tokenizer of single letters."""
-
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        return [[ord(c) for c in text] for text in texts]
 
 
 class SameRecordings:

@@ -27,6 +27,8 @@ from recipe.world.instructions import (
 )
 from recipe.world.talks import TalkTurn, draw_talk
 
+from .letters import Letters
+
 
 def test_names_stand_in_the_text_and_evaluation_has_forms_of_its_own() -> None:
     trained, held_out = (
@@ -65,16 +67,6 @@ def test_a_talk_keeps_to_the_names_that_it_was_told() -> None:
                     == {"own name": "My name is Bob.", "name recall": f"Your name is {users}."}[turn.kind]
                 )
     assert min(asked.values()) > 50
-
-
-class Letters:
-    """A tokenizer of single letters."""
-
-    def encode(self, text: str) -> list[int]:
-        return [ord(c) for c in text]
-
-    def decode(self, ids: list[int]) -> str:
-        return "".join(map(chr, ids))
 
 
 def test_it_is_read_and_not_learned() -> None:

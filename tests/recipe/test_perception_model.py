@@ -31,15 +31,7 @@ from recipe.tokenizer import EOS
 from recipe.world.lines import Line
 from recipe.world.scene import draw_scene
 
-
-class Letters:
-    """A tokenizer of single letters."""
-
-    def encode(self, text: str | list[str]) -> list:  # type: ignore[type-arg]
-        return [ord(c) for c in text] if isinstance(text, str) else [self.encode(t) for t in text]
-
-    def decode(self, ids: list[int]) -> str:
-        return "".join(chr(i) for i in ids)
+from .letters import Letters
 
 
 @pytest.fixture(scope="module")

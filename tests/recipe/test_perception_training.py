@@ -20,12 +20,7 @@ from recipe.seeds import generator
 from recipe.tokenizer import BOS, EOS
 from recipe.world.scene import draw_scene
 
-
-class Letters:
-    """A tokenizer of single letters."""
-
-    def encode(self, text: str) -> list[int]:
-        return [ord(c) for c in text]
+from .letters import Letters
 
 
 def test_only_replies_are_learned() -> None:

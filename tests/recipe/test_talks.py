@@ -16,12 +16,7 @@ from recipe.tokenizer import BOS, EOS
 from recipe.world.lines import Line, spoken_line
 from recipe.world.talks import TalkTurn, draw_talk
 
-
-class Letters:
-    """A tokenizer of single letters."""
-
-    def encode(self, text: str) -> list[int]:
-        return [ord(c) for c in text]
+from .letters import Letters
 
 
 def talks(count: int, **what: int) -> list[list[TalkTurn]]:

@@ -12,6 +12,7 @@ import numpy as np
 from recipe.seeds import Split, is_training
 
 from .phrasing import Ask, chance, pick
+from .small_talk import WHO_ARE_YOU_HELD_OUT
 from .talk import a_name
 
 OWN_NAMES = (
@@ -80,5 +81,4 @@ def ask_own_name(name: str) -> Ask:
                 "Say your name.", "Please say your name.", "Who is this?", "Introduce yourself.",
                 "Who is talking to me?", "So what is your name?", "Can you introduce yourself?"),
                ("who you are", "your name", "what you are called"),
-               ("And who are you?", "Do you have a name?", "What should I call you?",
-                "Who am I talking to?"))  # fmt: skip
+               WHO_ARE_YOU_HELD_OUT)  # fmt: skip

@@ -6,6 +6,13 @@ from .phrasing import Ask
 
 NO_PICTURE = "I do not see a picture."
 NO_SOUND = "I do not hear anything."
+WHO_ARE_YOU_HELD_OUT = (
+    "And who are you?",
+    "Do you have a name?",
+    "What should I call you?",
+    "Who am I talking to?",
+)
+"""Never trained, whether the model was given a name or not."""
 
 SOCIAL = (  # (kind, reply, sentences, clauses, held out)
     Ask("greeting", "Hello! How can I help you?",
@@ -39,7 +46,7 @@ SOCIAL = (  # (kind, reply, sentences, clauses, held out)
          "Can you introduce yourself?", "Who is talking to me?", "Who is speaking?", "How should I call you?",
          "And what is your name?", "What kind of thing are you?", "Your name?", "Who do I talk to?"),
         ("who you are", "your name", "what you are"),
-        ("And who are you?", "Do you have a name?", "What should I call you?", "Who am I talking to?")),
+        WHO_ARE_YOU_HELD_OUT),
     Ask("abilities", "I can chat, describe pictures, watch videos, listen and speak.",
         ("What can you do?", "What are you able to do?", "How can you help me?", "What are you good at?",
          "What do you do?", "What are your abilities?", "Help!", "What can I ask you?", "What things do you know?",
