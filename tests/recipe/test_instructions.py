@@ -20,11 +20,15 @@ from recipe.world.instructions import (
     HELD_OUT_OWN_NAMES,
     HELD_OUT_USERS_NAMES,
     MANNERS,
+    OTHER_NAMES,
     OWN_NAMES,
     USERS_NAMES,
     Instructions,
     draw_instructions,
+    told_name,
 )
+from recipe.world.lexicon import HELD_OUT_NAMES, NAMES
+from recipe.world.small_talk import WHO_I_AM
 from recipe.world.talks import TalkTurn, draw_talk
 
 from .letters import Letters
@@ -67,6 +71,24 @@ def test_a_talk_keeps_to_the_names_that_it_was_told() -> None:
                     == {"own name": "My name is Bob.", "name recall": f"Your name is {users}."}[turn.kind]
                 )
     assert min(asked.values()) > 50
+
+
+def test_names_in_training_are_of_any_letters_and_none_of_evaluations() -> None:
+    rng = np.random.default_rng(0)
+    trained = {told_name(rng, "train") for _ in range(2000)}
+    assert len(trained) > 1000 and set("abcdefghijklmnopqrstuvwxyz") == set("".join(trained).lower())
+    assert not trained & set(HELD_OUT_NAMES) and not set(OTHER_NAMES) & {*NAMES, *HELD_OUT_NAMES}
+    assert {told_name(rng, "evaluation") for _ in range(500)} & set(HELD_OUT_NAMES)
+
+
+def test_where_no_name_was_told_it_says_who_it_is() -> None:
+    asked = [
+        turn
+        for i in range(200)
+        for turn in draw_talk(np.random.default_rng(i), "train", chats=8)
+        if turn.kind == "own name"
+    ]
+    assert len(asked) > 10 and {turn.reply for turn in asked} == {WHO_I_AM}
 
 
 def test_it_is_read_and_not_learned() -> None:

@@ -66,13 +66,21 @@ def test_a_patchwork_is_no_longer_than_asked() -> None:
     assert patchwork(sources, 5, np.random.default_rng(0)) is None
 
 
-def test_only_loose_words_are_put_together_anew() -> None:
-    sentence = spoken({"a": 8, "frog": 5}, kind="sentence")
-    found = [spoken(RED), spoken(DAYS), sentence, spoken({"may": 7}, kind="word")]
-    made = [with_patchworks(found, np.random.default_rng(seed)) for seed in range(20)]
+SENTENCE = {"a": 8, "frog": 5}
+FOUND = [spoken(RED), spoken(DAYS), spoken({"may": 7}, kind="word"), spoken(SENTENCE, kind="sentence")]
+
+
+@pytest.mark.parametrize(("patched", "count"), [(("words",), 2), (("words", "sentence"), 4)])
+def test_lines_of_the_kinds_asked_for_are_put_together_anew(
+    patched: tuple[LineKind, ...], count: int
+) -> None:
+    found, numbers = FOUND, NUMBERS | SENTENCE
+    made = [with_patchworks(found, patched, np.random.default_rng(seed)) for seed in range(20)]
+    kinds = {line.kind for batch in made for _, _, line in batch[3:]}
+    assert kinds == ({"sentence"} if count == 2 else {"sentence", "words"})  # some stay as they were
     for batch in made:
-        assert batch[2:] == found[2:]
-        for mel, labels, line in batch[:2]:
+        assert batch[2] == found[2] and (count == 4 or batch[3] == found[3])
+        for mel, labels, line in (*batch[:2], *batch[3:count]):
             assert len(mel) == len(labels) <= max(len(mel) for mel, _, _ in found)
-            assert heard(labels) == [NUMBERS[word] for word in line.transcript.split()]
+            assert heard(labels) == [numbers[word] for word in line.transcript.split()]
     assert len({line.text for batch in made for _, _, line in batch[:2]}) > 10

@@ -39,6 +39,8 @@ CLOSE_BATCHES, CLOSE_CANDIDATES = 0.25, 3
 many, to be of one length. A model that has always heard silence around words hears those cut close worse."""
 PATCHWORKS, MOST_OTHERS = 0.75, 2
 """Of loose words, how many are in an order that nobody read, with words of up to so many other recordings."""
+LOOSE_WORDS: tuple[LineKind, ...] = ("words", "word")
+LINES: tuple[LineKind, ...] = ("chat", "picture", "sentence")
 PACED = 0.75  # of the batches
 PACES = {False: (-0.35, 0.2), True: (-0.8, 0.1)}
 """Logarithms of how much slower: of lines, and of words said alone. The median word takes the teacher 0.77 s and joe
@@ -64,7 +66,12 @@ class Recordings:
 
 
 class SpeechBatches:
-    """Batches of utterances of similar length from the shards that exist at a step."""
+    """Batches of utterances of similar length from the shards that exist at a step.
+
+    Args:
+        kinds: of lines that are drawn; None for all.
+        patched: of those, the kinds whose words are mostly put in an order that nobody read.
+    """
 
     def __init__(
         self,
@@ -73,8 +80,10 @@ class SpeechBatches:
         every: int = NEW_SHARD_EVERY,
         first: int = 1,
         kinds: Container[LineKind] | None = None,
+        patched: Container[LineKind] = ("words",),
     ) -> None:
-        self.pool, self.shards, self.every, self.first, self.kinds = pool, shards, every, first, kinds
+        self.pool, self.shards, self.every, self.first = pool, shards, every, first
+        self.kinds, self.patched = kinds, patched
         self._wanted: list[NDArray[np.int64]] = []
 
     def _times(self, k: int) -> NDArray[np.int64]:
@@ -112,7 +121,7 @@ class SpeechBatches:
         chosen = map(int, order[first : first + candidates])
         found = [self._utterance(index) for index in chosen]
         if clean == 0.0:
-            found = with_patchworks(at_another_pace(found, rng), rng)
+            found = with_patchworks(at_another_pace(found, rng), self.patched, rng)
         if close:
             threshold_db = rng.uniform(26, 40)  # 20 dB lose the first sound of "set"
             found = [(*cut_close(mel, labels, threshold_db), line) for mel, labels, line in found]
@@ -152,18 +161,21 @@ def at_another_pace(found: list[Utterance], rng: np.random.Generator) -> list[Ut
     return out
 
 
-def with_patchworks(found: list[Utterance], rng: np.random.Generator) -> list[Utterance]:
-    """Most of the loose words in an order of their own, none longer than the longest of all."""
+def with_patchworks(
+    found: list[Utterance], patched: Container[LineKind], rng: np.random.Generator
+) -> list[Utterance]:
+    """Most lines of the ``patched`` kinds in an order of their own, none longer than the longest of all."""
     longest = max(len(mel) for mel, _, _ in found)
     known = {
         i: words
         for i, (mel, labels, line) in enumerate(found)
-        if line.kind in ("words", "word") and (words := words_of(mel, labels, line.transcript))
+        if (line.kind in LOOSE_WORDS or line.kind in patched)
+        and (words := words_of(mel, labels, line.transcript))
     }
     loose = list(known)
     out = list(found)
     for i in loose:
-        if found[i][2].kind == "words" and chance(rng, PATCHWORKS):
+        if found[i][2].kind in patched and chance(rng, PATCHWORKS):
             others = rng.choice(loose, int(rng.integers(0, MOST_OTHERS + 1)))
             made = patchwork([known[i], *(known[other] for other in others)], longest, rng)
             if made:

@@ -11,8 +11,9 @@ import numpy as np
 
 from recipe.seeds import Split, is_training
 
+from .lexicon import words
 from .phrasing import Ask, chance, pick
-from .small_talk import WHO_ARE_YOU_HELD_OUT
+from .small_talk import WHO_ARE_YOU_HELD_OUT, WHO_I_AM
 from .talk import a_name
 
 OWN_NAMES = (
@@ -40,6 +41,25 @@ HELD_OUT_MANNERS = (
     "Be friendly and brief.",
 )
 
+OTHER_NAMES = words(
+    "Aaron Abigail Agnes Aisha Alan Albert Alma Amelia Amir Amy Andrea Andrew Angela Antonio Arthur Astrid "
+    "Aurora Barbara Beatrice Benjamin Bernard Bianca Boris Brenda Brian Bruno Camila Carmen Caroline Cecilia "
+    "Charles Chloe Chris Claudia Colin Connor Cora Daisy Daniel Daphne Dennis Dora Doris Dylan Edith Edgar "
+    "Edward Elena Eliza Ella Elsa Emily Enzo Erika Esther Ethan Faith Fatima Fernando Flora Florence Francis "
+    "Fred Gabriel Gemma Gerald Gloria Gordon Greta Gustav Hannah Harold Harry Hazel Heidi Hilda Hiro Howard "
+    "Ian Ingrid Irene Iris Isaac Isabel Jacob James Jasmine Jason Jenny Joan Joel John Jonas Joseph Joyce "
+    "Juan Judith June Karen Karl Keiko Kenneth Kim Kurt Lars Leah Lena Leonard Lewis Liam Lily Linda Lisa "
+    "Louis Louise Lucas Luisa Luna Lydia Mabel Malik Marcus Margaret Marie Martha Martin Mary Matthew Maya "
+    "Megan Michael Miguel Mila Miriam Mohamed Monica Nadia Naomi Nathan Neil Nicole Noah Norman Olga Oliver "
+    "Olivia Omar Oskar Owen Pamela Patrick Paula Pedro Philip Priya Quentin Rachel Ralph Raul Rebecca Rita "
+    "Robert Robin Roger Ronald Rose Roy Rudolf Ryan Sally Sandra Sara Sebastian Selma Sergio Silvia Sofia "
+    "Stella Stephen Susan Sven Sylvia Tanya Tara Teresa Theo Thomas Timothy Ursula Valentin Vanessa Victor "
+    "Viktor Viola Violet Vincent Walter Wanda Wendy William Xavier Yara Yasmin Yuki Yusuf Yvonne Zelda"
+)
+"""Names of a system's text alone. With 37 names and made-up ones "Fiona" came back as "Fasea": her pieces had never
+been in a name."""
+CONSONANTS, VOWELS = "bcdfghjklmnpqrstvwxyz", "aeiouy"
+
 
 @dataclass(frozen=True)
 class Instructions:
@@ -61,10 +81,10 @@ def draw_instructions(rng: np.random.Generator, split: Split) -> Instructions:
     sentences = []
     own_name = users_name = ""
     if chance(rng, 0.5):
-        own_name = a_name(rng, split)
+        own_name = told_name(rng, split)
         sentences.append(pick(rng, OWN_NAMES if trained else HELD_OUT_OWN_NAMES).format(own_name))
     if chance(rng, 0.35):
-        users_name = a_name(rng, split)
+        users_name = told_name(rng, split)
         sentences.append(pick(rng, USERS_NAMES if trained else HELD_OUT_USERS_NAMES).format(users_name))
     manners = MANNERS if trained else HELD_OUT_MANNERS
     for _ in range(int(rng.integers(0 if sentences else 1, 3))):
@@ -73,12 +93,42 @@ def draw_instructions(rng: np.random.Generator, split: Split) -> Instructions:
     return Instructions(" ".join(ordered), own_name, users_name)
 
 
+def told_name(rng: np.random.Generator, split: Split) -> str:
+    """Any name; in training also many more than elsewhere, and ones of any letters, so that none is too strange.
+
+    Example:
+        >>> told_name(np.random.default_rng(0), "train").istitle()
+        True
+    """
+    share = rng.random() if is_training(split) else 1.0
+    if share < 0.35:
+        return pick(rng, OTHER_NAMES)
+    if share < 0.65:
+        return spelt_name(rng).capitalize()
+    return a_name(rng, split)
+
+
+def spelt_name(rng: np.random.Generator) -> str:
+    """One to four syllables, most of a consonant and a vowel."""
+    name = pick(rng, VOWELS) if chance(rng, 0.25) else ""
+    for _ in range(int(rng.integers(1, 5))):
+        name += pick(rng, CONSONANTS) + pick(rng, VOWELS)
+        if chance(rng, 0.35):
+            name += pick(rng, CONSONANTS + VOWELS)
+    return name
+
+
 def ask_own_name(name: str) -> Ask:
-    """What the model is called, after it was told."""
-    return Ask("own name", f"My name is {name}.",
+    """What the model is called, after it was told; who it is where it was not."""
+    return Ask("own name", f"My name is {name}." if name else WHO_I_AM,
                ("What is your name?", "Who are you?", "What are you called?", "What do I call you?",
                 "Do you have any name?", "How should I call you?", "And what is your name?", "Your name?",
                 "Say your name.", "Please say your name.", "Who is this?", "Introduce yourself.",
-                "Who is talking to me?", "So what is your name?", "Can you introduce yourself?"),
+                "Who is talking to me?", "So what is your name?", "Can you introduce yourself?", "Who is speaking?",
+                "Who do I talk to?", "Who am I speaking with?", "With whom do I talk?", "Who are you then?",
+                "So who are you?", "Have you got a name?", "Is there a name for you?", "Do you have your own name?",
+                "Which name do you have?", "Which name is yours?", "By what name do I call you?",
+                "What shall I call you?", "What can I call you?", "What name should I use for you?",
+                "To whom am I talking now?", "Am I talking to somebody with a name?"),
                ("who you are", "your name", "what you are called"),
                WHO_ARE_YOU_HELD_OUT)  # fmt: skip

@@ -6,6 +6,7 @@ from .phrasing import Ask
 
 NO_PICTURE = "I do not see a picture."
 NO_SOUND = "I do not hear anything."
+WHO_I_AM = "I am muomni, a small model that sees, hears and speaks."
 WHO_ARE_YOU_HELD_OUT = (
     "And who are you?",
     "Do you have a name?",
@@ -40,7 +41,7 @@ SOCIAL = (  # (kind, reply, sentences, clauses, held out)
          "And how are you?", "How do you feel right now?", "Are you doing well?", "How have you been?"),
         ("how you are", "how you feel", "how you are doing"),
         ("How do you feel today?", "How are you now?", "Are you fine?")),
-    Ask("identity", "I am muomni, a small model that sees, hears and speaks.",
+    Ask("identity", WHO_I_AM,
         ("Who are you?", "What are you?", "What is your name?", "What are you called?", "Introduce yourself.",
          "What is muomni?", "Who is this?", "Who is muomni?", "What do I call you?", "Do you have any name?",
          "Can you introduce yourself?", "Who is talking to me?", "Who is speaking?", "How should I call you?",

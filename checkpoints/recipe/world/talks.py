@@ -13,17 +13,20 @@ from functools import partial
 
 import numpy as np
 
-from recipe.seeds import Split
+from recipe.seeds import Split, is_training
 
 from .dialogue import Turn, ask_name_recall, conversation, name_told
 from .film import FILM_FRAMES, Film, draw_film, film_turn
 from .instructions import Instructions, ask_own_name
 from .lines import Line
-from .phrasing import chance, phrase
+from .phrasing import Ask, chance, phrase
 from .picture_talk import picture_turn
 from .scene import NO_SCENE, Scene, draw_scene
 from .spoken_prompts import answer_prompt, transcribe_prompt
 
+NO_NAME_SHARE = 0.03
+"""Of the other chats, in training: asked as where a name was told, the model says who it is. Evaluation has that in its
+chats."""
 RECALL_SHARE = 0.25  # of the chats after a name was told, the person's or the model's
 INTERRUPTIONS = 0.4  # of the questions on a picture that is still there: something else is asked before
 UNKNOWN_PICTURES = 0.125
@@ -73,14 +76,18 @@ class Talk:
             self.turns.append(TalkTurn(turn.question, turn.reply, turn.kind))
         if (self.name or self.own_name) and chance(self.rng, RECALL_SHARE):
             self._ask_a_name()
+        elif not self.own_name and is_training(self.split) and chance(self.rng, NO_NAME_SHARE):
+            self._ask(ask_own_name(""))
 
     def _ask_a_name(self) -> None:
         """Of the names that were told; nothing where none was."""
         told = ((ask_name_recall, self.name), (ask_own_name, self.own_name))
         asks = [ask(name) for ask, name in told if name]
         if asks:
-            ask = asks[int(self.rng.integers(len(asks)))]
-            self.turns.append(TalkTurn(phrase(ask, self.rng, self.split), ask.reply, ask.kind))
+            self._ask(asks[int(self.rng.integers(len(asks)))])
+
+    def _ask(self, ask: Ask) -> None:
+        self.turns.append(TalkTurn(phrase(ask, self.rng, self.split), ask.reply, ask.kind))
 
     def _has_become_wrong(self, turn: Turn) -> bool:
         return (
