@@ -14,7 +14,7 @@ Make = Callable[[CaseMaker, int], Case]
 ABILITIES: dict[str, tuple[Make, float]] = {
     "chat": (CaseMaker.chat, 0.95),
     "conversation, typed": (CaseMaker.in_a_long_chat, 0.95),
-    "after a system's text": (CaseMaker.after_a_systems_text, 0.90),
+    "after a system message": (CaseMaker.after_a_system_message, 0.90),
     "picture description": (CaseMaker.description, 0.90),
     "picture question": (CaseMaker.picture_question, 0.95),
     "picture description, SVG": (CaseMaker.svg_description, 0.90),

@@ -23,12 +23,12 @@ from .voices import SAMPLE_RATE_HZ, Readers, draw_reader, foreign_reader
 from .world.dialogue import conversation
 from .world.film import FILM_FRAMES, draw_film, film_turn
 from .world.foreign import foreign_text
-from .world.instructions import draw_instructions
 from .world.lines import FOREIGN, NOTHING, NOTHING_REPLIES, Line, listed_words, single_word, spoken_line
 from .world.phrasing import chance
 from .world.picture_talk import picture_turn
 from .world.scene import NO_SCENE, Scene, draw_scene
 from .world.spoken_prompts import answer_prompt, transcribe_prompt
+from .world.system_message import draw_system_message
 from .world.talks import TalkTurn, draw_talk
 
 AUDIO_RATE_HZ = SAMPLE_RATE_HZ
@@ -45,7 +45,7 @@ class Case:
     ``turns`` are the user's texts in order, in one conversation; media belong to the first. Only the reply to the
     last is scored, against ``expected``: exactly (but for capitals and punctuation), by its word errors, or as
     ``said``: right is any reply but those of :data:`NOTHING_REPLIES`. ``also`` has other right replies. ``before`` are
-    cases of the same conversation that came before, whose replies are not scored. ``system`` is a system's text.
+    cases of the same conversation that came before, whose replies are not scored. ``system`` is a system message.
     """
 
     ability: str
@@ -185,16 +185,16 @@ class CaseMaker:
         turns = draw_talk(rng, self.split, chats=int(rng.integers(3, 11)))
         return Case(name, turns[-1].kind, tuple(t.question for t in turns), turns[-1].reply)
 
-    def after_a_systems_text(self, index: int) -> Case:
-        """A name that a system's text tells is asked for; every other case asks anything, which may not change."""
-        name = "after a system's text"
+    def after_a_system_message(self, index: int) -> Case:
+        """A name that a system message tells is asked for; every other case asks anything, which may not change."""
+        name = "after a system message"
         rng = generator(self.split, self.seed, name, index)
         turns: list[TalkTurn] = []
         while not turns:
-            instructions = draw_instructions(rng, self.split)
-            _, *turns = draw_talk(rng, self.split, chats=index % 2, instructions=instructions)
+            system = draw_system_message(rng, self.split)
+            _, *turns = draw_talk(rng, self.split, chats=index % 2, system=system)
         questions = tuple(turn.question for turn in turns)
-        return Case(name, turns[-1].kind, questions, turns[-1].reply, system=instructions.text)
+        return Case(name, turns[-1].kind, questions, turns[-1].reply, system=system.text)
 
     def in_a_talk(self, index: int) -> Case:
         """A question after others, typed ones, ones that joe says, and ones on pictures, with a film now and then."""

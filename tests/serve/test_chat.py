@@ -124,7 +124,7 @@ def test_earlier_turns_are_remembered(ask: Ask, omni: muomni.Omni) -> None:
     assert "Ada" not in ask("What is my name?").choices[0].message.content
 
 
-def test_a_systems_text_is_read(ask: Ask, omni: muomni.Omni) -> None:
+def test_a_system_message_is_read(ask: Ask, omni: muomni.Omni) -> None:
     """As a turn that was not replied to: the same positions and tokens as that turn in the library."""
     text, question = "Your name is Bob. You speak with Ada.", "What is your name?"
     read = omni.generate(muomni.Request(question, history=[(muomni.Request(text), "")]))

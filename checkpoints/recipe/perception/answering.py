@@ -17,12 +17,12 @@ from recipe.shards import PicturePool
 from recipe.speech_pool import SpeechPool
 from recipe.world.dialogue import conversation
 from recipe.world.film import FILM_FRAMES, draw_film, film_turn
-from recipe.world.instructions import draw_instructions
 from recipe.world.lines import FOREIGN, NOTHING, Line
 from recipe.world.phrasing import chance
 from recipe.world.picture_talk import picture_turn
 from recipe.world.scene import Scene
 from recipe.world.spoken_prompts import answer_prompt, transcribe_prompt
+from recipe.world.system_message import draw_system_message
 from recipe.world.talks import draw_talk
 
 from .hearing import LINES, LOOSE_WORDS, SpeechBatches, hearing_loss
@@ -53,7 +53,7 @@ PICTURE_WEIGHT, SPOKEN_WEIGHT, CHAT_WEIGHT, TALK_WEIGHT = 16.0, 5.0, 2.0, 16.0
 """Of the losses of replies to typed questions on pictures, to spoken questions, to chats, and in talks. One piece in
 six of a reply about a picture is not plain from the question, and updates of one size (Muon's, Adam's) follow the
 largest gradient: unweighted, that of pictures had a twelfth of the norm of hearing's."""
-TYPED_TALKS_ONE_IN, TYPED_CHATS, FILM_IN_TALK, SYSTEMS_TEXT_IN_TALK = 3, (4, 20), 0.12, 0.45
+TYPED_TALKS_ONE_IN, TYPED_CHATS, FILM_IN_TALK, SYSTEM_MESSAGE_IN_TALK = 3, (4, 20), 0.12, 0.45
 LOOSE_WORDS_EVERY = 2  # steps whose recordings hold words without order, so that hearing does not guess
 
 
@@ -215,7 +215,7 @@ class Answering:
     def _talks(self, rng: np.random.Generator, step: int) -> tuple[Tensor, float]:
         """Many turns of all kinds: one in three typed alone, the others with what is shown and said between.
 
-        Some come after a system's text.
+        Some come after a system message.
         """
         batch = self.in_talks.draw(rng, step, self.mixture.talks_recordings)
         heard, _ = self.model.hear(batch.mel.to(self.device), learn=False)
@@ -223,15 +223,15 @@ class Answering:
         others = self.mixture.talks - typed
         talk = partial(draw_talk, rng, "train")
         told = [
-            draw_instructions(rng, "train") if chance(rng, SYSTEMS_TEXT_IN_TALK) else None
+            draw_system_message(rng, "train") if chance(rng, SYSTEM_MESSAGE_IN_TALK) else None
             for _ in range(self.mixture.talks)
         ]
-        talks = [talk(chats=int(rng.integers(*TYPED_CHATS)), instructions=told[i]) for i in range(typed)]
+        talks = [talk(chats=int(rng.integers(*TYPED_CHATS)), system=told[i]) for i in range(typed)]
         for i in range(others):
             films = int(chance(rng, FILM_IN_TALK))
             talks.append(
                 talk(
-                    instructions=told[typed + i],
+                    system=told[typed + i],
                     chats=int(rng.integers(1, 5)),
                     pictures=int(rng.integers(0, 3 - films)),
                     films=films,

@@ -85,7 +85,7 @@ def placed(
             asked, said = [BOS, *tokenizer.encode(turn.question)], [*tokenizer.encode(turn.reply), EOS]
             if len(ids) + before + len(asked) + len(said) > limit:
                 break
-            is_replied = bool(turn.reply)  # a system's text is not, and ends where a reply would
+            is_replied = bool(turn.reply)  # a system message is not, and ends where a reply would
             ids += [EOS] * before + asked + said  # what stands in the place of media is replaced
             replied += [False] * (before + len(asked)) + [is_replied] * len(said)
             filled += [True] * before + [False] * (len(asked) + len(said))

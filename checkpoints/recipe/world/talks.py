@@ -17,12 +17,12 @@ from recipe.seeds import Split, is_training
 
 from .dialogue import Turn, ask_name_recall, conversation, name_told
 from .film import FILM_FRAMES, Film, draw_film, film_turn
-from .instructions import Instructions, ask_own_name
 from .lines import Line
 from .phrasing import Ask, chance, phrase
 from .picture_talk import picture_turn
 from .scene import NO_SCENE, Scene, draw_scene
 from .spoken_prompts import answer_prompt, transcribe_prompt
+from .system_message import SystemMessage, ask_own_name
 
 NO_NAME_SHARE = 0.03
 """Of the other chats, in training: asked as where a name was told, the model says who it is. Evaluation has that in its
@@ -39,7 +39,7 @@ LATER_SHARE = 0.5  # of spoken questions on a picture, which was shown some turn
 class TalkTurn:
     """What is asked and replied; with it a picture may be shown, a film, or a recording heard (by its number).
 
-    A system's text has no reply.
+    A system message has no reply.
     """
 
     question: str
@@ -60,10 +60,10 @@ class Talk:
     name: str = ""
     own_name: str = ""
 
-    def system(self, instructions: Instructions) -> None:
-        """What a system's text tells; it belongs before everything else."""
-        self.name, self.own_name = instructions.users_name, instructions.own_name
-        self.turns.append(TalkTurn(instructions.text, "", "instructions"))
+    def begin_with(self, message: SystemMessage) -> None:
+        """What it tells; it belongs before everything else."""
+        self.name, self.own_name = message.users_name, message.own_name
+        self.turns.append(TalkTurn(message.text, "", "system"))
         if chance(self.rng, 0.5):
             self._ask_a_name()
 
@@ -142,11 +142,11 @@ def draw_talk(
     pictures: int = 0,
     films: int = 0,
     lines: Sequence[tuple[int, Line]] = (),
-    instructions: Instructions | None = None,
+    system: SystemMessage | None = None,
 ) -> list[TalkTurn]:
     """So many of each in any order; ``lines`` are what is said in recordings, with their numbers.
 
-    A system's text comes before them all.
+    A system message comes before them all.
 
     Example:
         >>> turns = draw_talk(np.random.default_rng(0), "train", chats=2, pictures=1)
@@ -160,8 +160,8 @@ def draw_talk(
         *(partial(Talk.recording, number=number, line=line) for number, line in lines),
     ]
     talk = Talk(rng, split)
-    if instructions:
-        talk.system(instructions)
+    if system:
+        talk.begin_with(system)
     for i in rng.permutation(len(parts)):
         parts[i](talk)
     return talk.turns

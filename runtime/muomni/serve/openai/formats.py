@@ -92,7 +92,7 @@ class Calls:
 
     @property
     def instructions(self) -> str:
-        """What the model is told of them, as a system's text."""
+        """What the model is told of them, as a system message."""
         told = [
             function.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
             for function in self.functions

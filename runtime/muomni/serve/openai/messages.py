@@ -59,7 +59,7 @@ async def asked_of(
 def request_of(messages: list[Message], state: ServerState, video_frames: int | None = None) -> Request:
     """The last turn as a request, with those before it as its history; it reads (and fetches) media.
 
-    The model has no role for a system's text: it is a turn of its own that was not replied to.
+    The model has no role for a system message: it is a turn of its own that was not replied to.
 
     Raises:
         ApiError: messages in an order that makes no turns, or media that cannot be had.
@@ -99,7 +99,7 @@ def _take(message: Message, turns: list[_Turn], media: MediaReader, state: Serve
         return
     # What a function gave is told to the model as a user's text.
     of_user = message.role in ("user", "tool")
-    # What is said while the user's turn is open belongs to it, a system's text as well.
+    # What is said while the user's turn is open belongs to it, a system message as well.
     joins = last is not None and last.reply is None and (last.of_user or not of_user)
     if not joins:
         turns.append(_Turn(of_user))

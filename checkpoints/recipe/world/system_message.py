@@ -1,4 +1,4 @@
-"""A system's text: what a model is told before a talk, of itself, of the person, and of its manners.
+"""A system message: what a model is told before a talk, of itself, of the person, and of its manners.
 
 Clients of chat APIs send one with nearly every conversation. Here a name changes replies; manners change none.
 """
@@ -56,25 +56,25 @@ OTHER_NAMES = words(
     "Stella Stephen Susan Sven Sylvia Tanya Tara Teresa Theo Thomas Timothy Ursula Valentin Vanessa Victor "
     "Viktor Viola Violet Vincent Walter Wanda Wendy William Xavier Yara Yasmin Yuki Yusuf Yvonne Zelda"
 )
-"""Names of a system's text alone. With 37 names and made-up ones "Fiona" came back as "Fasea": her pieces had never
+"""Names of a system message alone. With 37 names and made-up ones "Fiona" came back as "Fasea": her pieces had never
 been in a name."""
 CONSONANTS, VOWELS = "bcdfghjklmnpqrstvwxyz", "aeiouy"
 
 
 @dataclass(frozen=True)
-class Instructions:
-    """A system's text, and the names in it (empty where it has none)."""
+class SystemMessage:
+    """A system message, and the names in it (empty where it has none)."""
 
     text: str
     own_name: str = ""
     users_name: str = ""
 
 
-def draw_instructions(rng: np.random.Generator, split: Split) -> Instructions:
+def draw_system_message(rng: np.random.Generator, split: Split) -> SystemMessage:
     """Any of: the model's name, the person's, and manners; outside training in forms that it never has.
 
     Example:
-        >>> bool(draw_instructions(np.random.default_rng(0), "train").text)
+        >>> bool(draw_system_message(np.random.default_rng(0), "train").text)
         True
     """
     trained = is_training(split)
@@ -90,7 +90,7 @@ def draw_instructions(rng: np.random.Generator, split: Split) -> Instructions:
     for _ in range(int(rng.integers(0 if sentences else 1, 3))):
         sentences.append(pick(rng, manners))
     ordered = (sentences[i] for i in rng.permutation(len(sentences)))
-    return Instructions(" ".join(ordered), own_name, users_name)
+    return SystemMessage(" ".join(ordered), own_name, users_name)
 
 
 def told_name(rng: np.random.Generator, split: Split) -> str:

@@ -1,4 +1,4 @@
-"""A system's text: the names in it are asked for, and it is read but not learned."""
+"""A system message: the names in it are asked for, and it is read but not learned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from recipe.perception.prompts import IGNORED
 from recipe.perception.replying import Replier
 from recipe.perception.talks import placed
 from recipe.tokenizer import BOS, EOS
-from recipe.world.instructions import (
+from recipe.world.lexicon import HELD_OUT_NAMES, NAMES
+from recipe.world.small_talk import WHO_I_AM
+from recipe.world.system_message import (
     HELD_OUT_MANNERS,
     HELD_OUT_OWN_NAMES,
     HELD_OUT_USERS_NAMES,
@@ -23,12 +25,10 @@ from recipe.world.instructions import (
     OTHER_NAMES,
     OWN_NAMES,
     USERS_NAMES,
-    Instructions,
-    draw_instructions,
+    SystemMessage,
+    draw_system_message,
     told_name,
 )
-from recipe.world.lexicon import HELD_OUT_NAMES, NAMES
-from recipe.world.small_talk import WHO_I_AM
 from recipe.world.talks import TalkTurn, draw_talk
 
 from .letters import Letters
@@ -47,17 +47,17 @@ def test_names_stand_in_the_text_and_evaluation_has_forms_of_its_own() -> None:
         assert not set(theirs) & set(other)
     kinds = set()
     for i in range(200):
-        drawn = draw_instructions(np.random.default_rng(i), "train")
+        drawn = draw_system_message(np.random.default_rng(i), "train")
         assert drawn.own_name in drawn.text and drawn.users_name in drawn.text
         kinds.add((drawn.own_name != "", drawn.users_name != ""))
     assert len(kinds) == 4
 
 
 def test_a_talk_keeps_to_the_names_that_it_was_told() -> None:
-    told = Instructions("Your name is Bob. You speak with Ada.", "Bob", "Ada")
+    told = SystemMessage("Your name is Bob. You speak with Ada.", "Bob", "Ada")
     asked = {"own name": 0, "name recall": 0}
     for i in range(200):
-        first, *turns = draw_talk(np.random.default_rng(i), "train", chats=8, instructions=told)
+        first, *turns = draw_talk(np.random.default_rng(i), "train", chats=8, system=told)
         assert (first.question, first.reply) == (told.text, "")
         users = "Ada"
         for turn in turns:
@@ -92,14 +92,14 @@ def test_where_no_name_was_told_it_says_who_it_is() -> None:
 
 
 def test_it_is_read_and_not_learned() -> None:
-    turns = [TalkTurn("ab", "", "instructions"), TalkTurn("c", "d", "chat")]
+    turns = [TalkTurn("ab", "", "system"), TalkTurn("c", "d", "chat")]
     got = placed([turns], [[[], []]], Letters(), limit=16)
     assert got.tokens.ids[0, :8].tolist() == [BOS, 97, 98, EOS, BOS, 99, 100, EOS]
     assert (got.tokens.targets[0] != IGNORED).nonzero()[:, 0].tolist() == [5, 6]
 
 
 def test_cases_ask_for_a_name_or_for_anything() -> None:
-    cases = [CaseMaker("evaluation", 1).after_a_systems_text(i) for i in range(60)]
+    cases = [CaseMaker("evaluation", 1).after_a_system_message(i) for i in range(60)]
     names = [case for case in cases if case.kind in ("own name", "name recall")]
     assert all(case.system for case in cases) and 25 < len(names) < 55
     assert all(
@@ -108,7 +108,7 @@ def test_cases_ask_for_a_name_or_for_anything() -> None:
 
 
 def test_both_who_answer_cases_read_it_as_a_turn_without_a_reply() -> None:
-    """The model in training and an exported bundle; the server reads a system's text so, too."""
+    """The model in training and an exported bundle; the server reads a system message so, too."""
     case = Case("", "", ("What is your name?",), "", system="Your name is Bob.")
     with muomni.Omni.load(device="cpu") as omni:
         wanted = omni.generate(case.turns[0], history=[(muomni.Request(case.system), "")])
