@@ -2,7 +2,7 @@
 
 ``hearing`` has the lines and single words of the world in blends of five of Kokoro's styles, a region of which is held
 out; ``english`` has others in all its English styles and, now and then, those of other languages; ``heart`` has others
-in Hibari's voice, which is a hundred times faster to make; ``voice`` has any English in that voice, which is the
+in Hibari's voice, which is fifty times faster to make; ``voice`` has any English in that voice, which is the
 model's own.
 """
 

@@ -56,7 +56,7 @@ OTHER_NAMES = words(
     "Stella Stephen Susan Sven Sylvia Tanya Tara Teresa Theo Thomas Timothy Ursula Valentin Vanessa Victor "
     "Viktor Viola Violet Vincent Walter Wanda Wendy William Xavier Yara Yasmin Yuki Yusuf Yvonne Zelda"
 )
-"""Names of a system message alone. With 37 names and made-up ones "Fiona" came back as "Fasea": her pieces had never
+"""Names of a system message alone. With 36 names and made-up ones "Fiona" came back as "Fasea": her pieces had never
 been in a name."""
 CONSONANTS, VOWELS = "bcdfghjklmnpqrstvwxyz", "aeiouy"
 
