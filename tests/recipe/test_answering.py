@@ -28,9 +28,15 @@ class Recorded:
     """Noise, of which lines of the kinds asked for are said to be spoken in it."""
 
     def __init__(
-        self, pool: object, shards: int, every: int, first: int, kinds: tuple[LineKind, ...] | None
+        self,
+        pool: object,
+        shards: int,
+        every: int,
+        first: int,
+        kinds: tuple[LineKind, ...] = ("chat", "picture", "words"),
+        patched: tuple[LineKind, ...] = ("words",),
     ) -> None:
-        self.kinds = kinds or ("chat", "picture", "words")
+        self.kinds = kinds
 
     def draw(self, rng: np.random.Generator, step: int, count: int) -> Recordings:
         lines: list[Line] = []
