@@ -94,7 +94,7 @@ class Answering:
         self.device, self.seed = device, pictures.seed
         batches = partial(SpeechBatches, speech, shards, NEW_SPEECH_SHARD_EVERY, self.first_shards)
         self.recordings = batches()
-        # Words of lines, too: they are said three times as fast as words alone, and there are four times as many.
+        # Words of lines, too: they are said three times as fast as words alone, and there are three times as many.
         self.loose_words = batches((*LOOSE_WORDS, *LINES), ("words", *LINES))
         self.questions = batches(("chat", NOTHING, FOREIGN))
         self.on_pictures = batches(("picture",))

@@ -7,6 +7,14 @@ from .phrasing import Ask
 NO_PICTURE = "I do not see a picture."
 NO_SOUND = "I do not hear anything."
 WHO_I_AM = "I am muomni, a small model that sees, hears and speaks."
+WHAT_ARE_YOU = ("What are you?", "What is muomni?", "Who is muomni?", "What kind of thing are you?")
+"""Of those below: what a name that was told does not answer."""
+WHO_ARE_YOU = (
+    "Who are you?", "What are you?", "What is your name?", "What are you called?", "Introduce yourself.",
+    "What is muomni?", "Who is this?", "Who is muomni?", "What do I call you?", "Do you have any name?",
+    "Can you introduce yourself?", "Who is talking to me?", "Who is speaking?", "How should I call you?",
+    "And what is your name?", "What kind of thing are you?", "Your name?", "Who do I talk to?",
+)  # fmt: skip
 WHO_ARE_YOU_HELD_OUT = (
     "And who are you?",
     "Do you have a name?",
@@ -41,11 +49,7 @@ SOCIAL = (  # (kind, reply, sentences, clauses, held out)
          "And how are you?", "How do you feel right now?", "Are you doing well?", "How have you been?"),
         ("how you are", "how you feel", "how you are doing"),
         ("How do you feel today?", "How are you now?", "Are you fine?")),
-    Ask("identity", WHO_I_AM,
-        ("Who are you?", "What are you?", "What is your name?", "What are you called?", "Introduce yourself.",
-         "What is muomni?", "Who is this?", "Who is muomni?", "What do I call you?", "Do you have any name?",
-         "Can you introduce yourself?", "Who is talking to me?", "Who is speaking?", "How should I call you?",
-         "And what is your name?", "What kind of thing are you?", "Your name?", "Who do I talk to?"),
+    Ask("identity", WHO_I_AM, WHO_ARE_YOU,
         ("who you are", "your name", "what you are"),
         WHO_ARE_YOU_HELD_OUT),
     Ask("abilities", "I can chat, describe pictures, watch videos, listen and speak.",

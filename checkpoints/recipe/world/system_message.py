@@ -13,7 +13,7 @@ from recipe.seeds import Split, is_training
 
 from .lexicon import words
 from .phrasing import Ask, chance, pick
-from .small_talk import WHO_ARE_YOU_HELD_OUT, WHO_I_AM
+from .small_talk import WHAT_ARE_YOU, WHO_ARE_YOU, WHO_ARE_YOU_HELD_OUT, WHO_I_AM
 from .talk import a_name
 
 OWN_NAMES = (
@@ -121,12 +121,10 @@ def spelt_name(rng: np.random.Generator) -> str:
 def ask_own_name(name: str) -> Ask:
     """What the model is called, after it was told; who it is where it was not."""
     return Ask("own name", f"My name is {name}." if name else WHO_I_AM,
-               ("What is your name?", "Who are you?", "What are you called?", "What do I call you?",
-                "Do you have any name?", "How should I call you?", "And what is your name?", "Your name?",
-                "Say your name.", "Please say your name.", "Who is this?", "Introduce yourself.",
-                "Who is talking to me?", "So what is your name?", "Can you introduce yourself?", "Who is speaking?",
-                "Who do I talk to?", "Who am I speaking with?", "With whom do I talk?", "Who are you then?",
-                "So who are you?", "Have you got a name?", "Is there a name for you?", "Do you have your own name?",
+               (*(asked for asked in WHO_ARE_YOU if asked not in WHAT_ARE_YOU), "Say your name.",
+                "Please say your name.", "So what is your name?", "Who am I speaking with?",
+                "With whom do I talk?", "Who are you then?", "So who are you?", "Have you got a name?",
+                "Is there a name for you?", "Do you have your own name?",
                 "Which name do you have?", "Which name is yours?", "By what name do I call you?",
                 "What shall I call you?", "What can I call you?", "What name should I use for you?",
                 "To whom am I talking now?", "Am I talking to somebody with a name?"),
